@@ -1,0 +1,1 @@
+"""Thinks: tokens in, tokens out. Knows no file, no network, no screen."""

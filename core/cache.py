@@ -1,0 +1,75 @@
+"""Keys and values already computed, so that no token is read twice. Knows no token ids and no model."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from core.config import ModelConfig
+
+GROWTH = 256  # positions added at a time: few copies, little waste
+
+
+class KVCache:
+    """One slab of keys and one of values per layer for a single sequence, grown in steps up to the context length.
+
+    Axes are (layers, 1, kv_heads, positions, d_head). Positions below `length` are filled.
+    """
+
+    def __init__(self, config: ModelConfig, *, device: torch.device, dtype: torch.dtype) -> None:
+        self.limit = config.context_length
+        self.length = 0
+        shape = (config.n_layers, 1, config.n_kv_heads, min(GROWTH, self.limit), config.d_head)
+        self._keys = torch.empty(shape, device=device, dtype=dtype)
+        self._values = torch.empty(shape, device=device, dtype=dtype)
+
+    @property
+    def capacity(self) -> int:
+        return self._keys.shape[3]
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory held, in bytes."""
+        return self._keys.nbytes + self._values.nbytes
+
+    def reserve(self, length: int) -> None:
+        """Make room for `length` positions.
+
+        Raises:
+            ValueError: more than the context length.
+        """
+        if length > self.limit:
+            raise ValueError(f"{length} positions do not fit in a context of {self.limit}")
+        if length <= self.capacity:
+            return
+        wanted = min(self.limit, -(-length // GROWTH) * GROWTH)
+        self._keys, self._values = self._grown(self._keys, wanted), self._grown(self._values, wanted)
+
+    def _grown(self, slab: Tensor, capacity: int) -> Tensor:
+        bigger = slab.new_empty(*slab.shape[:3], capacity, slab.shape[4])
+        bigger[:, :, :, : self.length] = slab[:, :, :, : self.length]
+        return bigger
+
+    def write(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Store k, v (1, kv_heads, time, d_head) after the filled part; return everything up to and including them.
+
+        The filled part only moves on with `advance`, once all layers have written.
+        """
+        end = self.length + k.shape[2]
+        self._keys[layer, :, :, self.length : end] = k
+        self._values[layer, :, :, self.length : end] = v
+        return self._keys[layer, :, :, :end], self._values[layer, :, :, :end]
+
+    def advance(self, time: int) -> None:
+        """Count the `time` positions just written as filled."""
+        self.length += time
+
+    def rewind(self, length: int) -> None:
+        """Forget every position from `length` on.
+
+        Raises:
+            ValueError: `length` is negative or more than what is filled.
+        """
+        if not 0 <= length <= self.length:
+            raise ValueError(f"cannot rewind to {length}: {self.length} positions are filled")
+        self.length = length

@@ -1,0 +1,1 @@
+"""Talks and remembers: the Textual application and the command line."""

@@ -1,0 +1,1 @@
+"""Fetches: checkpoints on disk become core's objects. Knows no screen."""
