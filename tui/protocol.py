@@ -1,0 +1,131 @@
+"""What the screen and the engine say to each other: small frozen values, both ways. Must not know torch or textual.
+
+The screen sends requests at any moment; the engine answers when it has something to tell. A reply is known by
+the `number` its request carried, so answers that arrive late are recognised and dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from core.conversation import Conversation
+from core.settings import Settings
+from core.step import Finished, Prediction, Prefill, Step
+
+# --- requests -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """Open this model instead of the one that is open."""
+
+    model: str
+    device: str | None = None  # None: the best this machine has
+    dtype: str | None = None  # None: what that device is good at
+    context: int | None = None  # None: what the model was made for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """Answer the last message of this conversation."""
+
+    number: int
+    conversation: Conversation
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Change:
+    """From the next token on, choose with these settings."""
+
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Stop within one token, also while the prompt is read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspect:
+    """The distribution from which the token at this position was (or, after the last, would be) chosen, under these
+    settings and with the same dice. No forward pass."""
+
+    position: int
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Quit:
+    """End the engine's process."""
+
+
+Request = Load | Reply | Change | Stop | Inspect | Quit
+
+# --- answers ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loading:
+    """The model is being opened."""
+
+    fraction: float  # of the work, 0 to 1
+    what: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """A model is open."""
+
+    name: str
+    device: str
+    dtype: str
+    n_parameters: int
+    context_length: int
+    has_template: bool
+    notice: str = ""  # something about this model worth a sentence in the chat
+
+
+@dataclass(frozen=True)
+class Told:
+    """Something happened in a reply."""
+
+    number: int
+    event: Prefill | Step | Finished
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspected:
+    """The answer to `Inspect`."""
+
+    position: int
+    chosen: int  # the token that the same dice give under the settings asked about
+    drawn: float  # those dice, in [0, 1)
+    prediction: Prediction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """A request could not be carried out. The engine goes on, unless `dead`."""
+
+    message: str
+    hint: str = ""
+    number: int | None = None  # the reply it was about
+    dead: bool = False  # the engine's process is gone; the next request starts a new one
+
+
+Answer = Loading | Ready | Told | Inspected | Failed
+
+
+class EngineLink(Protocol):
+    """The engine as the screen sees it. Neither method ever waits."""
+
+    def send(self, request: Request) -> None:
+        """Hand over a request; starts the engine again if it has died."""
+
+    def answers(self) -> list[Answer]:
+        """Everything the engine has said since the last call, oldest first."""
+
+    def close(self) -> None:
+        """End the engine at once."""
