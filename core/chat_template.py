@@ -1,0 +1,120 @@
+"""A conversation becomes the prompt a model was trained on: its Jinja template, in a sandbox, then tokens.
+
+Templates come from strangers' files, so they run in Jinja's immutable sandbox with only the names that
+`transformers` gives them. Knows no file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NoReturn
+
+import jinja2
+from jinja2.ext import Extension, loopcontrols
+from jinja2.nodes import CallBlock, Node
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from core.conversation import Conversation, Message
+from core.errors import BadTemplate
+from core.tokenizer import Tokenizer
+
+# Private-use characters that stand for a message while its surroundings are rendered.
+_MARK = "\ue000{}\ue001"
+
+
+class _Generation(Extension):
+    """`{% generation %}` marks what a model is trained on; for chatting it is transparent."""
+
+    tags = {"generation"}  # noqa: RUF012 - Jinja's own interface
+
+    def parse(self, parser: Parser) -> Node | list[Node]:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return CallBlock(self.call_method("_transparent"), [], [], body).set_lineno(line)
+
+    def _transparent(self, caller: Any) -> str:
+        return str(caller())
+
+
+def _raise_exception(message: str) -> NoReturn:
+    raise jinja2.TemplateError(message)
+
+
+def _to_json(value: Any, **options: Any) -> str:
+    return json.dumps(value, ensure_ascii=options.pop("ensure_ascii", False), **options)
+
+
+class ChatTemplate:
+    """One model's template and the special tokens it may name (`bos_token`, `eos_token` ...)."""
+
+    def __init__(self, source: str, specials: Mapping[str, str]) -> None:
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
+        )
+        environment.filters["tojson"] = _to_json
+        environment.globals["raise_exception"] = _raise_exception
+        environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+        self._specials = dict(specials)
+        try:
+            self._template = environment.from_string(source)
+        except jinja2.TemplateError as error:
+            raise BadTemplate(f"The model's chat template cannot be read: {error}.", _HINT) from error
+
+    def render(self, conversation: Conversation, *, add_generation_prompt: bool = True) -> str:
+        """The prompt as text, up to where the assistant is to speak.
+
+        Raises:
+            BadTemplate: the template refuses this conversation, or fails on it.
+        """
+        messages = [{"role": message.role, "content": message.text} for message in conversation]
+        try:
+            return self._template.render(
+                messages=messages, add_generation_prompt=add_generation_prompt, tools=None, documents=None, **self._specials
+            )
+        except (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+            raise BadTemplate(f"The model's chat template refuses this conversation: {error}.", _HINT) from error
+
+
+_HINT = "Feed the text as it is (--raw) or choose another model."
+
+
+def prompt_ids(conversation: Conversation, template: ChatTemplate | None, tokenizer: Tokenizer) -> list[int]:
+    """The tokens a model reads before it answers.
+
+    A turn that was produced as tokens goes in as those very tokens, and a text that spells a special token goes in
+    as plain characters; all the rest is the tokenization of the rendered text. Without a template the texts follow
+    each other as they are, for a model that only continues text.
+    """
+    if template is None:
+        return tokenizer.encode("\n".join(message.text for message in conversation), add_special=True)
+    whole = template.render(conversation)
+    special = [message.ids is not None or tokenizer.has_special(message.text) for message in conversation]
+    if not any(special):
+        return tokenizer.encode(whole)
+    return _spliced(conversation, special, template, tokenizer, whole) or tokenizer.encode(whole)
+
+
+def _spliced(
+    conversation: Conversation, special: list[bool], template: ChatTemplate, tokenizer: Tokenizer, whole: str
+) -> list[int] | None:
+    """The prompt with the special messages' own tokens in place; None if the template does more than place them."""
+    marked = tuple(
+        Message(role=message.role, text=_MARK.format(n)) if special[n] else message
+        for n, message in enumerate(conversation)
+    )
+    rest = template.render(marked)
+    ids: list[int] = []
+    text = ""
+    for n, message in enumerate(conversation):
+        if not special[n]:
+            continue
+        before, mark, rest = rest.partition(_MARK.format(n))
+        if not mark:
+            return None
+        ids += tokenizer.encode(before)
+        ids += tokenizer.encode(message.text, literal=True) if message.ids is None else message.ids
+        text += before + message.text
+    return ids + tokenizer.encode(rest) if text + rest == whole else None

@@ -1,0 +1,59 @@
+"""Where the arithmetic happens and in which number format. Knows no model."""
+
+from __future__ import annotations
+
+import torch
+
+from core.errors import BadDevice
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_SHORT = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+KINDS = ("cuda", "mps", "xpu", "cpu")  # in the order of preference
+
+
+def choose(device: str | None = None, dtype: str | None = None) -> tuple[torch.device, torch.dtype]:
+    """The device and number format to use; None means the best there is.
+
+    Raises:
+        BadDevice: there is no such device here, or no such format.
+    """
+    chosen = _device(device)
+    return chosen, _dtype(dtype, chosen)
+
+
+def available() -> list[str]:
+    """The kinds of device this machine has, best first."""
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    found["xpu"] = torch.xpu.is_available()
+    return [kind for kind in KINDS if found[kind]]
+
+
+def _device(name: str | None) -> torch.device:
+    here = available()
+    if name is None or name == "auto":
+        return torch.device(here[0])
+    kind, _, index = name.partition(":")
+    if kind not in here or (index and not index.isdecimal()):
+        raise BadDevice(f"There is no device {name!r} on this machine.", f"It has: {', '.join(here)}.")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise BadDevice(f"There is no device {name!r} on this machine.", f"It has {torch.cuda.device_count()} GPUs.")
+    return torch.device(name)
+
+
+def _dtype(name: str | None, device: torch.device) -> torch.dtype:
+    if name is None or name == "auto":
+        return torch.bfloat16 if _good_at_bfloat16(device) else torch.float32
+    full = _SHORT.get(name, name)
+    if full not in DTYPES:
+        raise BadDevice(f"There is no number format {name!r}.", f"The formats are {', '.join(DTYPES)}.")
+    return DTYPES[full]
+
+
+def _good_at_bfloat16(device: torch.device) -> bool:
+    """Whether matrix products in bfloat16 run in the hardware. Elsewhere they are many times slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        return any(able.get(feature) for feature in ("avx512_bf16", "amx_bf16", "bf16"))
+    return device.type == "xpu"
