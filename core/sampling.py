@@ -1,0 +1,175 @@
+"""From logits to one token: a chain of pure steps in a visible order, then a throw of keyed dice.
+
+A `Pool` is the tokens still in the running with their logits; every step takes one and returns one. Nothing here
+knows a model, a tokenizer or torch: the logits of one position are a plain array.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.settings import Order, Settings
+
+Floats = NDArray[np.float64]
+Ids = NDArray[np.int64]
+
+# Sorting a vocabulary of 150,000 takes longer than a small model's whole step, and a cut-off by mass rarely needs
+# more than its head; the rest is sorted only when it does.
+_HEAD = 2048
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The tokens still in the running: ids ascending, and the logit of each. Both (n,), n >= 1."""
+
+    ids: Ids
+    logits: Floats
+
+    def keep(self, wanted: NDArray[np.bool_] | Ids) -> Pool:
+        """Only these, by mask or by ascending index."""
+        return Pool(self.ids[wanted], self.logits[wanted])
+
+
+Step = Callable[[Pool, Settings, Sequence[int]], Pool]
+
+
+def softmax(logits: Floats) -> Floats:
+    """exp(z - max z), normalised to 1: (n,)."""
+    weights = np.exp(logits - logits.max())
+    return weights / weights.sum()
+
+
+def best(logits: Floats, count: int) -> Ids:
+    """Indices of the `count` largest, largest first, equal ones by index: (count,)."""
+    if count >= len(logits):
+        return np.argsort(-logits, kind="stable")
+    least = -np.partition(-logits, count - 1)[count - 1]
+    above = np.flatnonzero(logits > least)
+    level = np.flatnonzero(logits == least)[: count - len(above)]
+    chosen = np.sort(np.concatenate((above, level)))
+    return chosen[np.argsort(-logits[chosen], kind="stable")]
+
+
+def best_by_mass(scores: Floats, weights: Floats, mass: float) -> Ids:
+    """Indices by falling score, equal ones by index, as many as are sure to hold `mass` of the weights."""
+    head = best(scores, min(_HEAD, len(scores)))
+    return head if weights[head].sum() > mass else best(scores, len(scores))
+
+
+# --- the steps ----------------------------------------------------------------------------------------------------
+
+
+def penalties(pool: Pool, settings: Settings, history: Sequence[int]) -> Pool:
+    """Make tokens of the recent past less likely.
+
+    Repetition divides a positive logit and multiplies a negative one (Keskar et al. 2019, arXiv 1909.05858);
+    presence is subtracted once, frequency once per occurrence, as OpenAI's API defines them.
+    """
+    window = settings.penalty_window
+    recent = history if window < 0 else history[len(history) - min(window, len(history)) :]
+    off = settings.repetition_penalty == 1 and settings.presence_penalty == 0 and settings.frequency_penalty == 0
+    if off or not recent:
+        return pool
+    seen, counts = np.unique(np.asarray(recent, dtype=np.int64), return_counts=True)
+    at = np.searchsorted(pool.ids, seen)
+    there = (at < len(pool.ids)) & (pool.ids[np.minimum(at, len(pool.ids) - 1)] == seen)
+    at, counts = at[there], counts[there]
+    logits = pool.logits.copy()
+    old = logits[at]
+    scaled = np.where(old < 0, old * settings.repetition_penalty, old / settings.repetition_penalty)
+    logits[at] = scaled - counts * settings.frequency_penalty - settings.presence_penalty
+    return Pool(pool.ids, logits)
+
+
+def top_k(pool: Pool, settings: Settings, history: Sequence[int]) -> Pool:
+    """Keep the k likeliest; of equals, the lower ids."""
+    if not 0 < settings.top_k < len(pool.ids):
+        return pool
+    return pool.keep(np.sort(best(pool.logits, settings.top_k)))
+
+
+def typical(pool: Pool, settings: Settings, history: Sequence[int]) -> Pool:
+    """Keep tokens whose surprise is closest to the expected one, up to a mass (Meister et al. 2022, arXiv 2202.00666)."""
+    if settings.typical_p >= 1:
+        return pool
+    probabilities = softmax(pool.logits)
+    with np.errstate(divide="ignore"):
+        surprise = -np.log(probabilities)  # inf where a probability underflowed
+    entropy = float(np.dot(probabilities, np.where(probabilities > 0, surprise, 0)))
+    return pool.keep(_until_mass(-np.abs(surprise - entropy), probabilities, settings.typical_p))
+
+
+def top_p(pool: Pool, settings: Settings, history: Sequence[int]) -> Pool:
+    """Keep the likeliest until their mass reaches p, the one that crosses it included (Holtzman et al. 2019)."""
+    if settings.top_p >= 1:
+        return pool
+    return pool.keep(_until_mass(pool.logits, softmax(pool.logits), settings.top_p))
+
+
+def min_p(pool: Pool, settings: Settings, history: Sequence[int]) -> Pool:
+    """Keep tokens at least p times as likely as the likeliest (Nguyen et al. 2024, arXiv 2407.01082)."""
+    if settings.min_p <= 0:
+        return pool
+    return pool.keep(pool.logits >= pool.logits.max() + np.log(settings.min_p))
+
+
+def temperature(pool: Pool, settings: Settings, history: Sequence[int]) -> Pool:
+    """Divide by T. At 0 only the largest logit stays, of equals the lowest id."""
+    if settings.temperature == 0:
+        return pool.keep(np.array([np.argmax(pool.logits)]))
+    with np.errstate(over="ignore"):  # a tiny T sends all but the largest to -inf, which is right
+        return Pool(pool.ids, (pool.logits - pool.logits.max()) / settings.temperature)
+
+
+def _until_mass(scores: Floats, probabilities: Floats, mass: float) -> Ids:
+    order = best_by_mass(scores, probabilities, mass)
+    before = np.cumsum(probabilities[order]) - probabilities[order]
+    kept = order[before < mass]
+    return np.sort(kept if len(kept) else order[:1])
+
+
+CHAINS: dict[Order, tuple[tuple[str, Step], ...]] = {
+    "llama.cpp": (
+        ("penalties", penalties),
+        ("top-k", top_k),
+        ("typical", typical),
+        ("top-p", top_p),
+        ("min-p", min_p),
+        ("temperature", temperature),
+    ),
+    "transformers": (
+        ("penalties", penalties),
+        ("temperature", temperature),
+        ("top-k", top_k),
+        ("top-p", top_p),
+        ("min-p", min_p),
+        ("typical", typical),
+    ),
+}
+
+
+# --- the draw -----------------------------------------------------------------------------------------------------
+
+
+def dice(seed: int, position: int) -> float:
+    """The uniform number in [0, 1) that belongs to a position: always the same for the same seed.
+
+    Keyed rather than drawn in turn, so that rewinding, looking twice or changing a setting never changes the luck.
+    """
+    key = seed.to_bytes(8, "little") + position.to_bytes(8, "little")
+    return (int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little") >> 11) / 2**53
+
+
+def draw(pool: Pool, probabilities: Floats, uniform: float) -> int:
+    """The token whose share of [0, 1), laid out from the likeliest to the least likely, holds the number drawn."""
+    order = best_by_mass(pool.logits, probabilities, uniform)
+    ends = np.cumsum(probabilities[order])
+    at = int(np.searchsorted(ends, uniform, side="right"))
+    while at > 0 and (at >= len(order) or probabilities[order[at]] == 0):
+        at -= 1  # rounding may leave the last end a hair below 1
+    return int(pool.ids[order[at]])
