@@ -72,7 +72,11 @@ class ChatTemplate:
         messages = [{"role": message.role, "content": message.text} for message in conversation]
         try:
             return self._template.render(
-                messages=messages, add_generation_prompt=add_generation_prompt, tools=None, documents=None, **self._specials
+                messages=messages,
+                add_generation_prompt=add_generation_prompt,
+                tools=None,
+                documents=None,
+                **self._specials,
             )
         except (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
             raise BadTemplate(f"The model's chat template refuses this conversation: {error}.", _HINT) from error

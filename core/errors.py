@@ -50,5 +50,9 @@ class ContextFull(LogitscopeError):
     """The text does not fit in the model's context."""
 
 
+class EmptyPrompt(LogitscopeError):
+    """A model that needs at least one token to go on from was given none."""
+
+
 class OutOfMemory(LogitscopeError):
     """The model or its cache does not fit in memory."""

@@ -40,8 +40,8 @@ Step = Callable[[Pool, Settings, Sequence[int]], Pool]
 
 def softmax(logits: Floats) -> Floats:
     """exp(z - max z), normalised to 1: (n,)."""
-    weights = np.exp(logits - logits.max())
-    return weights / weights.sum()
+    weights: Floats = np.exp(logits - logits.max())
+    return weights / float(weights.sum())
 
 
 def best(logits: Floats, count: int) -> Ids:
@@ -94,7 +94,7 @@ def top_k(pool: Pool, settings: Settings, history: Sequence[int]) -> Pool:
 
 
 def typical(pool: Pool, settings: Settings, history: Sequence[int]) -> Pool:
-    """Keep tokens whose surprise is closest to the expected one, up to a mass (Meister et al. 2022, arXiv 2202.00666)."""
+    """Keep tokens whose surprise is closest to the expected one (Meister et al. 2022, arXiv 2202.00666)."""
     if settings.typical_p >= 1:
         return pool
     probabilities = softmax(pool.logits)

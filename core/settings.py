@@ -31,7 +31,13 @@ class Settings:
     stop: tuple[str, ...] = ()  # the reply ends before any of these
 
     def __post_init__(self) -> None:
-        self._check("temperature", self.temperature, 0, math.inf, "0 always takes the likeliest token, 1 is the model as trained")
+        self._check(
+            "temperature",
+            self.temperature,
+            0,
+            math.inf,
+            "0 always takes the likeliest token",
+        )
         self._check("top_k", self.top_k, 0, math.inf, "0 switches it off")
         self._check("top_p", self.top_p, 0, 1, "1 switches it off")
         self._check("min_p", self.min_p, 0, 1, "0 switches it off")
@@ -40,7 +46,9 @@ class Settings:
         self._check("frequency_penalty", self.frequency_penalty, -100, 100, "0 switches it off")
         self._check("penalty_window", self.penalty_window, -1, math.inf, "-1 looks at the whole context")
         if not 0 < self.repetition_penalty < math.inf:
-            raise BadSetting(f"repetition_penalty must be above 0, not {self.repetition_penalty}.", "1 switches it off.")
+            raise BadSetting(
+                f"repetition_penalty must be above 0, not {self.repetition_penalty}.", "1 switches it off."
+            )
         if self.max_tokens is not None:
             self._check("max_tokens", self.max_tokens, 1, math.inf, "leave it out for no limit")
         if self.seed is not None:

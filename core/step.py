@@ -56,11 +56,11 @@ class Prediction:
     @property
     def choices(self) -> float:
         """How many equally likely tokens would be as uncertain as the model: 2 ** entropy."""
-        return 2.0**self.entropy_bits
+        return math.exp2(self.entropy_bits)
 
     @property
     def chain_choices(self) -> float:
-        return 2.0**self.chain_entropy_bits
+        return math.exp2(self.chain_entropy_bits)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -40,13 +40,13 @@ class RMSNorm(nn.Module):
 
 
 def make_norm(config: ModelConfig, width: int | None = None) -> nn.Module:
-    kind = RMSNorm if config.norm == "rms" else nn.LayerNorm
+    kind: Callable[..., nn.Module] = RMSNorm if config.norm == "rms" else nn.LayerNorm
     return kind(width or config.d_model, eps=config.norm_eps)
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """(batch, time, heads * d_head) -> (batch, heads, time, d_head)"""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return x.view(*x.shape[:-1], heads, -1).transpose(1, 2)
 
 
 def rotary_frequencies(rotary: Rotary, width: int) -> Tensor:
@@ -111,7 +111,8 @@ class Attention(nn.Module):
         if view.cache is not None:
             k, v = view.cache.write(self.layer, k, v)  # (1, kv_heads, length, d_head)
         mixed = attend(q, k, v, view, self.scale, self.softcap)
-        return self.output(mixed.transpose(1, 2).flatten(2))  # (batch, time, d_model)
+        out: Tensor = self.output(mixed.transpose(1, 2).flatten(2))  # (batch, time, d_model)
+        return out
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, view: View, scale: float, softcap: float | None) -> Tensor:
@@ -146,11 +147,10 @@ class FeedForward(nn.Module):
         self.down = nn.Linear(config.d_ff, config.d_model, bias=config.mlp_bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.gate is None:
-            wide = self.activation(self.up(x))  # (batch, time, d_ff)
-        else:
-            wide = self.activation(self.gate(x)) * self.up(x)  # (batch, time, d_ff)
-        return self.down(wide)
+        wide = self.up(x)  # (batch, time, d_ff)
+        wide = self.activation(wide) if self.gate is None else self.activation(self.gate(x)) * wide
+        out: Tensor = self.down(wide)  # (batch, time, d_model)
+        return out
 
 
 class Block(nn.Module):
@@ -180,12 +180,14 @@ class Block(nn.Module):
         self.feed_forward_sum_norm = norm_if(where == "post")
 
     def forward(self, x: Tensor, view: View) -> Tensor:
-        h = self.attention_norm(x)
+        h: Tensor = self.attention_norm(x)
         if self.parallel:
-            return x + self.attention(h, view) + self.feed_forward(h)
+            both: Tensor = self.attention(h, view) + self.feed_forward(h)
+            return x + both
         x = self.attention_sum_norm(x + self.attention_out_norm(self.attention(h, view)))
         h = self.feed_forward_norm(x)
-        return self.feed_forward_sum_norm(x + self.feed_forward_out_norm(self.feed_forward(h)))
+        out: Tensor = self.feed_forward_sum_norm(x + self.feed_forward_out_norm(self.feed_forward(h)))
+        return out
 
 
 class Transformer(nn.Module):
@@ -233,11 +235,12 @@ class Transformer(nn.Module):
             x = block(x, local if layer in self.config.windowed_layers else whole)
         if cache is not None:
             cache.advance(time)
-        return self.norm(x)
+        out: Tensor = self.norm(x)
+        return out
 
     def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """A row of the embedding matrix per token, plus its position's row: (batch, time, d_model)."""
-        x = self.embedding(tokens)
+        x: Tensor = self.embedding(tokens)
         if self.config.embedding_scale != 1.0:
             x = x * torch.tensor(self.config.embedding_scale, dtype=x.dtype)
         if self.config.positions == "learned":
@@ -248,7 +251,7 @@ class Transformer(nn.Module):
 
     def unembed(self, hidden: Tensor) -> Tensor:
         """Logits (..., vocab) in float32 for hidden states (..., d_model)."""
-        logits = self.head(hidden).float()
+        logits: Tensor = self.head(hidden).float()
         cap = self.config.logit_softcap
         return logits if cap is None else cap * torch.tanh(logits / cap)
 

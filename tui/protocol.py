@@ -126,6 +126,7 @@ class EngineLink(Protocol):
 
     def answers(self) -> list[Answer]:
         """Everything the engine has said since the last call, oldest first."""
+        ...
 
     def close(self) -> None:
         """End the engine at once."""

@@ -1,0 +1,100 @@
+"""Reading a prompt and writing one token after another: one sequence, its cache, the hidden state of every position.
+
+Knows no text and no sampling: ids in, logits out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from core.cache import KVCache
+from core.errors import BadCheckpoint, ContextFull, OutOfMemory
+from core.transformer import Transformer
+
+CHUNK = 128  # tokens of a prompt between two looks at the stop flag
+
+
+class Decoder:
+    """The tokens read so far. Kept between turns, so that only what is new is ever computed."""
+
+    def __init__(self, transformer: Transformer, *, device: torch.device, dtype: torch.dtype) -> None:
+        self.ids: list[int] = []
+        self._transformer = transformer
+        self._device = device
+        self._cache = KVCache(transformer.config, device=device, dtype=dtype)
+        self._hidden = torch.empty(0, transformer.config.d_model, device=device, dtype=dtype)  # (capacity, d_model)
+
+    @property
+    def limit(self) -> int:
+        """The most positions there can be."""
+        return self._cache.limit
+
+    def rewind(self, length: int) -> None:
+        """Forget every token from position `length` on."""
+        self._cache.rewind(length)
+        del self.ids[length:]
+
+    def keep_common(self, ids: Sequence[int]) -> int:
+        """Keep the longest part that these ids begin with, and forget the rest. Returns its length."""
+        same = next((n for n, (old, new) in enumerate(zip(self.ids, ids, strict=False)) if old != new), None)
+        length = min(len(self.ids), len(ids)) if same is None else same
+        self.rewind(length)
+        return length
+
+    def prefill(self, ids: Sequence[int]) -> Iterator[int]:
+        """Read the tokens after those already there, in chunks; yields how many positions are filled after each.
+
+        Stop asking and it stops: what was read stays, and is not read again.
+        """
+        for start in range(0, len(ids), CHUNK):
+            self._forward(list(ids[start : start + CHUNK]))
+            yield len(self.ids)
+
+    def decode_one(self, token_id: int) -> NDArray[np.float32]:
+        """Read one token; the logits (vocab,) of the one after it."""
+        self._forward([token_id])
+        return self.logits(len(self.ids) - 1)
+
+    @torch.inference_mode()
+    def logits(self, position: int) -> NDArray[np.float32]:
+        """What the model expects after the token at `position`: (vocab,). One matrix product, no forward pass.
+
+        Raises:
+            ValueError: nothing was read at that position.
+            BadCheckpoint: the model's numbers are broken.
+        """
+        if not 0 <= position < len(self.ids):
+            raise ValueError(f"position {position} has not been read: there are {len(self.ids)}")
+        logits = self._transformer.unembed(self._hidden[position]).cpu().numpy()
+        if np.isnan(logits).any() or not np.isfinite(logits.max()):
+            raise BadCheckpoint(
+                f"The model computed no valid number after position {position}.",
+                "Its weights are damaged or do not fit this number format; try --dtype float32.",
+            )
+        return logits
+
+    @torch.inference_mode()
+    def _forward(self, ids: list[int]) -> None:
+        start, end = len(self.ids), len(self.ids) + len(ids)
+        if end > self.limit:
+            raise ContextFull(
+                f"{end} tokens do not fit in this model's context of {self.limit}.", "Shorten the text or start anew."
+            )
+        try:
+            hidden = self._transformer(torch.tensor([ids], device=self._device), self._cache)  # (1, time, d_model)
+            if end > len(self._hidden):
+                grown = self._hidden.new_empty(self._cache.capacity, self._hidden.shape[1])
+                grown[:start] = self._hidden[:start]
+                self._hidden = grown
+        except torch.OutOfMemoryError as error:
+            self._cache.rewind(start)
+            raise OutOfMemory(
+                f"There is not enough memory on {self._device} for {end} tokens of context.",
+                "Use a smaller --context, a smaller model or another --device.",
+            ) from error
+        self._hidden[start:end] = hidden[0]
+        self.ids += ids

@@ -1,0 +1,219 @@
+"""The whole road on one page: a conversation in, one `Step` per token out.
+
+    text -> chat template -> tokens -> transformer + KV cache -> logits -> sampler chain -> token -> text
+
+Knows no file and no screen, and nothing after it calls back into it: settings and the wish to stop are asked for.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.chat_template import prompt_ids
+from core.conversation import Conversation, fit
+from core.decoding import Decoder
+from core.distribution import Distribution
+from core.errors import ContextFull, EmptyPrompt
+from core.model import Model
+from core.sampling import dice
+from core.settings import Settings
+from core.step import Finished, FinishReason, Prediction, Prefill, Step
+from core.tokenizer import StopStrings, TextStream
+
+TOP = 20  # candidates recorded one by one
+_ROOM = 256  # tokens an answer should find free, where the context is large enough
+
+
+@dataclass
+class _Writing:
+    """The reply so far."""
+
+    stream: TextStream
+    started: float
+    prompt_tokens: int = 0
+    prefill_seconds: float = 0.0
+    first_token_seconds: float | None = None
+    ids: list[int] = field(default_factory=list)
+    text: str = ""
+    stops: StopStrings = field(default_factory=StopStrings)
+
+
+class Engine:
+    """One model and the one sequence it has in mind."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self._decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype)
+        self._seed = 0
+
+    def reply(
+        self,
+        conversation: Conversation,
+        settings: Callable[[], Settings],
+        stopped: Callable[[], bool] = lambda: False,
+        *,
+        top: int = TOP,
+    ) -> Iterator[Prefill | Step | Finished]:
+        """Answer the conversation's last message.
+
+        Args:
+            settings: asked anew for every token, so a change acts on the next one.
+            stopped: asked for every token and every chunk of the prompt.
+
+        Raises:
+            ContextFull: the last message alone does not fit.
+            BadTemplate: the model's template refuses the conversation.
+        """
+        writing = _Writing(stream=self.model.tokenizer.stream(), started=time.perf_counter())
+        now = settings()
+        self._seed = now.seed if now.seed is not None else secrets.randbits(32)
+        ids, dropped = self._prompt(conversation)
+        writing.prompt_tokens = len(ids)
+        reused = self._decoder.keep_common(ids)
+        yield Prefill(done=reused, total=len(ids), reused=reused, dropped=dropped)
+        for done in self._decoder.prefill(ids[reused:]):
+            yield Prefill(done=done, total=len(ids), reused=reused, dropped=dropped)
+            if stopped() and done < len(ids):
+                yield self._finished("stopped", writing)
+                return
+        writing.prefill_seconds = time.perf_counter() - writing.started
+        yield from self._write(writing, settings, stopped, top)
+
+    def inspect(self, position: int, settings: Settings, *, top: int = TOP) -> tuple[int, float, Prediction]:
+        """The distribution from which the token at `position` is drawn, under these settings and with the same dice.
+
+        No forward pass: the hidden state of every position is kept.
+
+        Returns:
+            The token those dice choose, the number drawn in [0, 1), and the prediction.
+
+        Raises:
+            ValueError: the position is not within what has been read, or just after it.
+        """
+        logits = self._decoder.logits(position - 1)
+        distribution = Distribution.of(logits, settings, self._decoder.ids[:position])
+        uniform = dice(self._seed_of(settings), position)
+        chosen = distribution.draw(uniform)
+        return chosen, uniform, distribution.prediction(self.model.tokenizer, top, also=chosen)
+
+    def read(self, ids: list[int]) -> None:
+        """Have exactly these tokens in mind, so that `inspect` can look at what comes after them.
+
+        Raises:
+            ContextFull: there are more than fit.
+        """
+        reused = self._decoder.keep_common(ids)
+        for _ in self._decoder.prefill(ids[reused:]):
+            pass
+
+    def _seed_of(self, settings: Settings) -> int:
+        return self._seed if settings.seed is None else settings.seed
+
+    def _prompt(self, conversation: Conversation) -> tuple[list[int], int]:
+        """The prompt's ids, and how many of the oldest messages had to be left out to leave room for an answer."""
+
+        def ids_of(part: Conversation) -> list[int]:
+            return prompt_ids(part, self.model.template, self.model.tokenizer)
+
+        limit = self._decoder.limit
+        kept, dropped = fit(conversation, limit - min(_ROOM, limit // 4), lambda part: len(ids_of(part)))
+        ids = ids_of(kept)
+        if not ids:
+            raise EmptyPrompt("There is nothing to read: the prompt is empty.", "Type something first.")
+        if len(ids) >= limit:
+            raise ContextFull(
+                f"This message makes a prompt of {len(ids)} tokens, and the model's context is {limit}.",
+                "Shorten it, or choose a model with a larger context.",
+            )
+        return ids, dropped
+
+    def _write(
+        self, writing: _Writing, settings: Callable[[], Settings], stopped: Callable[[], bool], top: int
+    ) -> Iterator[Step | Finished]:
+        before = time.perf_counter()
+        logits = self._decoder.logits(len(self._decoder.ids) - 1)
+        while not stopped():
+            forward_ms = (time.perf_counter() - before) * 1e3
+            now = settings()
+            step = self._choose(logits, now, writing, top, forward_ms)
+            reason = self._end_of(step, now, writing)
+            yield step
+            if reason is not None:
+                yield self._finished(reason, writing)
+                return
+            before = time.perf_counter()
+            logits = self._decoder.decode_one(step.id)
+        yield self._finished("stopped", writing)
+
+    def _choose(
+        self, logits: NDArray[np.float32], settings: Settings, writing: _Writing, top: int, forward_ms: float
+    ) -> Step:
+        began = time.perf_counter()
+        tokenizer = self.model.tokenizer
+        position = len(self._decoder.ids)
+        distribution = Distribution.of(logits, settings, self._decoder.ids)
+        uniform = dice(self._seed_of(settings), position)
+        chosen = distribution.draw(uniform)
+        ends = chosen in self.model.end_ids
+        text = self._readable(chosen, ends, settings, writing)
+        prediction = distribution.prediction(tokenizer, top, also=chosen)
+        if writing.first_token_seconds is None:
+            writing.first_token_seconds = time.perf_counter() - writing.started
+        return Step(
+            position=position,
+            id=chosen,
+            bytes=tokenizer.token_bytes(chosen),
+            text=text,
+            probability=float(distribution.raw[chosen]),
+            logprob=distribution.logprob(chosen),
+            rank=distribution.rank(chosen),
+            chain_probability=distribution.chain_probability(chosen),
+            drawn=uniform,
+            ends=ends,
+            prediction=prediction,
+            forward_ms=forward_ms,
+            sampling_ms=(time.perf_counter() - began) * 1e3,
+        )
+
+    def _readable(self, chosen: int, ends: bool, settings: Settings, writing: _Writing) -> str:
+        """What this token adds to the text that is shown; the last token of a reply also brings what was held back."""
+        writing.ids.append(chosen)
+        text = writing.stream.flush() if ends else writing.stream.push(chosen)
+        last = ends or len(writing.ids) == settings.max_tokens or len(self._decoder.ids) + 1 == self._decoder.limit
+        if last and not ends:
+            text += writing.stream.flush()
+        text = writing.stops.push(text, settings.stop)
+        if last and not writing.stops.hit:
+            text += writing.stops.flush()
+        writing.text += text
+        return text
+
+    def _end_of(self, step: Step, settings: Settings, writing: _Writing) -> FinishReason | None:
+        if step.ends:
+            return "end"
+        if writing.stops.hit:
+            return "stop string"
+        if settings.max_tokens is not None and len(writing.ids) >= settings.max_tokens:
+            return "length"
+        return "context" if step.position + 1 >= self._decoder.limit else None
+
+    def _finished(self, reason: FinishReason, writing: _Writing) -> Finished:
+        tail = writing.stops.flush() if reason == "stopped" else ""
+        ids = writing.ids[:-1] if reason == "end" else writing.ids
+        return Finished(
+            reason=reason,
+            text=writing.text + tail,
+            ids=None if reason == "stop string" else tuple(ids),
+            prompt_tokens=writing.prompt_tokens,
+            completion_tokens=len(writing.ids),
+            prefill_seconds=writing.prefill_seconds,
+            seconds=time.perf_counter() - writing.started,
+            first_token_seconds=writing.first_token_seconds,
+            seed=self._seed,
+        )
