@@ -56,12 +56,7 @@ class Inspect:
     settings: Settings
 
 
-@dataclass(frozen=True)
-class Quit:
-    """End the engine's process."""
-
-
-Request = Load | Reply | Change | Stop | Inspect | Quit
+Request = Load | Reply | Change | Stop | Inspect
 
 # --- answers ------------------------------------------------------------------------------------------------------
 
