@@ -1,0 +1,26 @@
+"""Where `logitscope` starts: the screen when nothing else is asked for, else a headless command.
+
+Imports as little as it can before it knows which: the first frame must not wait for what it does not need.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """The command `logitscope`."""
+    try:
+        from tui.cli import run
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in ("core", "weights", "tui"):
+            raise
+        sys.exit(
+            f"logitscope: {error}. Another program's package of the same name is in the way: Logitscope is an "
+            "application and needs an environment of its own (pipx install logitscope, or a new venv)."
+        )
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""How fast one model is on this machine: reading a prompt and writing tokens, in tokens per second."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from typing import TYPE_CHECKING
+
+from core.errors import BadSetting
+from tui import tables
+
+if TYPE_CHECKING:
+    from core.engine import Engine
+    from core.model import Model
+
+
+def bench(engine: Engine, arguments: argparse.Namespace) -> None:
+    """Measure and print. The text does not matter for the time, so the tokens are simply counted up."""
+    model = engine.model
+    total = arguments.prompt_tokens + arguments.new_tokens
+    if total > model.context_length:
+        raise BadSetting(
+            f"{arguments.prompt_tokens} tokens to read and {arguments.new_tokens} to write do not fit in "
+            f"{model.name}'s context of {model.context_length}.",
+            "Ask for fewer with --prompt-tokens and --new-tokens.",
+        )
+    runs = [_measure(model, arguments.prompt_tokens, arguments.new_tokens) for _ in range(arguments.repeat + 1)][1:]
+    prefill = statistics.median(run[0] for run in runs)  # the first run warmed up
+    decode = statistics.median(run[1] for run in runs)
+    record = {
+        "model": model.name,
+        "device": str(model.device),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "parameters": model.n_parameters,
+        "prompt_tokens": arguments.prompt_tokens,
+        "new_tokens": arguments.new_tokens,
+        "prefill_tokens_per_second": prefill,
+        "decode_tokens_per_second": decode,
+    }
+    if arguments.json:
+        print(json.dumps(record))
+    else:
+        tables.show_bench(record)
+
+
+def _measure(model: Model, prompt_tokens: int, new_tokens: int) -> tuple[float, float]:
+    """Tokens per second of one fresh run: reading, writing."""
+    from core.decoding import Decoder
+
+    decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype)
+    ids = [n % model.transformer.config.vocab_size for n in range(prompt_tokens)]
+    start = time.perf_counter()
+    for _ in decoder.prefill(ids):
+        pass
+    decoder.logits(prompt_tokens - 1)  # comes to the CPU, so a GPU has really finished
+    middle = time.perf_counter()
+    for n in range(new_tokens):
+        decoder.decode_one(n % model.transformer.config.vocab_size)
+    end = time.perf_counter()
+    return prompt_tokens / (middle - start), new_tokens / (end - middle)

@@ -1,0 +1,100 @@
+"""What the headless commands print for people: plain tables with Rich. Text from a model or a file is never markup."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.bar import Bar
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from core.step import Prediction
+from tui.sanitize import visible, visible_token
+
+if TYPE_CHECKING:
+    from weights.shelf import ShelfEntry
+
+_BAR_WIDTH = 24
+
+
+def show_prediction(model: str, prediction: Prediction, *, chosen: int, drawn: float) -> None:
+    """A next-token distribution as rows with bars, the rest of the vocabulary last."""
+    table = Table("", "rank", "token", "id", "after the chain", "", "raw", "cut by", box=None, pad_edge=False)
+    for column in (1, 3, 4, 6):
+        table.columns[column].justify = "right"
+    for c in prediction.candidates:
+        table.add_row(
+            "▶" if c.id == chosen else " ",
+            f"{c.rank:,}",
+            Text(visible_token(c.text), style="bold" if c.id == chosen else ""),
+            str(c.id),
+            percent(c.probability),
+            Bar(size=1, begin=0, end=c.probability, width=_BAR_WIDTH),
+            percent(c.raw_probability),
+            c.cut_by or "",
+            style=None if c.kept else "dim",
+        )
+    rest = (
+        percent(prediction.rest_probability),
+        Bar(size=1, begin=0, end=prediction.rest_probability, width=_BAR_WIDTH),
+    )
+    table.add_row(
+        "", "", f"the other {prediction.rest_count:,}", "", *rest, percent(prediction.rest_raw_probability), ""
+    )
+    console = Console(highlight=False)
+    console.print(Text(_summary(visible(model), prediction, drawn)))
+    console.print(table)
+
+
+def _summary(model: str, prediction: Prediction, drawn: float) -> str:
+    funnel = " → ".join(f"{stage.name} {stage.alive:,}" for stage in prediction.stages)
+    return (
+        f"{model} · temperature {prediction.settings.temperature:g} · drawn {drawn:.3f}\n"
+        f"model: {prediction.entropy_bits:.2f} bits, about {prediction.choices:,.1f} real choices · after the chain: "
+        f"{prediction.chain_entropy_bits:.2f} bits, about {prediction.chain_choices:,.1f}\n{funnel}"
+    )
+
+
+def percent(probability: float) -> str:
+    """A probability for reading; never rounded to a plain 0 or 100 % that it is not."""
+    value = 100 * probability
+    if 0 < value < 0.01:
+        return "<0.01 %"
+    if 99.99 < value < 100:
+        return ">99.99 %"
+    return f"{value:.2f} %"
+
+
+def show_tokens(tokens: Sequence[Mapping[str, Any]]) -> None:
+    """One row per token: what it says, its id, its bytes."""
+    table = Table("n", "token", "id", "piece", "bytes", box=None, pad_edge=False)
+    for n, token in enumerate(tokens):
+        row = (visible_token(token["text"]), str(token["id"]), visible(token["piece"]), bytes(token["bytes"]).hex(" "))
+        table.add_row(str(n), *(Text(cell) for cell in row))
+    Console(highlight=False).print(table)
+
+
+def show_models(entries: Sequence[ShelfEntry]) -> None:
+    """One row per model on this machine."""
+    table = Table("name", "family", "parameters", "size", "context", "", box=None, pad_edge=False)
+    for column in (2, 3, 4):
+        table.columns[column].justify = "right"
+    for e in entries:
+        parameters = f"{e.parameters / 1e6:,.2f} M" if e.parameters else ""
+        size = f"{e.bytes / 1e6:,.1f} MB" if e.bytes else ""
+        row = (e.name, e.family or "", parameters, size, f"{e.context:,}" if e.context else "", e.problem or "")
+        table.add_row(*(Text(visible(cell)) for cell in row), style="dim" if e.problem else None)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(Text("Open one with --model NAME, or give a directory.", style="dim"))
+
+
+def show_bench(record: Mapping[str, Any]) -> None:
+    """Two speeds and what they were measured with."""
+    console = Console(highlight=False)
+    where = f"{record['parameters'] / 1e6:,.2f} M parameters, {record['device']}, {record['dtype']}"
+    console.print(Text(f"{visible(record['model'])}: {where}"))
+    for what, tokens in (("prefill", "prompt_tokens"), ("decode", "new_tokens")):
+        console.print(f"{what:8} {record[f'{what}_tokens_per_second']:>12,.1f} tokens/s   ({record[tokens]} tokens)")
