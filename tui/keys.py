@@ -1,0 +1,48 @@
+"""Every key, in groups, as the help screen tells them. The bindings themselves stand where they act."""
+
+from __future__ import annotations
+
+GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
+    (
+        "Talking",
+        (
+            ("Enter", "send the message"),
+            ("Ctrl+J, Shift+Enter", "new line"),
+            ("Up, Down", "earlier and later messages, at the first and last line"),
+            ("Escape", "stop the answer; what is written stays"),
+            ("Ctrl+R", "another answer to the last message"),
+            ("Ctrl+N", "new chat"),
+        ),
+    ),
+    (
+        "Temperature, from anywhere",
+        (
+            ("Ctrl+Up, Ctrl+Down", "hotter, colder by 0.05 (also Alt+Up, Alt+Down)"),
+            ("Tab, then arrows", "move the slider; Page Up, Page Down by 0.25; Home is 0"),
+            ("Tab, then a number", "type the temperature, Enter sets it"),
+            ("Mouse", "drag the slider, or turn the wheel over it"),
+        ),
+    ),
+    (
+        "Samplers",
+        (
+            ("F3", "show or fold the samplers"),
+            ("Up, Down", "choose a setting"),
+            ("Left, Right", "less, more"),
+            ("A number, Enter", "set it"),
+            ("Backspace", "switch it off"),
+        ),
+    ),
+    (
+        "The screen",
+        (
+            ("Tab, Shift+Tab", "next, previous pane"),
+            ("Page Up, Page Down, Home, End", "scroll the chat"),
+            ("Mouse, then Ctrl+C", "select text and copy it"),
+            ("F2", "show or hide the panels"),
+            ("Ctrl+P", "command palette: everything by name, themes too"),
+            ("F1", "this help"),
+            ("Ctrl+Q", "quit at once"),
+        ),
+    ),
+)

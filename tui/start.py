@@ -1,0 +1,32 @@
+"""Opening the chat: the engine's process first, then the screen, so that torch loads while the first frame is drawn."""
+
+from __future__ import annotations
+
+import sys
+
+from core.errors import BadSetting
+from core.settings import Settings
+from tui.engine_link import ProcessEngine
+from tui.places import log_file
+from tui.protocol import Load
+from weights.shelf import find
+
+
+def start(load: Load, settings: Settings) -> int:
+    """Run the chat until the person leaves it. Returns the exit code.
+
+    Raises:
+        BadSetting: there is no terminal to draw on.
+        ModelNotFound: no such model.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise BadSetting("The chat needs a terminal.", 'In a pipe, use: logitscope ask "PROMPT".')
+    find(load.model)
+    engine = ProcessEngine(load, log_file())
+    try:
+        from tui.app import LogitscopeApp  # while the engine's process imports torch
+
+        LogitscopeApp(engine, settings).run()
+    finally:
+        engine.close()
+    return 0
