@@ -86,3 +86,7 @@ class ModelConfig:
             raise ValueError(f"layer {max(self.windowed_layers)} is windowed but there are only {self.n_layers} layers")
         if self.positions == "rotary" and (self.rotary.width or self.d_head) > self.d_head:
             raise ValueError(f"rotary width {self.rotary.width} is more than the {self.d_head} channels of a head")
+        if self.positions == "rotary" and (self.rotary.width or self.d_head) % 2:
+            raise ValueError(f"rotary positions turn pairs of channels, and {self.d_head} is odd")
+        if self.positions == "sinusoidal" and self.d_model % 2:
+            raise ValueError(f"sines and cosines come in pairs, and d_model {self.d_model} is odd")

@@ -54,6 +54,11 @@ class Tokenizer:
     def vocab_size(self) -> int:
         return self._backend.get_vocab_size(with_added_tokens=True)
 
+    @property
+    def ordinary_size(self) -> int:
+        """The size of the vocabulary that text is cut into, without what was added to it later."""
+        return self._backend.get_vocab_size(with_added_tokens=False)
+
     def encode(self, text: str, *, add_special: bool = False, literal: bool = False) -> list[int]:
         """Token ids of a text.
 

@@ -1,0 +1,204 @@
+"""A checkpoint on disk: its config, where its tensors lie, its tokenizer, its template. Knows no family and no torch.
+
+Everything here comes from strangers: sizes and types are checked, file names in an index cannot leave the directory,
+and nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from core.errors import BadCheckpoint, ModelNotFound
+from weights.keys import Keys, read_json, show
+
+_AGAIN = "Copy or download it again."
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt")
+_FLOATS = frozenset(("F64", "F32", "F16", "BF16"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """A tensor in a file, not read yet."""
+
+    file: Path
+    name: str
+    shape: tuple[int, ...]
+    dtype: str  # in the words of safetensors: F32, BF16 ...
+
+    @property
+    def n_values(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def is_float(self) -> bool:
+        return self.dtype in _FLOATS
+
+
+class Checkpoint:
+    """A directory in the layout of the Hugging Face hub. Opening reads the config; the rest waits until asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        """
+        Raises:
+            ModelNotFound: there is no such directory, or no model in it.
+            BadCheckpoint: its config.json is damaged.
+        """
+        if not os.path.isdir(folder):
+            what = "is a file, not a directory" if os.path.isfile(folder) else "does not exist"
+            raise ModelNotFound(f"{folder} {what}.", "Give the directory that holds config.json and model.safetensors.")
+        if not (folder / "config.json").is_file():
+            raise ModelNotFound(f"{folder} holds no model: there is no config.json.", _hint_without_config(folder))
+        self.folder = folder
+        self.config: Mapping[str, object] = read_json(folder / "config.json")
+
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """The safetensors files: one, or the shards that an index names.
+
+        Raises:
+            BadCheckpoint: there are none, or one is missing.
+        """
+        single, index = self.folder / "model.safetensors", self.folder / "model.safetensors.index.json"
+        if single.is_file():
+            return (single,)
+        if not index.is_file():
+            raise BadCheckpoint(f"{self.folder} has no model.safetensors.", _hint_without_weights(self.folder))
+        return tuple(self.folder / name for name in sorted(set(_weight_map(index).values())))
+
+    @cached_property
+    def tensors(self) -> Mapping[str, Stored]:
+        """Every tensor, by name. Reads the headers only.
+
+        Raises:
+            BadCheckpoint: a file is missing or damaged, or lacks a tensor that the index places in it.
+        """
+        found: dict[str, Stored] = {}
+        for file in self.files:
+            found |= _headers(file)
+        if len(self.files) > 1:
+            for name, file_name in _weight_map(self.folder / "model.safetensors.index.json").items():
+                if name not in found:
+                    raise BadCheckpoint(f"{self.folder / file_name} lacks the tensor {show(name)}.", _AGAIN)
+        return found
+
+    @property
+    def n_bytes(self) -> int:
+        """Of all weight files together."""
+        return sum(file.stat().st_size for file in self.files)
+
+    @property
+    def tokenizer_file(self) -> Path:
+        """
+        Raises:
+            BadCheckpoint: there is none.
+        """
+        path = self.folder / "tokenizer.json"
+        if not path.is_file():
+            raise BadCheckpoint(
+                f"{self.folder} has no tokenizer.json.",
+                "Convert the old tokenizer once with transformers: "
+                "AutoTokenizer.from_pretrained(DIRECTORY).save_pretrained(DIRECTORY).",
+            )
+        return path
+
+    @cached_property
+    def tokenizer_config(self) -> Keys:
+        return self._optional("tokenizer_config.json")
+
+    @cached_property
+    def generation_config(self) -> Keys:
+        return self._optional("generation_config.json")
+
+    @property
+    def specials(self) -> dict[str, str]:
+        """The special tokens that a template may name: bos_token, eos_token ..."""
+        tables = (self._optional("special_tokens_map.json"), self.tokenizer_config)
+        return {name: text for table in tables for name, text in table.texts_ending_with("_token").items()}
+
+    @property
+    def template(self) -> str | None:
+        """The chat template's source, from where the formats of several years keep it; None if there is none."""
+        if (path := self.folder / "chat_template.jinja").is_file():
+            return read_text(path)
+        found = self.tokenizer_config.value("chat_template")
+        if isinstance(found, list):  # several, by name
+            named = {one.get("name"): one.get("template") for one in found if isinstance(one, dict)}
+            found = named.get("default", next(iter(named.values()), None))
+        if found is not None and not isinstance(found, str):
+            raise self.tokenizer_config.bad("chat_template", "a text, or a list of named ones")
+        return found
+
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """The ids that its two configs say end a text."""
+        return frozenset(Keys(self.config).ids("eos_token_id") + self.generation_config.ids("eos_token_id"))
+
+    def _optional(self, name: str) -> Keys:
+        path = self.folder / name
+        return Keys(read_json(path) if path.is_file() else {}, where=name)
+
+
+def read_text(path: Path) -> str:
+    """
+    Raises:
+        BadCheckpoint: it cannot be read, or is not text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadCheckpoint(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise BadCheckpoint(f"{path} is damaged: it is not UTF-8 text.", _AGAIN) from error
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """Which shard holds which tensor, from an index; every shard is a plain name of a file beside it."""
+    table = read_json(index).get("weight_map")
+    if not isinstance(table, dict) or not table:
+        raise BadCheckpoint(f"{index} is damaged: it has no weight_map.", _AGAIN)
+    for name in table.values():
+        if not isinstance(name, str) or not name.endswith(".safetensors") or set(name) & set("/\\:\0"):
+            raise BadCheckpoint(f"{index} names {show(name)} as a file of weights.", "Do not trust this checkpoint.")
+    return table
+
+
+def _headers(file: Path) -> dict[str, Stored]:
+    try:
+        with safe_open(file, framework="np") as opened:
+            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
+            return {
+                name: Stored(file=file, name=name, shape=tuple(part.get_shape()), dtype=part.get_dtype())
+                for name, part in slices.items()
+            }
+    except FileNotFoundError as error:
+        raise BadCheckpoint(f"{file} is missing.", "The index names it. " + _AGAIN) from error
+    except OSError as error:
+        raise BadCheckpoint(f"{file} cannot be read: {error}.") from error
+    except SafetensorError as error:
+        size = file.stat().st_size
+        raise BadCheckpoint(f"{file} is damaged or not complete ({size:,} bytes).", _AGAIN) from error
+
+
+def _hint_without_config(folder: Path) -> str:
+    if (folder / "adapter_config.json").is_file():
+        return "It is an adapter: merge it into its base model and give that directory."
+    if any(folder.glob("*.gguf")):
+        return "Only safetensors checkpoints can be opened, not GGUF files."
+    return "Give the directory that holds config.json and model.safetensors."
+
+
+def _hint_without_weights(folder: Path) -> str:
+    pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLED)
+    if pickled:
+        return (
+            f"{pickled[0]} is a pickle, which can run any code and is never opened. If you trust it, convert it once "
+            "with transformers: AutoModelForCausalLM.from_pretrained(DIRECTORY).save_pretrained(DIRECTORY)."
+        )
+    return _AGAIN

@@ -1,0 +1,89 @@
+"""A name or a directory becomes a model that is ready to speak. Knows no screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from core.config import ModelConfig
+from core.device import choose
+from core.errors import BadCheckpoint, BadSetting
+from core.model import Model
+from core.tokenizer import Tokenizer
+from weights import shelf, vocabulary
+from weights.checkpoint import Checkpoint
+from weights.families import read_config
+from weights.tensors import read_transformer
+
+
+def load(
+    source: str | Path,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    context: int | None = None,
+    on_progress: Callable[[float, str], None] | None = None,
+) -> Model:
+    """Open a model.
+
+    Args:
+        source: a name on the shelf or a directory, see `shelf.find`.
+        device: such as "cuda"; None for the best there is.
+        dtype: such as "bfloat16"; None for what the device is good at.
+        context: the most tokens it shall have in mind; None for what it was made for.
+        on_progress: told the part of the work that is done, 0 to 1, and what is being done.
+
+    Raises:
+        LogitscopeError: of the kind that says what is wrong: ModelNotFound, BadCheckpoint, UnsupportedModel,
+            BadTemplate, BadDevice, BadSetting, OutOfMemory.
+    """
+    tell = on_progress or _tell_nobody
+    place, number_format = choose(device, dtype)
+    checkpoint = Checkpoint(shelf.find(source))
+    name = shelf.title(checkpoint.folder)
+    tell(0.0, f"opening {name}")
+    family, config = read_config(checkpoint.config)
+    _check_context(context, config, name)
+    tokenizer = vocabulary.read_tokenizer(checkpoint)
+    _check_vocabulary(tokenizer, config, name)
+    template = vocabulary.read_template(checkpoint)
+    transformer = read_transformer(
+        checkpoint,
+        family,
+        config,
+        device=place,
+        dtype=number_format,
+        on_progress=lambda fraction: tell(fraction, f"reading {name}"),
+    )
+    transformer.config = replace(transformer.config, context_length=context or config.context_length)
+    return Model(
+        name=name,
+        transformer=transformer,
+        tokenizer=tokenizer,
+        template=template,
+        end_ids=vocabulary.end_ids(checkpoint, tokenizer),
+        device=place,
+        dtype=number_format,
+    )
+
+
+def _tell_nobody(fraction: float, what: str) -> None:
+    pass
+
+
+def _check_context(context: int | None, config: ModelConfig, name: str) -> None:
+    if context is not None and not 1 <= context <= config.context_length:
+        raise BadSetting(
+            f"A context of {context} tokens is not possible: {name} was made for 1 to {config.context_length}.",
+            "Leave --context out to use all of it.",
+        )
+
+
+def _check_vocabulary(tokenizer: Tokenizer, config: ModelConfig, name: str) -> None:
+    """Tokens added to a vocabulary may lie beyond the embedding, unused; tokens of ordinary text may not."""
+    if tokenizer.ordinary_size > config.vocab_size:
+        raise BadCheckpoint(
+            f"The tokenizer of {name} has {tokenizer.ordinary_size} tokens, the embedding {config.vocab_size} rows.",
+            "tokenizer.json and the weights are of different models.",
+        )

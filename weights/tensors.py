@@ -1,0 +1,172 @@
+"""Stored tensors become a transformer: located, checked, then read one at a time. Names no family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from core.config import ModelConfig
+from core.errors import BadCheckpoint, OutOfMemory, UnsupportedModel
+from core.transformer import Transformer
+from weights.checkpoint import Checkpoint, Stored
+from weights.family import Family, Source
+from weights.keys import show
+
+Progress = Callable[[float], None]  # how much of the work is done, 0 to 1
+
+
+def read_transformer(
+    checkpoint: Checkpoint,
+    family: Family,
+    config: ModelConfig,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    on_progress: Progress,
+) -> Transformer:
+    """The transformer with its weights.
+
+    No weight is made up first and replaced later, and no more than one stored tensor is in memory beside those that
+    are done.
+
+    Raises:
+        BadCheckpoint: a tensor is missing, has another shape than the config implies, or cannot be read.
+        UnsupportedModel: tensors are left over, so the model is not what its config says.
+        OutOfMemory: it does not fit.
+    """
+    stored = _without_ballast(checkpoint.tensors, family)
+    config = _tied_as_stored(stored, family, config)
+    transformer = _without_weights(config, n_tensors=len(stored))
+    sources = _locate(transformer, stored, family)
+    _refuse_left_over(stored, family, sources)
+    try:
+        weights = _read_all(sources, stored, device, dtype, on_progress)
+        if transformer.config.tied_embeddings:
+            weights["head.weight"] = weights["embedding.weight"]
+        transformer.load_state_dict(weights, assign=True)
+        transformer.make_tables()
+        return transformer.to(device).requires_grad_(False).eval()
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise  # an allocator that fails has no error of its own on the CPU, only this word
+        size = sum(parameter.numel() for parameter in transformer.parameters()) * dtype.itemsize / 1e9
+        raise OutOfMemory(
+            f"The model needs {size:,.1f} GB, which {device} does not have free.",
+            "Choose a smaller model, another --device, or --dtype bfloat16.",
+        ) from error
+
+
+def _without_ballast(tensors: Mapping[str, Stored], family: Family) -> dict[str, Stored]:
+    """What was learned, under the names with the family's prefix."""
+    learned = {name: stored for name, stored in tensors.items() if not family.is_ballast(name)}
+    if any(name.startswith(family.prefix) for name in learned):
+        return learned
+    return {name if name == family.head else family.prefix + name: stored for name, stored in learned.items()}
+
+
+def _tied_as_stored(stored: dict[str, Stored], family: Family, config: ModelConfig) -> ModelConfig:
+    """Where one matrix is said to embed and unembed, look at what is stored: one of the two, or two that differ.
+
+    What transformers 5 does: a single one serves as both; two that differ are both used.
+    """
+    if not config.tied_embeddings or family.head not in stored:
+        return config
+    embedding = family.names.get("embedding", "embedding") + ".weight"
+    head = stored.pop(family.head)
+    if embedding not in stored:
+        stored[embedding] = head
+        return config
+    if head.shape == stored[embedding].shape and torch.equal(_mapped(head), _mapped(stored[embedding])):
+        return config
+    stored[family.head] = head
+    return replace(config, tied_embeddings=False)
+
+
+def _without_weights(config: ModelConfig, *, n_tensors: int) -> Transformer:
+    if config.n_layers > n_tensors:
+        raise BadCheckpoint(
+            f"config.json says {config.n_layers} layers, and all the files together hold {n_tensors} tensors.",
+            "Copy or download the checkpoint again.",
+        )
+    try:
+        with torch.device("meta"):
+            return Transformer(config)
+    except (RuntimeError, OverflowError, TypeError) as error:  # sizes beyond 64 bits
+        raise BadCheckpoint("config.json describes matrices of an impossible size.") from error
+
+
+def _locate(transformer: Transformer, stored: Mapping[str, Stored], family: Family) -> dict[str, Source]:
+    """Where each of our tensors lies; every one must be there, in the right shape, and be made of floats."""
+    parameters = dict(transformer.named_parameters())
+    shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
+    sources = {name: family.locate(name, shapes) for name in shapes}
+    missing = sorted({source.name for source in sources.values()} - set(stored))
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise BadCheckpoint(f"The tensor {missing[0]}{more} is missing.", "Copy or download the checkpoint again.")
+    for source in sources.values():
+        found = stored[source.name]
+        if found.shape != source.shape:
+            raise BadCheckpoint(
+                f"The tensor {source.name} has the shape {found.shape}, but config.json implies {source.shape}.",
+                "The config and the weights are of different models.",
+            )
+        if not found.is_float:
+            raise UnsupportedModel(
+                f"The tensor {source.name} is stored as {show(found.dtype)}, which is not a floating-point format.",
+                "Choose a checkpoint that is not quantised.",
+            )
+    return sources
+
+
+def _refuse_left_over(stored: Mapping[str, Stored], family: Family, sources: Mapping[str, Source]) -> None:
+    left_over = sorted(set(stored) - {source.name for source in sources.values()})
+    if left_over:
+        more = f" and {len(left_over) - 1} more" if len(left_over) > 1 else ""
+        raise UnsupportedModel(
+            f"The tensor {show(left_over[0])}{more} has no place in the model that config.json describes.",
+            "It would be ignored, and the answers would be wrong.",
+        )
+
+
+def _read_all(
+    sources: Mapping[str, Source],
+    stored: Mapping[str, Stored],
+    device: torch.device,
+    dtype: torch.dtype,
+    tell: Progress,
+) -> dict[str, nn.Parameter]:
+    total = sum(stored[source.name].n_values for source in sources.values())
+    done = 0
+    weights: dict[str, nn.Parameter] = {}
+    for name, source in sources.items():
+        weights[name] = nn.Parameter(_read(source, stored[source.name], device, dtype), requires_grad=False)
+        done += stored[source.name].n_values
+        tell(done / total)
+    return weights
+
+
+def _read(source: Source, stored: Stored, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """One of our tensors, in memory of its own."""
+    part = _mapped(stored, source.rows, columns=source.transposed)
+    if source.plus_one:
+        return part.to(device, torch.float32) + 1  # kept exact: these norms compute in float32 anyway
+    if source.transposed:
+        part = part.T
+    return torch.empty(part.shape, device=device, dtype=dtype).copy_(part)
+
+
+def _mapped(stored: Stored, rows: slice = slice(None), *, columns: bool = False) -> Tensor:
+    """A stored tensor, or some of its rows or columns. The file is mapped anew for each tensor, so that pages which
+    have been copied are given back."""
+    try:
+        with safe_open(stored.file, framework="pt") as file:
+            piece = file.get_slice(stored.name)
+            found: Tensor = piece[:, rows] if columns else piece[rows]
+            return found
+    except (OSError, SafetensorError) as error:
+        raise BadCheckpoint(f"{stored.file} cannot be read any more.", "Copy or download it again.") from error
