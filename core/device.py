@@ -57,3 +57,13 @@ def _good_at_bfloat16(device: torch.device) -> bool:
         able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
         return any(able.get(feature) for feature in ("avx512_bf16", "amx_bf16", "bf16"))
     return device.type == "xpu"
+
+
+# Below this, a second thread waits for the first longer than it works, and whatever else runs on the machine (the
+# screen, for one) makes every one of these waits worse.
+_WORTH_SHARING = 50_000_000
+
+
+def threads_for(n_parameters: int) -> int:
+    """How many CPU threads decode a model of this size fastest, one token at a time."""
+    return torch.get_num_threads() if n_parameters >= _WORTH_SHARING else 1

@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from core.chat_template import prompt_ids
 from core.conversation import Conversation, fit
 from core.decoding import Decoder
+from core.device import threads_for
 from core.distribution import Distribution
 from core.errors import ContextFull, EmptyPrompt
 from core.model import Model
@@ -49,6 +51,8 @@ class Engine:
 
     def __init__(self, model: Model) -> None:
         self.model = model
+        if model.device.type == "cpu":
+            torch.set_num_threads(threads_for(model.n_parameters))
         self._decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype)
         self._seed = 0
 
