@@ -79,9 +79,9 @@ def _common(keys: Keys) -> dict[str, Any]:
     }
 
 
-def _silu_and_rms(keys: Keys) -> dict[str, Any]:
+def _silu_and_rms(keys: Keys, d_head: int = 0) -> dict[str, Any]:
     return {
-        "rotary": _rotary(keys),
+        "rotary": _rotary(keys, d_head),
         "norm_eps": keys.number("rms_norm_eps"),
         "activation": keys.choice("hidden_act", _ACTIVATIONS),
     }
@@ -159,9 +159,8 @@ def _qwen3(keys: Keys) -> ModelConfig:
 
 
 def _phi3(keys: Keys) -> ModelConfig:
-    fields = _common(keys) | _silu_and_rms(keys) | _all_windowed(keys)
-    fields["rotary"] = _rotary(keys, fields["d_head"])
-    return ModelConfig(**fields)
+    fields = _common(keys)
+    return ModelConfig(**fields, **_silu_and_rms(keys, fields["d_head"]), **_all_windowed(keys))
 
 
 def _phi(keys: Keys) -> ModelConfig:

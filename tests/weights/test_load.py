@@ -1,0 +1,447 @@
+"""The whole reading side against transformers: its own files in, its own numbers out."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import AutoTokenizer, GPT2Model, LlamaModel
+
+from core.cache import KVCache
+from core.config import ModelConfig
+from core.errors import BadCheckpoint, BadSetting, BadTemplate, UnsupportedModel
+from core.model import Model
+from core.transformer import Transformer
+from tests.weights import tiny
+from weights.load import load
+
+STORIES = Path(__file__).resolve().parents[3] / "shared" / "checkpoints" / "stories260K"
+Folder = Callable[[str], Path]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """The directory of a case, written once. Not to be changed by a test."""
+    written: dict[str, Path] = {}
+
+    def of(case: str) -> Path:
+        if case not in written:
+            written[case] = tiny.write(case, tmp_path_factory.mktemp("checkpoint"))
+        return written[case]
+
+    return of
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients() -> Iterator[None]:
+    with torch.inference_mode():
+        yield
+
+
+def opened(source: Path, **options: Any) -> Model:
+    return load(source, device="cpu", **{"dtype": "float32"} | options)
+
+
+def logits(transformer: Transformer, tokens: Tensor) -> Tensor:
+    return transformer.unembed(transformer(tokens))
+
+
+def some_tokens(n: int = 40, vocab: int = tiny.VOCAB) -> Tensor:
+    return torch.randint(0, vocab, (1, n), generator=torch.Generator().manual_seed(1))
+
+
+def greedy(model: Model, ids: list[int], n: int) -> list[int]:
+    cache = KVCache(model.transformer.config, device=model.device, dtype=model.dtype)
+    found: list[int] = []
+    new = ids
+    for _ in range(n):
+        hidden = model.transformer(torch.tensor([new]), cache)
+        new = [int(model.transformer.unembed(hidden[0, -1]).argmax())]
+        found += new
+    return found
+
+
+def greedy_by_transformers(folder: Path, ids: list[int], n: int) -> list[int]:
+    written = tiny.reference(folder).generate(
+        torch.tensor([ids]), do_sample=False, max_new_tokens=n, eos_token_id=None, pad_token_id=0
+    )
+    return written[0, len(ids) :].tolist()
+
+
+@pytest.mark.parametrize("case", tiny.CASES)
+def test_logits_are_those_of_transformers(case: str, folder: Folder) -> None:
+    tokens = some_tokens()
+    want = tiny.reference(folder(case))(tokens).logits
+    got = logits(opened(folder(case)).transformer, tokens)
+    print(f"{case}: largest difference {(got - want).abs().max():.1e}, largest logit {want.abs().max():.1f}")
+    torch.testing.assert_close(got, want, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("case", tiny.CASES)
+def test_greedy_continuation_is_that_of_transformers(case: str, folder: Folder) -> None:
+    ids = some_tokens(9)[0].tolist()
+    assert greedy(opened(folder(case)), ids, 64) == greedy_by_transformers(folder(case), ids, 64)
+
+
+@pytest.mark.skipif(not STORIES.is_dir(), reason="the real checkpoint stories260K is not on this machine")
+def test_a_real_checkpoint_tells_the_same_story() -> None:
+    model = opened(STORIES)
+    ids = model.tokenizer.encode("Once upon a time", add_special=True)
+    assert ids == AutoTokenizer.from_pretrained(STORIES)("Once upon a time")["input_ids"]
+    assert greedy(model, ids, 200) == greedy_by_transformers(STORIES, ids, 200)
+    assert model.n_parameters == tiny.reference(STORIES).num_parameters()
+
+
+# --- every field counts -----------------------------------------------------------------------------------------------
+
+
+def mutants(config: ModelConfig) -> Iterator[tuple[str, ModelConfig]]:
+    """The config with one thing wrong at a time: (name of the field, config)."""
+
+    def wrong(name: str, **changes: Any) -> tuple[str, ModelConfig]:
+        return name, dataclasses.replace(config, **changes)
+
+    for name in ("vocab_size", "n_layers", "d_ff"):
+        yield wrong(name, **{name: getattr(config, name) + 1})
+    for name in ("qkv_bias", "output_bias", "mlp_bias", "head_bias", "gated", "qk_norm", "tied_embeddings"):
+        yield wrong(name, **{name: not getattr(config, name)})
+    yield wrong("d_model", d_model=config.d_model * 2)
+    yield wrong("d_head", n_heads=config.n_heads * 2, n_kv_heads=config.n_kv_heads * 2, d_head=config.d_head // 2)
+    yield wrong("n_heads", n_heads=config.n_heads * 2)
+    yield wrong("n_kv_heads", n_kv_heads=1 if config.n_kv_heads > 1 else config.n_heads)
+    yield wrong("norm", norm="layer" if config.norm == "rms" else "rms")
+    yield wrong("norm_eps", norm_eps=config.norm_eps * 100)
+    yield wrong("embedding_scale", embedding_scale=config.embedding_scale * 1.1)
+    yield wrong("attention_scale", attention_scale=0.9 * (config.attention_scale or config.d_head**-0.5))
+    yield wrong("attention_softcap", attention_softcap=None if config.attention_softcap else 5.0)
+    yield wrong("logit_softcap", logit_softcap=None if config.logit_softcap else 5.0)
+    for positions in {"rotary", "learned", "sinusoidal"} - {config.positions}:
+        yield wrong("positions", positions=positions)
+    for residual in {"pre", "post", "sandwich", "parallel"} - {config.residual}:
+        yield wrong("residual", residual=residual)
+    for activation in {"silu", "gelu", "gelu_tanh", "relu"} - {config.activation}:
+        yield wrong("activation", activation=activation)
+    if config.windowed_layers:
+        assert config.window is not None
+        yield wrong("window", window=config.window + 1)
+        yield wrong("windowed_layers", windowed_layers=config.windowed_layers - {min(config.windowed_layers)})
+        local = config.rotary_local or config.rotary
+        yield wrong("rotary_local", rotary_local=dataclasses.replace(local, theta=local.theta * 2))
+    else:
+        yield wrong("windowed_layers", window=4, windowed_layers=frozenset({1}))
+    if config.positions == "rotary":
+        for name, changes in rotary_mutants(config):
+            yield wrong(name, rotary=dataclasses.replace(config.rotary, **changes))
+
+
+def rotary_mutants(config: ModelConfig) -> Iterator[tuple[str, dict[str, Any]]]:
+    rotary = config.rotary
+    yield "rotary", {"theta": rotary.theta * 2}
+    yield "theta", {"theta": rotary.theta * 1.1}
+    yield "width", {"width": None if rotary.width else config.d_head // 2}
+    if rotary.scaling == "none":
+        yield "scaling", {"scaling": "linear", "factor": 2.0}
+        return
+    yield "scaling", {"scaling": "none"}
+    yield "factor", {"factor": rotary.factor * 2}
+    if rotary.scaling == "llama3":
+        yield "low_frequency_factor", {"low_frequency_factor": rotary.low_frequency_factor * 2}
+        yield "high_frequency_factor", {"high_frequency_factor": rotary.high_frequency_factor * 2}
+        yield "original_context", {"original_context": rotary.original_context * 2}
+
+
+NOTICED: set[str] = set()
+
+
+@pytest.mark.parametrize("case", tiny.CASES)
+def test_no_field_of_the_config_can_be_wrong_unnoticed(case: str, folder: Folder) -> None:
+    """Each makes the weights not fit, or moves the logits by twice the tolerance of the golden test."""
+    tokens = some_tokens()
+    want = tiny.reference(folder(case))(tokens).logits
+    right = opened(folder(case)).transformer
+    weights = dict(right.named_parameters())
+    unnoticed = []
+    for name, config in mutants(right.config):
+        wrong = Transformer(config).eval()
+        state = weights | ({"head.weight": weights["embedding.weight"]} if config.tied_embeddings else {})
+        try:
+            wrong.load_state_dict(state)
+        except RuntimeError:
+            NOTICED.add(name)
+            continue
+        moved = (logits(wrong, tokens) - want).abs().max().item()
+        if moved > 2e-4:
+            NOTICED.add(name)
+        else:
+            unnoticed.append((name, moved))
+    assert not unnoticed
+
+
+def test_every_field_of_the_config_was_tried() -> None:
+    if len(NOTICED) == 0:
+        pytest.skip("runs after the test above")
+    fields = {field.name for kind in (ModelConfig, type(ModelConfig.rotary)) for field in dataclasses.fields(kind)}
+    assert fields - NOTICED == {"context_length"}  # how long it may get changes no number
+
+
+# --- ways of storing --------------------------------------------------------------------------------------------------
+
+
+def assert_like_transformers(source: Path) -> Model:
+    model = opened(source)
+    tokens = some_tokens(20)
+    torch.testing.assert_close(
+        logits(model.transformer, tokens), tiny.reference(source)(tokens).logits, rtol=0, atol=1e-4
+    )
+    return model
+
+
+def test_shards(tmp_path: Path) -> None:
+    tiny.write("phi3", tmp_path, max_shard_size="20KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 3
+    assert_like_transformers(tmp_path)
+
+
+@pytest.mark.parametrize(("case", "kind"), [("gpt2", GPT2Model), ("llama, all biases, tied", LlamaModel)])
+def test_stored_without_its_head_and_prefix(case: str, kind: Any, tmp_path: Path) -> None:
+    model = tiny.random_model(case)
+    base = model.get_decoder() if isinstance(model.base_model, LlamaModel) else model.base_model
+    assert isinstance(base, kind)
+    model.save_pretrained(tmp_path)  # for the config
+    tiny.write_tokenizer(tmp_path)
+    save_file({name: t.contiguous() for name, t in base.state_dict().items()}, tmp_path / "model.safetensors")
+    assert not any(name.startswith(("model.", "transformer.")) for name in load_file(tmp_path / "model.safetensors"))
+    assert_like_transformers(tmp_path)
+
+
+def test_masks_and_frequencies_that_old_files_hold_are_passed_over(tmp_path: Path) -> None:
+    for case, extra in (
+        ("gpt2", {"transformer.h.0.attn.bias": torch.ones(1, 1, 128, 128)}),
+        ("llama", {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)}),
+    ):
+        tiny.write(case, tmp_path / case)
+        path = tmp_path / case / "model.safetensors"
+        save_file(load_file(path) | extra, path, metadata={"format": "pt"})
+        assert_like_transformers(tmp_path / case)
+
+
+def test_one_matrix_stored_under_the_heads_name_serves_as_both(tmp_path: Path) -> None:
+    tiny.write("llama, all biases, tied", tmp_path)
+    path = tmp_path / "model.safetensors"
+    tensors = load_file(path)
+    tensors["lm_head.weight"] = tensors.pop("model.embed_tokens.weight")
+    save_file(tensors, path, metadata={"format": "pt"})
+    assert assert_like_transformers(tmp_path).transformer.config.tied_embeddings
+
+
+@pytest.mark.parametrize("different", [False, True])
+def test_two_matrices_where_one_is_said_to_serve_as_both(different: bool, tmp_path: Path) -> None:
+    tiny.write("llama, all biases, tied", tmp_path)
+    path = tmp_path / "model.safetensors"
+    tensors = load_file(path)
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone() + different
+    save_file(tensors, path, metadata={"format": "pt"})
+    assert assert_like_transformers(tmp_path).transformer.config.tied_embeddings is not different
+
+
+@pytest.mark.parametrize("case", ["llama", "llama 3 scaling", "llama, linear scaling", "gemma3_text", "phi"])
+def test_the_old_spelling_of_rope(case: str, tmp_path: Path) -> None:
+    tiny.write(case, tmp_path)
+    new = opened(tmp_path).transformer.config
+    old = {"rope_theta": 1234.0}
+    if case == "gemma3_text":
+        old |= {"rope_local_base_freq": 99.0, "rope_scaling": {"rope_type": "linear", "factor": 4.0}}
+    elif case == "phi":
+        old |= {"partial_rotary_factor": 0.25}
+    elif case != "llama":
+        scaling = dict(tiny.CASES[case][1]["rope_parameters"])
+        scaling["type"] = scaling.pop("rope_type")
+        del scaling["rope_theta"]
+        old["rope_scaling"] = scaling
+    tiny.change_json(tmp_path / "config.json", rope_parameters=None, **old)
+    assert assert_like_transformers(tmp_path).transformer.config.rotary != new.rotary
+
+
+@pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_stored_in_another_format(stored: torch.dtype, tmp_path: Path) -> None:
+    tiny.random_model("gemma2").to(stored).save_pretrained(tmp_path)
+    tiny.write_tokenizer(tmp_path)
+    assert_like_transformers(tmp_path)
+
+
+@pytest.mark.parametrize("case", ["llama", "gemma2", "gpt2"])
+def test_run_in_bfloat16(case: str, folder: Folder) -> None:
+    tokens = some_tokens()
+    exact = logits(opened(folder(case)).transformer, tokens)
+    theirs = tiny.reference(folder(case)).to(torch.bfloat16)(tokens).logits.float()
+    model = opened(folder(case), dtype="bfloat16")
+    assert {p.dtype for n, p in model.transformer.named_parameters() if "norm" not in n} == {torch.bfloat16}
+    ours = logits(model.transformer, tokens)
+    assert ours.dtype == torch.float32
+    assert (ours - exact).abs().mean() < 1.2 * (theirs - exact).abs().mean()
+
+
+# --- our own format ---------------------------------------------------------------------------------------------------
+
+TEXTBOOK = ModelConfig(
+    vocab_size=tiny.VOCAB,
+    context_length=64,
+    n_layers=2,
+    n_heads=2,
+    n_kv_heads=2,
+    d_model=16,
+    d_head=8,
+    d_ff=32,
+    positions="sinusoidal",
+    embedding_scale=4.0,
+    norm="layer",
+    residual="post",
+    qkv_bias=True,
+    output_bias=True,
+    mlp_bias=True,
+    activation="relu",
+    gated=False,
+    tied_embeddings=False,
+    head_bias=True,
+)
+
+
+def write_own(folder: Path, config: ModelConfig) -> Transformer:
+    transformer = Transformer(config).eval()
+    fields = dataclasses.asdict(config) | {"windowed_layers": sorted(config.windowed_layers)}
+    tiny.change_json(folder / "config.json", model_type="logitscope", transformer=fields)
+    save_file({name: t.clone() for name, t in transformer.named_parameters()}, folder / "model.safetensors")
+    tiny.write_tokenizer(folder)
+    return transformer
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TEXTBOOK,
+        dataclasses.replace(
+            TEXTBOOK, positions="rotary", rotary_local=ModelConfig.rotary, window=3, windowed_layers=frozenset({1})
+        ),
+        dataclasses.replace(TEXTBOOK, positions="learned", tied_embeddings=True, head_bias=False),
+    ],
+)
+def test_our_own_format_comes_back_as_it_was(config: ModelConfig, tmp_path: Path) -> None:
+    written = write_own(tmp_path, config)
+    model = opened(tmp_path)
+    assert model.transformer.config == config
+    tokens = some_tokens(30)
+    torch.testing.assert_close(logits(model.transformer, tokens), logits(written, tokens), rtol=0, atol=0)
+    assert model.n_parameters == sum(parameter.numel() for parameter in written.parameters())
+
+
+def test_a_field_of_our_own_format_that_a_later_version_added(tmp_path: Path) -> None:
+    write_own(tmp_path, TEXTBOOK)
+    fields = dataclasses.asdict(TEXTBOOK) | {"windowed_layers": [], "experts": 8}
+    tiny.change_json(tmp_path / "config.json", transformer=fields)
+    with pytest.raises(UnsupportedModel, match="experts 8"):
+        opened(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change", [{"n_layers": "2"}, {"activation": "swiglu"}, {"windowed_layers": [0.5]}, {"qkv_bias": 1}, {"d_ff": 0}]
+)
+def test_a_field_of_our_own_format_with_a_wrong_value(change: dict[str, Any], tmp_path: Path) -> None:
+    write_own(tmp_path, TEXTBOOK)
+    fields = dataclasses.asdict(TEXTBOOK) | {"windowed_layers": []} | change
+    tiny.change_json(tmp_path / "config.json", transformer=fields)
+    with pytest.raises((UnsupportedModel, BadCheckpoint), match=next(iter(change))):
+        opened(tmp_path)
+
+
+# --- the rest of a model ----------------------------------------------------------------------------------------------
+
+
+def test_a_shorter_context(folder: Folder) -> None:
+    for case in ("gpt2", "llama"):
+        model = opened(folder(case), context=50)
+        assert model.context_length == 50
+        tokens = some_tokens(50)
+        want = tiny.reference(folder(case))(tokens).logits
+        torch.testing.assert_close(logits(model.transformer, tokens), want, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("context", [129, 0, -1])
+def test_a_context_the_model_was_not_made_for(context: int, folder: Folder) -> None:
+    with pytest.raises(BadSetting, match=rf"{context} tokens .* 128"):
+        opened(folder("llama"), context=context)
+
+
+def test_progress_only_moves_forward_and_arrives(folder: Folder) -> None:
+    told: list[tuple[float, str]] = []
+    opened(folder("llama"), on_progress=lambda fraction, what: told.append((fraction, what)))
+    fractions = [fraction for fraction, _ in told]
+    assert fractions == sorted(fractions)
+    assert (fractions[0], fractions[-1]) == (0.0, 1.0)
+    assert all(folder("llama").name in what for _, what in told)
+
+
+def test_nothing_is_left_to_train_or_on_the_meta_device(folder: Folder) -> None:
+    transformer = opened(folder("gemma3_text")).transformer
+    tensors = [*transformer.parameters(), *transformer.buffers()]
+    assert {tensor.device.type for tensor in tensors} == {"cpu"}
+    assert not any(tensor.requires_grad for tensor in tensors)
+    assert not transformer.training
+
+
+def test_what_ends_a_reply(tmp_path: Path) -> None:
+    tiny.write("llama", tmp_path)
+    assert opened(tmp_path).end_ids == frozenset()
+    tiny.change_json(tmp_path / "config.json", eos_token_id=7)
+    tiny.change_json(tmp_path / "generation_config.json", eos_token_id=[8, 9])
+    assert opened(tmp_path).end_ids == {7, 8, 9}
+    tiny.change_json(tmp_path / "tokenizer_config.json", eos_token={"content": "<|endoftext|>"})
+    assert opened(tmp_path).end_ids == {7, 8, 9, 2}
+    tiny.change_json(tmp_path / "tokenizer_config.json", chat_template="{{ messages[0].content }}<|im_end|><|eot_id|>")
+    assert opened(tmp_path).end_ids == {7, 8, 9, 2, 1}  # <|eot_id|> is not in this vocabulary
+
+
+def test_a_template_that_does_not_parse(tmp_path: Path) -> None:
+    tiny.write("llama", tmp_path)
+    (tmp_path / "chat_template.jinja").write_text("{% for message in %}")
+    with pytest.raises(BadTemplate, match="cannot be read"):
+        opened(tmp_path)
+
+
+def test_a_tokenizer_of_another_model(tmp_path: Path) -> None:
+    tiny.write("llama", tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        weights[name] = weights[name][:280].clone()
+    save_file(weights, tmp_path / "model.safetensors")
+    tiny.change_json(tmp_path / "config.json", vocab_size=280)
+    with pytest.raises(BadCheckpoint, match="285 tokens, the embedding 280 rows"):
+        opened(tmp_path)
+
+
+def test_memory_stays_near_the_size_of_the_weights(tmp_path: Path) -> None:
+    """200 MB of float32 weights read as float32: the process grows by less than 1.2 times that, at its highest."""
+    tiny.write_tokenizer(tmp_path)
+    fields = dataclasses.asdict(TEXTBOOK) | {"windowed_layers": [], "d_model": 512, "d_ff": 48_000, "n_layers": 1}
+    fields |= {"d_head": 256, "embedding_scale": 1.0}
+    config = ModelConfig(**fields | {"rotary": ModelConfig.rotary, "windowed_layers": frozenset()})
+    write_own(tmp_path, config)
+    n_bytes = (tmp_path / "model.safetensors").stat().st_size
+    assert n_bytes > 190e6
+    code = (
+        "import resource, sys; from weights.load import load; import torch._dynamo;"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == 'darwin' else 1024);"
+        f"load({str(STORIES)!r}, device='cpu') if {STORIES.is_dir()} else None;"
+        f"before = peak(); load({str(tmp_path)!r}, device='cpu', dtype='float32'); print(peak() - before)"
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert int(run.stdout) < 1.2 * n_bytes
