@@ -48,6 +48,8 @@ def best(logits: Floats, count: int) -> Ids:
     """Indices of the `count` largest, largest first, equal ones by index: (count,)."""
     if count >= len(logits):
         return np.argsort(-logits, kind="stable")
+    if count < 1:
+        return np.empty(0, dtype=np.int64)
     least = -np.partition(-logits, count - 1)[count - 1]
     above = np.flatnonzero(logits > least)
     level = np.flatnonzero(logits == least)[: count - len(above)]
@@ -58,7 +60,8 @@ def best(logits: Floats, count: int) -> Ids:
 def best_by_mass(scores: Floats, weights: Floats, mass: float) -> Ids:
     """Indices by falling score, equal ones by index, as many as are sure to hold `mass` of the weights."""
     head = best(scores, min(_HEAD, len(scores)))
-    return head if weights[head].sum() > mass else best(scores, len(scores))
+    enough = np.cumsum(weights[head])[-1] > mass  # added up as the callers do: to the last bit, or the head is short
+    return head if enough else best(scores, len(scores))
 
 
 # --- the steps ----------------------------------------------------------------------------------------------------
@@ -128,9 +131,8 @@ def temperature(pool: Pool, settings: Settings, history: Sequence[int]) -> Pool:
 
 def _until_mass(scores: Floats, probabilities: Floats, mass: float) -> Ids:
     order = best_by_mass(scores, probabilities, mass)
-    before = np.cumsum(probabilities[order]) - probabilities[order]
-    kept = order[before < mass]
-    return np.sort(kept if len(kept) else order[:1])
+    short = int(np.searchsorted(np.cumsum(probabilities[order]), mass))  # so many are not enough; the next one is
+    return np.sort(order[: short + 1])
 
 
 CHAINS: dict[Order, tuple[tuple[str, Step], ...]] = {
