@@ -1,0 +1,145 @@
+"""The help screen: every key, and what every number on the screen means. Must not know who handles the keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.cells import cell_len
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+Groups = Sequence[tuple[str, Sequence[tuple[str, str]]]]
+
+_NARROWEST = 24  # cells of a column of text
+
+NUMBERS: Groups = (
+    (
+        "The distribution",
+        (
+            (
+                "model",
+                "The model's own probability: the softmax of its logits over the whole vocabulary, no setting applied.",
+            ),
+            (
+                "after",
+                "The chance of being chosen, once every setting has acted. Cut tokens have none and name who cut them.",
+            ),
+            (
+                "rest",
+                "The last row: all tokens without a row of their own, so that the numbers always add up to 100 %.",
+            ),
+            ("bits", "Entropy: how undecided the model is. 0 bits is certain, and each bit more doubles the choice."),
+            ("real choices", "2 to the power of the bits: as uncertain as that many equally likely tokens."),
+            ("in play", "How many tokens each sampler left: from the vocabulary down to those that could be chosen."),
+            (
+                "u",
+                "The number drawn, from 0 to 1. Lay the chances end to end, likeliest first: the token at u is next. "
+                "It depends on the seed and the position alone, so a changed setting never changes the luck.",
+            ),
+        ),
+    ),
+    (
+        "The settings",
+        (
+            (
+                "temperature",
+                "Divides every logit. 0 always takes the likeliest token, 1 is as trained, more is flatter.",
+            ),
+            ("top-k", "Keeps the k likeliest tokens."),
+            ("top-p", "Keeps the likeliest tokens until their chances sum to p."),
+            ("min-p", "Keeps tokens at least p times as likely as the likeliest."),
+            (
+                "typical",
+                "Keeps the tokens whose surprise is nearest to the expected one, until their chances sum to p.",
+            ),
+            (
+                "repetition",
+                "Makes recent tokens less likely: a positive logit is divided by it, a negative one multiplied.",
+            ),
+            ("presence", "Subtracted once from the logit of every token of the recent past."),
+            ("frequency", "Subtracted from a logit for every time the token was used in the recent past."),
+            ("window", "How many tokens back the recent past reaches."),
+            ("seed", "The same seed, prompt and settings give the same reply."),
+            ("max tokens", "Where a reply is ended if the model does not end it."),
+            (
+                "order",
+                "llama.cpp applies the temperature last, so what is cut does not depend on it; "
+                "transformers applies it first, so a high temperature lets more tokens through.",
+            ),
+        ),
+    ),
+    (
+        "The status line",
+        (
+            ("tok/s", "Tokens written a second, the reading of the prompt not counted."),
+            ("first token", "From Enter to the first token of the reply."),
+            ("context", "Tokens of the conversation so far, and how many the model can hold."),
+        ),
+    ),
+)
+
+
+class HelpScreen(ModalScreen[None]):
+    """Shows key groups, then what the numbers mean; Escape, F1 or q closes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,q", "dismiss", "Close")]
+
+    DEFAULT_CSS = """
+    HelpScreen {
+        align: center middle;
+    }
+    HelpScreen > VerticalScroll {
+        width: 90%;
+        max-width: 96;
+        height: 90%;
+        padding: 0 1;
+        border: heavy $border;
+        border-title-style: bold;
+        background: $surface;
+    }
+    """
+
+    def __init__(self, groups: Groups) -> None:
+        super().__init__()
+        self._groups = groups
+
+    def compose(self) -> ComposeResult:
+        pane = VerticalScroll(Sheet([*self._groups, *NUMBERS]))
+        pane.border_title = "Help"
+        pane.border_subtitle = "Escape closes"
+        yield pane
+
+
+class Sheet(Static):
+    """Groups of terms with their explanations, in two columns that wrap to the width there is."""
+
+    def __init__(self, groups: Groups) -> None:
+        super().__init__(markup=False)
+        self._groups = groups
+        longest = max((cell_len(term) for _, entries in groups for term, _ in entries), default=0)
+        self._indent = min(longest, 24) + 3
+
+    def on_resize(self) -> None:
+        self.update(self.sheet(self.size.width))
+
+    def sheet(self, width: int) -> Content:
+        lines: list[Content] = []
+        for title, entries in self._groups:
+            lines += [Content(), Content.styled(title, "bold $text-accent")]
+            for term, explanation in entries:
+                lines += self._entry(term, explanation, width)
+        return Content("\n").join(lines[1:])
+
+    def _entry(self, term: str, explanation: str, width: int) -> list[Content]:
+        """Side by side; below each other where a column would be too narrow to read or the term is too long."""
+        name = Content.styled(f" {term}", "bold")
+        indent = self._indent if width >= self._indent + _NARROWEST else 3
+        wrapped = [row.pad_left(indent) for row in Content(explanation).wrap(max(1, width - indent))]
+        if cell_len(term) + 2 > indent:
+            return [*name.wrap(max(1, width)), *wrapped]
+        return [name.pad_right(indent - name.cell_length) + wrapped[0][indent:], *wrapped[1:]]
