@@ -74,7 +74,8 @@ class Engine:
             ContextFull: the last message alone does not fit.
             BadTemplate: the model's template refuses the conversation.
         """
-        writing = _Writing(stream=self.model.tokenizer.stream(), started=time.perf_counter())
+        stream = self.model.tokenizer.stream(continues=self.model.template is None)
+        writing = _Writing(stream=stream, started=time.perf_counter())
         now = settings()
         self._seed = now.seed if now.seed is not None else secrets.randbits(32)
         ids, dropped = self._prompt(conversation)

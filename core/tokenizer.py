@@ -96,13 +96,13 @@ class Tokenizer:
         """A token's bytes as text, with � for half characters."""
         return self.token_bytes(token_id).decode("utf-8", "replace")
 
-    def stream(self) -> TextStream:
-        return TextStream(self)
+    def stream(self, *, continues: bool = False) -> TextStream:
+        """A decoder for tokens as they come.
 
-    @property
-    def strips_first_space(self) -> bool:
-        """Whether a whole text loses one leading space, which SentencePiece had put there."""
-        return self._strips_first_space
+        Args:
+            continues: they go on from a text, so a space at their beginning belongs to what is read.
+        """
+        return TextStream(self, strip=self._strips_first_space and not continues)
 
     def _find_bytes(self, token_id: int) -> bytes:
         if token_id in self._added:
@@ -137,10 +137,10 @@ def _decoder_kinds(backend: tokenizers.Tokenizer) -> tuple[frozenset[str], bool]
 class TextStream:
     """Turns tokens into text as they come; bytes of an unfinished character wait for the rest of it."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, strip: bool) -> None:
         self._tokenizer = tokenizer
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._at_start = tokenizer.strips_first_space
+        self._at_start = strip  # a whole text loses one leading space, which SentencePiece had put there
 
     def push(self, token_id: int) -> str:
         """What became readable with this token. Special tokens add nothing."""

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from core.errors import BadSetting, LogitscopeError
 from core.settings import ORDERS, Settings
@@ -60,6 +60,9 @@ def _complain(sentence: str) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)  # "--top" must not be taken for --top-k or --top-p
+
     def error(self, message: str) -> NoReturn:
         raise BadSetting(f"{message[:1].upper()}{message[1:]}.", f"See {self.prog} --help.")
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 def ask(options: Options) -> None:
     """Stream the answer to one prompt."""
     prompt = _text(options.arguments.prompt, "a prompt", 'logitscope ask "Tell me a joke."')
+    if not prompt.strip():
+        raise EmptyPrompt("The prompt is empty.", 'Say something, for example: logitscope ask "Tell me a joke."')
     conversation: Conversation = (Message(role="user", text=prompt),)
     if options.arguments.system:
         conversation = (Message(role="system", text=options.arguments.system), *conversation)
@@ -56,9 +58,11 @@ def next_token(options: Options) -> None:
 def tokens(options: Options) -> None:
     """Show how a text is cut into tokens."""
     text = _text(options.arguments.text, "a text", 'logitscope tokens "Hello world"', keep_space=True)
-    from weights.load import load_tokenizer
+    from weights.checkpoint import Checkpoint
+    from weights.shelf import find
+    from weights.vocabulary import read_tokenizer
 
-    tokenizer = load_tokenizer(options.load.model)
+    tokenizer = read_tokenizer(Checkpoint(find(options.load.model)))
     found = [
         {"id": i, "piece": tokenizer.piece(i), "text": tokenizer.token_text(i), "bytes": list(tokenizer.token_bytes(i))}
         for i in tokenizer.encode(text)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from core.step import Prediction
 from tui.sanitize import visible, visible_token
+from tui.widgets.numbers import percent
 
 if TYPE_CHECKING:
     from weights.shelf import ShelfEntry
@@ -55,16 +56,6 @@ def _summary(model: str, prediction: Prediction, drawn: float) -> str:
         f"model: {prediction.entropy_bits:.2f} bits, about {prediction.choices:,.1f} real choices · after the chain: "
         f"{prediction.chain_entropy_bits:.2f} bits, about {prediction.chain_choices:,.1f}\n{funnel}"
     )
-
-
-def percent(probability: float) -> str:
-    """A probability for reading; never rounded to a plain 0 or 100 % that it is not."""
-    value = 100 * probability
-    if 0 < value < 0.01:
-        return "<0.01 %"
-    if 99.99 < value < 100:
-        return ">99.99 %"
-    return f"{value:.2f} %"
 
 
 def show_tokens(tokens: Sequence[Mapping[str, Any]]) -> None:
