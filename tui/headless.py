@@ -58,11 +58,9 @@ def next_token(options: Options) -> None:
 def tokens(options: Options) -> None:
     """Show how a text is cut into tokens."""
     text = _text(options.arguments.text, "a text", 'logitscope tokens "Hello world"', keep_space=True)
-    from weights.checkpoint import Checkpoint
-    from weights.shelf import find
-    from weights.vocabulary import read_tokenizer
+    from weights.vocabulary import load_tokenizer
 
-    tokenizer = read_tokenizer(Checkpoint(find(options.load.model)))
+    tokenizer = load_tokenizer(options.load.model)
     found = [
         {"id": i, "piece": tokenizer.piece(i), "text": tokenizer.token_text(i), "bytes": list(tokenizer.token_bytes(i))}
         for i in tokenizer.encode(text)
