@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -28,12 +29,16 @@ def fit(conversation: Conversation, budget: int, count: Callable[[Conversation],
     that what is left still begins with a user's turn.
 
     Args:
-        count: the number of prompt tokens of a conversation, template included.
+        count: the number of prompt tokens of a conversation, template included. It grows with the messages.
     """
-    head = 1 if conversation and conversation[0].role == "system" else 0
-    start = head
-    while count(conversation[:head] + conversation[start:]) > budget and start < len(conversation) - 1:
-        start += 1
-        while start < len(conversation) - 1 and conversation[start].role != "user":
-            start += 1
+    if len(conversation) < 2 or count(conversation) <= budget:
+        return conversation, 0
+    head = 1 if conversation[0].role == "system" else 0
+    last = len(conversation) - 1
+    starts = [n for n in range(head + 1, last) if conversation[n].role == "user"] + [last]
+
+    def fits(start: int) -> bool:
+        return count(conversation[:head] + conversation[start:]) <= budget
+
+    start = starts[min(bisect_left(starts, True, key=fits), len(starts) - 1)]
     return conversation[:head] + conversation[start:], start - head

@@ -32,12 +32,17 @@ def _device(name: str | None) -> torch.device:
     here = available()
     if name is None or name == "auto":
         return torch.device(here[0])
-    kind, _, index = name.partition(":")
-    if kind not in here or (index and not index.isdecimal()):
-        raise BadDevice(f"There is no device {name!r} on this machine.", f"It has: {', '.join(here)}.")
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        raise BadDevice(f"There is no device {name!r} on this machine.", f"It has {torch.cuda.device_count()} GPUs.")
+    names = [name for kind in here for name in (kind, *(f"{kind}:{number}" for number in range(_count(kind))))]
+    if name not in names:
+        raise BadDevice(f"There is no device {name!r} on this machine.", f"It has: {', '.join(names)}.")
     return torch.device(name)
+
+
+def _count(kind: str) -> int:
+    """How many devices of a kind this machine has."""
+    if kind == "cuda":
+        return torch.cuda.device_count()
+    return torch.xpu.device_count() if kind == "xpu" else 1
 
 
 def _dtype(name: str | None, device: torch.device) -> torch.dtype:
@@ -62,8 +67,9 @@ def _good_at_bfloat16(device: torch.device) -> bool:
 # Below this, a second thread waits for the first longer than it works, and whatever else runs on the machine (the
 # screen, for one) makes every one of these waits worse.
 _WORTH_SHARING = 50_000_000
+_THREADS = torch.get_num_threads()  # what the machine offers, before a small model asked for less
 
 
 def threads_for(n_parameters: int) -> int:
     """How many CPU threads decode a model of this size fastest, one token at a time."""
-    return torch.get_num_threads() if n_parameters >= _WORTH_SHARING else 1
+    return _THREADS if n_parameters >= _WORTH_SHARING else 1

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import sampling
-from core.sampling import Floats, Pool
+from core.sampling import Floats, Ids, Pool
 from core.settings import Settings
 from core.step import Candidate, Prediction, Stage
 from core.tokenizer import Tokenizer
@@ -102,7 +102,9 @@ class Distribution:
             candidates=tuple(candidates),
             rest_count=len(self.logits) - len(candidates),
             rest_raw_probability=_rest(self.raw, [c.id for c in candidates]),
-            rest_probability=max(0.0, 1.0 - sum(c.probability for c in candidates)),
+            rest_probability=_rest(
+                self.probabilities, np.searchsorted(self.pool.ids, [c.id for c in candidates if c.kept])
+            ),
             entropy_bits=entropy_bits(self.raw),
             chain_entropy_bits=entropy_bits(self.probabilities),
             stages=self.stages,
@@ -129,8 +131,8 @@ def entropy_bits(probabilities: Floats) -> float:
     return max(0.0, -float(np.dot(positive, np.log(positive))) / _LN2)
 
 
-def _rest(probabilities: Floats, listed: list[int]) -> float:
-    """The mass of every token not listed, summed directly: 1 minus the listed would lose a small rest to rounding."""
+def _rest(probabilities: Floats, listed: Sequence[int] | Ids) -> float:
+    """The mass of all but these indices, summed directly: 1 minus the listed would lose a small rest to rounding."""
     others = probabilities.copy()
     others[listed] = 0.0
     return float(others.sum())

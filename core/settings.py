@@ -42,13 +42,10 @@ class Settings:
         self._check("top_p", self.top_p, 0, 1, "1 switches it off")
         self._check("min_p", self.min_p, 0, 1, "0 switches it off")
         self._check("typical_p", self.typical_p, 0, 1, "1 switches it off")
+        self._check("repetition_penalty", self.repetition_penalty, 0.01, 100, "1 switches it off")
         self._check("presence_penalty", self.presence_penalty, -100, 100, "0 switches it off")
         self._check("frequency_penalty", self.frequency_penalty, -100, 100, "0 switches it off")
         self._check("penalty_window", self.penalty_window, -1, math.inf, "-1 looks at the whole context")
-        if not 0 < self.repetition_penalty < math.inf:
-            raise BadSetting(
-                f"repetition_penalty must be above 0, not {self.repetition_penalty}.", "1 switches it off."
-            )
         if self.max_tokens is not None:
             self._check("max_tokens", self.max_tokens, 1, math.inf, "leave it out for no limit")
         if self.seed is not None:
@@ -60,6 +57,6 @@ class Settings:
 
     @staticmethod
     def _check(name: str, value: float, low: float, high: float, hint: str) -> None:
-        if not low <= value <= high or math.isinf(value):  # also catches nan, which compares with nothing
+        if not low <= value <= high or value == math.inf:  # also catches nan, which compares with nothing
             wanted = f"at least {low:g}" if math.isinf(high) else f"between {low:g} and {high:g}"
             raise BadSetting(f"{name} must be {wanted}, not {value}.", hint[0].upper() + hint[1:] + ".")

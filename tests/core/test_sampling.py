@@ -470,7 +470,7 @@ def test_the_count_of_draws_would_notice_a_slightly_wrong_temperature() -> None:
 def test_the_dice_are_uniform() -> None:
     thrown = [dice(7, position) for position in range(20_000)]
     assert stats.kstest(thrown, "uniform").pvalue > 0.001
-    assert 0 <= min(thrown)
+    assert min(thrown) >= 0
     assert max(thrown) < 1
 
 
