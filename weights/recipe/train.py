@@ -1,0 +1,203 @@
+"""Train one stage of one model: `python -m weights.recipe.train --model chat --stage language --minutes 30`.
+
+Resumes from its last checkpoint when started again. Trains `core.transformer.Transformer` itself; knows no source.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.transformer import Transformer
+from weights.recipe import dataset
+from weights.recipe.models import MODELS, PLANS, SHARES, Plan
+from weights.recipe.prepare import WORK
+
+SEED = 20
+SAVE_EVERY = 180.0  # seconds
+Batch = tuple[Tensor, Tensor, Tensor]  # tokens, targets: (batch, time) ids; learn: (batch, time) bool
+
+
+def initialise(model: Transformer) -> None:
+    """Small random matrices, so that every layer starts by passing on about as much as it was given."""
+    torch.manual_seed(SEED)
+    d_model, n_layers = model.config.d_model, model.config.n_layers
+    for name, weight in model.named_parameters():
+        if weight.dim() < 2:
+            if name.endswith("bias"):
+                nn.init.zeros_(weight)
+            continue
+        std = weight.shape[1] ** -0.5
+        if name == "embedding.weight":
+            std = 0.02 if model.config.embedding_scale == 1.0 else d_model**-0.5
+        elif model.config.residual == "pre" and (".output." in name or ".down." in name):
+            std /= math.sqrt(2 * n_layers)  # what the layers add to the residual stream must not pile up
+        nn.init.normal_(weight, std=std)
+
+
+def optimiser(model: Transformer, plan: Plan) -> torch.optim.AdamW:
+    """AdamW; matrices are pulled towards zero a little at each step, biases and norms are not."""
+    matrices = [weight for weight in model.parameters() if weight.dim() >= 2]
+    rest = [weight for weight in model.parameters() if weight.dim() < 2]
+    groups = [{"params": matrices, "weight_decay": plan.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=plan.peak, betas=(0.9, 0.97), fused=True)
+
+
+def learning_rate(done: float, plan: Plan) -> float:
+    """Up in a straight line, then down along half a cosine to a twentieth; `done` is the share of the time."""
+    if done < plan.warmup:
+        return plan.peak * done / plan.warmup
+    falling = 0.5 * (1 + math.cos(math.pi * (done - plan.warmup) / (1 - plan.warmup)))
+    return plan.peak * (0.05 + 0.95 * falling)
+
+
+def batches(pieces: list[dataset.Piece], shares: dict[str, float], plan: Plan, whole: bool) -> Iterator[Batch]:
+    """Endless: pass after pass over the documents, each in its own order, the same for the same seed."""
+    turn = 0
+    while True:
+        dice = random.Random(SEED + turn)
+        rows = list(dataset.rows(dataset.drawn(pieces, shares, dice), plan.length, whole))
+        dice.shuffle(rows)
+        for start in range(0, len(rows) - plan.batch + 1, plan.batch):
+            yield batch_of(rows[start : start + plan.batch])
+        turn += 1
+
+
+def batch_of(rows: list[tuple[np.ndarray, np.ndarray]]) -> Batch:
+    """Each token is to be guessed from those before it: targets are the tokens one place further on."""
+    ids = torch.from_numpy(np.stack([ids for ids, _ in rows]).astype(np.int64))
+    learn = torch.from_numpy(np.stack([learn for _, learn in rows]))
+    return ids[:, :-1], ids[:, 1:], learn[:, 1:]
+
+
+def loss_of(model: Transformer, forward: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
+    """Cross-entropy in nats: minus the logarithm of the probability given to the token that really came."""
+    tokens, targets, learn = batch
+    hidden = forward(tokens)[learn]  # (learnt, d_model)
+    return F.cross_entropy(model.unembed(hidden), targets[learn])
+
+
+@torch.no_grad()
+def held_out_loss(model: Transformer, forward: Callable[[Tensor], Tensor], held: list[Batch]) -> float:
+    losses = [(loss_of(model, forward, batch).item(), int(batch[2].sum())) for batch in held]
+    return sum(loss * count for loss, count in losses) / sum(count for _, count in losses)
+
+
+class Run:
+    """One stage on its way: the model, Adam's memory, how far it is, and where all that is kept."""
+
+    def __init__(self, name: str, stage: str, minutes: float, work: Path, compiled: bool) -> None:
+        self.name, self.stage, self.seconds = name, stage, minutes * 60
+        self.folder, self.plan = work / name, PLANS[name, stage]
+        self.path = self.folder / f"{stage}.pt"
+        self.model = Transformer(MODELS[name])
+        self.optimiser = optimiser(self.model, self.plan)
+        self.steps = self.tokens = 0
+        self.elapsed = 0.0
+        self.begin()
+        self.forward: Callable[[Tensor], Tensor] = torch.compile(self.model) if compiled else self.model
+
+    def begin(self) -> None:
+        """Where this stage was left, else where the stage before it ended, else at random."""
+        before = self.folder / "language.pt"
+        if self.path.exists():
+            state = torch.load(self.path, weights_only=True)
+            self.model.load_state_dict(state["model"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.steps, self.tokens, self.elapsed = state["steps"], state["tokens"], state["elapsed"]
+        elif self.stage == "chat" and before.exists():
+            self.model.load_state_dict(torch.load(before, weights_only=True)["model"])
+        else:
+            initialise(self.model)
+
+    def save(self) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "steps": self.steps,
+            "tokens": self.tokens,
+            "elapsed": self.elapsed,
+        }
+        torch.save(state, self.path.with_suffix(".new"))
+        self.path.with_suffix(".new").replace(self.path)  # never half a checkpoint
+
+    def step(self, batch: Batch) -> float:
+        """Backpropagation: the loss, its slope for every weight, and one small step downhill."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(min(1.0, self.elapsed / self.seconds), self.plan)
+        loss = loss_of(self.model, self.forward, batch)
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.clip)
+        self.optimiser.step()
+        self.steps += 1
+        self.tokens += batch[0].numel()
+        return loss.item()
+
+    def run(self) -> None:
+        pieces, held_pieces = dataset.split(dataset.load(self.folder / f"{self.stage}.npz"))
+        whole = self.stage == "chat"
+        held_rows = list(dataset.rows(held_pieces, self.plan.length, whole))
+        random.Random(SEED).shuffle(held_rows)
+        held = [batch_of(held_rows[start : start + 4]) for start in range(0, 32, 4)]
+        stream = batches(pieces, SHARES[self.name, self.stage], self.plan, whole)
+        for _ in range(self.steps):
+            next(stream)
+        recent: list[float] = []
+        last, saved = time.monotonic(), time.monotonic()
+        while self.elapsed < self.seconds:
+            recent = [*recent[-49:], self.step(next(stream))]
+            now = time.monotonic()
+            self.elapsed, last = self.elapsed + now - last, now
+            if self.steps % 20 == 0:
+                self.report(sum(recent) / len(recent), None)
+            if now - saved > SAVE_EVERY:
+                self.save()
+                self.report(sum(recent) / len(recent), held_out_loss(self.model, self.forward, held))
+                saved = last = time.monotonic()
+        self.save()
+        self.report(sum(recent) / len(recent), held_out_loss(self.model, self.forward, held))
+
+    def report(self, loss: float, held: float | None) -> None:
+        line = {
+            "step": self.steps,
+            "tokens": self.tokens,
+            "minutes": round(self.elapsed / 60, 2),
+            "of": self.seconds / 60,
+            "rate": round(self.optimiser.param_groups[0]["lr"], 6),
+            "tokens_per_second": round(self.tokens / self.elapsed),
+            "loss": round(loss, 4),
+        }
+        if held is not None:
+            line["held_out"] = round(held, 4)
+        with (self.folder / f"{self.stage}.log").open("a") as log:
+            print(json.dumps(line), file=log)
+        bar = "#" * round(30 * min(1.0, self.elapsed / self.seconds))
+        print(f"[{bar:30}] " + "  ".join(f"{key} {value}" for key, value in line.items()), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", choices=list(MODELS), default="chat")
+    parser.add_argument("--stage", choices=["language", "chat"], default="language")
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--work", type=Path, default=WORK)
+    parser.add_argument("--no-compile", action="store_true")
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    Run(asked.model, asked.stage, asked.minutes, asked.work, not asked.no_compile).run()
+
+
+if __name__ == "__main__":
+    main()
