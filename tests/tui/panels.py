@@ -35,8 +35,8 @@ def predicted(
     settings: Settings | None = None, *, seed: int = 0, vocabulary: int = 500, spread: float = 3.0, top: int = 40
 ) -> Prediction:
     """What the chain makes of random logits; the tokens that are hard to show are the likeliest."""
-    logits = np.random.default_rng(seed).normal(0, spread, vocabulary)
-    logits = np.sort(logits)[::-1].astype(np.float32)
+    random = np.random.default_rng(seed).normal(0, spread, vocabulary)
+    logits = np.asarray(np.sort(random)[::-1], dtype=np.float32)
     distribution = Distribution.of(logits, settings or Settings(), [])
     return distribution.prediction(Words(), top)  # type: ignore[arg-type]
 

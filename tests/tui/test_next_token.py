@@ -132,8 +132,15 @@ def test_the_header_tells_entropy_the_funnel_and_the_dice() -> None:
     )  # 2 ** 3 = 8 choices, 2 ** 1 = 2
     model, after, funnel, _ = text(DistributionView(prediction=prediction, drawn=0.6134, position=57))[:4]
     assert model.split() == ["model", "3.00", "bits,", "about", "8", "real", "choices", "position", "57"]
-    assert after.split() == ["after", "1.00", "bits,", "about", "2", "real", "choices"]
-    assert re.fullmatch(r" 500 → top-k 40 → top-p \d+ in play +u = 0\.613", funnel)
+    assert after.split() == ["after", "1.00", "bits,", "about", "2", "real", "choices", "u", "=", "0.613"]
+    assert re.fullmatch(r" 500 → top-k 40 → top-p \d+ in play", funnel)
+
+
+@pytest.mark.parametrize("width", [36, 40, 48, 60, 80])
+@pytest.mark.parametrize("height", [9, 12, 30])
+def test_the_dice_are_told_wherever_there_is_room(width: int, height: int) -> None:
+    lines = text(DistributionView(prediction=predicted(), drawn=0.25, position=7), width, height)
+    assert len(re.findall(r"u = 0\.250", "".join(lines))) == 1
 
 
 def test_nothing_of_a_hair_is_left_in_the_rest_when_no_token_is() -> None:

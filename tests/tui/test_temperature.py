@@ -165,17 +165,16 @@ async def test_the_app_can_set_it_in_silence_and_nudge_it_aloud() -> None:
         assert values(app) == [1.25, 1.2]  # nothing that could be seen has changed
 
 
-@pytest.mark.parametrize("value", [0.0, 0.8, 1.0, 2.0, 2.05, 5.0, 5.05, 1e9, 1e300])
 @pytest.mark.parametrize("size", [(30, 5), (30, 3), (50, 4), (80, 5)])
-async def test_the_knob_is_on_the_track_at_any_value_and_size(value: float, size: tuple[int, int]) -> None:
-    app, panel = stage(value)
+async def test_the_knob_is_on_the_track_at_any_value_and_size(size: tuple[int, int]) -> None:
+    app, panel = stage()
     panel.styles.width, panel.styles.height = size
-    async with app.run_test() as pilot:
-        await pilot.pause()
-        shown = "".join(rows(panel))
-        assert shown.count("●") == 1
-        track = next(row for row in rows(panel) if "●" in row)
-        assert ("┼" in track) == (value != 1.0)
+    async with app.run_test():
+        for value in (0.0, 0.8, 1.0, 2.0, 2.05, 5.0, 5.05, 1e9, 1e300):
+            panel.set_value(value)
+            assert "".join(rows(panel)).count("●") == 1
+            track = next(row for row in rows(panel) if "●" in row)
+            assert ("┼" in track) == (value != 1.0)
 
 
 @given(st.floats(0, 1e12))
