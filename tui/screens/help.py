@@ -101,6 +101,10 @@ class HelpScreen(ModalScreen[None]):
         border: heavy $border;
         border-title-style: bold;
         background: $surface;
+        scrollbar-size-vertical: 1;
+    }
+    HelpScreen Sheet {
+        padding: 0 1 0 0;
     }
     """
 

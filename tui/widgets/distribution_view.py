@@ -6,6 +6,7 @@ always 100 %, and nothing is scaled to look better. Must not know the panel it i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.step import Candidate, Prediction
@@ -90,31 +91,27 @@ class DistributionView:
     # --- the header ---------------------------------------------------------------------------------------------------
 
     def _header(self, width: int, height: int, columns: Columns) -> list[Line]:
-        if height < 6:
-            return [self._both(width)] if height > 2 else []
-        if height < 9:
-            return [self._both(width), _titles(columns, width)]
+        p, titles = self.prediction, _titles(columns, width)
         if height < 12:
-            return [self._both(width), self._funnel(width), _titles(columns, width)]
-        return [self._before(width), self._after(width), self._funnel(width), _titles(columns, width)]
-
-    def _before(self, width: int) -> Line:
-        said = _undecided("model", self.prediction.entropy_bits, self.prediction.choices, width)
-        return _ends([(said, "dim")], ("" if self.position is None else f"position {self.position:,}", "dim"), width)
-
-    def _after(self, width: int) -> Line:
-        return [(_undecided("after", self.prediction.chain_entropy_bits, self.prediction.chain_choices, width), "")]
+            both = self._both(width)
+            if height < 9:
+                return [both, titles] if height >= 6 else [both] if height > 2 else []
+            return [both, self._funnel(width, dice=False), titles]
+        position = ("" if self.position is None else f"position {self.position:,}", "dim")
+        before = _ends(_undecided("model", p.entropy_bits, p.choices), "dim", position, width)
+        after = _ends(_undecided("after", p.chain_entropy_bits, p.chain_choices), "", self._dice, width)
+        return [before, after, self._funnel(width, dice=self._dice not in after), titles]
 
     def _both(self, width: int) -> Line:
         p = self.prediction
         bits = f" {p.entropy_bits:.2f} → {p.chain_entropy_bits:.2f} bits"
         before, after = number(p.choices), number(p.chain_choices)
-        dice = "" if self.drawn is None else f" · u {self.drawn:.3f}"
-        long, short = f", about {before} → {choices(p.chain_choices)}", f" ≈ {before} → {after}"
-        return [(fitting(width, bits + long + dice, bits + long, bits + short + dice, bits + short, bits), "")]
+        wordings = (f"{bits}, about {before} → {choices(p.chain_choices)}", f"{bits} ≈ {before} → {after}", bits)
+        return _ends(wordings, "", self._dice, width)
 
-    def _funnel(self, width: int) -> Line:
+    def _funnel(self, width: int, *, dice: bool) -> Line:
         """How many tokens each stage left, as far as it cut any."""
+        right = self._dice if dice else ("", "")
         alive = vocabulary(self.prediction)
         steps = [("", alive)]
         for stage in self.prediction.stages:
@@ -122,11 +119,10 @@ class DistributionView:
                 steps.append((stage.name, stage.alive))
             alive = stage.alive
         if len(steps) == 1:
-            said = fitting(width, f" all {alive:,} tokens in play", f" all {alive:,}")
-            return _ends([(said, "dim")], self._dice, width)
+            return _ends((f" all {alive:,} tokens in play", f" all {alive:,}"), "dim", right, width)
         named = " → ".join(f"{name} {count:,}".strip() for name, count in steps)
         bare = " → ".join(f"{count:,}" for _, count in steps)
-        return _ends([(fitting(width, f" {named} in play", f" {named}", f" {bare}"), "dim")], self._dice, width)
+        return _ends((f" {named} in play", f" {named}", f" {bare}"), "dim", right, width)
 
     @property
     def _dice(self) -> Span:
@@ -168,10 +164,9 @@ class DistributionView:
         ]
 
 
-def _undecided(name: str, bits: float, count: float, width: int) -> str:
-    return fitting(
-        width, f" {name}  {bits:.2f} bits, about {choices(count)}", f" {name} {bits:.2f} bits ≈ {choices(count)}"
-    )
+def _undecided(name: str, bits: float, count: float) -> tuple[str, str]:
+    """How undecided a distribution is, in more cells and in fewer."""
+    return f" {name}  {bits:.2f} bits, about {choices(count)}", f" {name} {bits:.2f} bits ≈ {choices(count)}"
 
 
 def _titles(columns: Columns, width: int) -> Line:
@@ -181,10 +176,13 @@ def _titles(columns: Columns, width: int) -> Line:
     return [(titles.ljust(width), "dim underline")]
 
 
-def _ends(left: Line, right: Span, width: int) -> Line:
-    """One piece at either end of a line, the right one only if it fits."""
-    gap = width - cells(left) - cells([right]) - 1
-    return [*left, (" " * gap, ""), right] if gap > 1 else left
+def _ends(wordings: Sequence[str], style: str, right: Span, width: int) -> Line:
+    """A piece at either end of a line: the longest wording that leaves room for the right one, which else is left out."""
+    for wording in wordings if right[0] else ():
+        gap = width - cells([(wording, ""), right]) - 1
+        if gap > 1:
+            return [(wording, style), (" " * gap, ""), right]
+    return [(fitting(width, *wordings), style)]
 
 
 def vocabulary(prediction: Prediction) -> int:

@@ -112,7 +112,8 @@ ROWS = {
             off=1.0,
             step=0.05,
             leap=0.25,
-            low=0.05,
+            low=0.01,
+            high=100,
             words=((1, "off"),),
         ),
         Row(
