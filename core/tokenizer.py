@@ -46,9 +46,12 @@ class Tokenizer:
             ValueError: it is not one that the `tokenizers` library reads.
         """
         try:
-            return cls(tokenizers.Tokenizer.from_str(text))
+            backend = tokenizers.Tokenizer.from_str(text)
         except Exception as error:  # the library raises bare Exception
             raise ValueError(str(error)) from error
+        backend.no_truncation()  # a file may still ask for the lengths it was trained with
+        backend.no_padding()
+        return cls(backend)
 
     @property
     def vocab_size(self) -> int:
@@ -109,7 +112,8 @@ class Tokenizer:
             return self._added[token_id].encode()
         piece = self.piece(token_id)
         if "ByteLevel" in self._kinds:
-            return bytes(BYTE_ALPHABET[character] for character in piece if character in BYTE_ALPHABET)
+            spelled = BYTE_ALPHABET.keys() >= set(piece)  # some vocabularies hold tokens in plain letters, too
+            return bytes(BYTE_ALPHABET[character] for character in piece) if spelled else piece.encode()
         if "ByteFallback" in self._kinds and (match := _BYTE_TOKEN.fullmatch(piece)):
             return bytes([int(match[1], 16)])
         if "BPEDecoder" in self._kinds:
@@ -167,13 +171,16 @@ class StopStrings:
         self.hit = False
 
     def push(self, text: str, stops: Iterable[str]) -> str:
-        """What may be shown by now; sets `hit` when a stop string has been completed, and nothing after it is."""
+        """What may be shown by now; sets `hit` when a stop string has been completed, and nothing after it is.
+
+        The one completed first counts, of two the longer, so that it never matters how the text was cut up.
+        """
         self._held += text
         stops = tuple(stops)
-        found = [at for at in (self._held.find(stop) for stop in stops) if at >= 0]
+        found = [(at + len(stop), at) for stop in stops if (at := self._held.find(stop)) >= 0]
         if found:
             self.hit = True
-            shown, self._held = self._held[: min(found)], ""
+            shown, self._held = self._held[: min(found)[1]], ""
             return shown
         keep = max((_overlap(self._held, stop) for stop in stops), default=0)
         shown, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
