@@ -177,7 +177,7 @@ def _titles(columns: Columns, width: int) -> Line:
 
 
 def _ends(wordings: Sequence[str], style: str, right: Span, width: int) -> Line:
-    """A piece at either end of a line: the longest wording that leaves room for the right piece, else no right piece."""
+    """A piece at either end: the longest wording that leaves room for the right one, which otherwise is left out."""
     for wording in wordings if right[0] else ():
         gap = width - cells([(wording, ""), right]) - 1
         if gap > 1:
