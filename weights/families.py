@@ -143,7 +143,8 @@ def _mistral(keys: Keys) -> ModelConfig:
 
 
 def _qwen(keys: Keys) -> dict[str, Any]:
-    window = keys.maybe_count("sliding_window") if keys.flag("use_sliding_window") else None
+    window = keys.maybe_count("sliding_window")
+    window = window if keys.flag("use_sliding_window") else None
     first = keys.count("max_window_layers", least=0)
     return _common(keys) | _silu_and_rms(keys) | _windows(keys, window, lambda layer: layer >= first)
 

@@ -96,7 +96,9 @@ def _without_weights(config: ModelConfig, *, n_tensors: int) -> Transformer:
         with torch.device("meta"):
             return Transformer(config)
     except (RuntimeError, OverflowError, TypeError) as error:  # sizes beyond 64 bits
-        raise BadCheckpoint("config.json describes matrices of an impossible size.") from error
+        raise BadCheckpoint(
+            "config.json describes matrices of an impossible size.", "Copy or download the checkpoint again."
+        ) from error
 
 
 def _locate(transformer: Transformer, stored: Mapping[str, Stored], family: Family) -> dict[str, Source]:

@@ -1,0 +1,263 @@
+"""The transformer against torch's own, and against itself: whole or in pieces, cached or not, the numbers agree.
+
+Each family's arrangement is compared with transformers in tests/weights/test_load.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from core.cache import GROWTH, KVCache
+from core.config import ModelConfig, Rotary
+from core.transformer import Transformer
+
+SMALL = ModelConfig(
+    vocab_size=101, context_length=600, n_layers=3, n_heads=4, n_kv_heads=2, d_model=32, d_head=8, d_ff=48
+)
+BIASES = {"qkv_bias": True, "output_bias": True, "mlp_bias": True}
+TEXTBOOK = dataclasses.replace(
+    SMALL,
+    n_kv_heads=4,
+    positions="sinusoidal",
+    embedding_scale=32**0.5,
+    norm="layer",
+    residual="post",
+    activation="relu",
+    gated=False,
+    tied_embeddings=False,
+    head_bias=True,
+    **BIASES,
+)
+CONFIGS = {
+    "plain": SMALL,
+    "textbook": TEXTBOOK,
+    "learned positions": dataclasses.replace(SMALL, positions="learned", norm="layer", gated=False, **BIASES),
+    "window": dataclasses.replace(SMALL, window=5, windowed_layers=frozenset(range(3))),
+    "window of one": dataclasses.replace(SMALL, window=1, windowed_layers=frozenset({1})),
+    "some windows": dataclasses.replace(
+        SMALL, window=6, windowed_layers=frozenset({0, 2}), rotary_local=Rotary(theta=100.0), qk_norm=True
+    ),
+    "soft caps, sandwich": dataclasses.replace(
+        SMALL, attention_softcap=2.0, logit_softcap=3.0, residual="sandwich", window=7, windowed_layers=frozenset({1})
+    ),
+    "parallel, part turns": dataclasses.replace(SMALL, residual="parallel", rotary=Rotary(width=4), norm="layer"),
+    "one key head": dataclasses.replace(SMALL, n_kv_heads=1),
+    "stretched": dataclasses.replace(SMALL, rotary=Rotary(scaling="llama3", factor=8.0, original_context=32)),
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients() -> Iterator[None]:
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        yield
+
+
+def random_transformer(config: ModelConfig) -> Transformer:
+    torch.manual_seed(0)
+    transformer = Transformer(config).eval()
+    for parameter in transformer.parameters():  # norms and biases too, or a missed one would not show
+        nn.init.normal_(parameter, std=0.3)
+    return transformer
+
+
+def new_cache(transformer: Transformer) -> KVCache:
+    return KVCache(transformer.config, device=torch.device("cpu"), dtype=torch.float32)
+
+
+def some_tokens(n: int, seed: int = 1) -> Tensor:
+    return torch.randint(0, SMALL.vocab_size, (1, n), generator=torch.Generator().manual_seed(seed))
+
+
+def in_pieces(transformer: Transformer, tokens: Tensor, cache: KVCache, sizes: list[int]) -> Tensor:
+    return torch.cat([transformer(piece, cache) for piece in tokens.split(sizes, dim=1)], dim=1)
+
+
+def assert_same(got: Tensor, want: Tensor) -> None:
+    torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
+
+
+# --- the textbook's arrangement ---------------------------------------------------------------------------------------
+
+
+def torchs_own(ours: Transformer) -> nn.TransformerEncoder:
+    """torch's encoder of the original transformer, with our weights."""
+    c = ours.config
+    layer = nn.TransformerEncoderLayer(c.d_model, c.n_heads, c.d_ff, 0.0, "relu", c.norm_eps, batch_first=True)
+    theirs = nn.TransformerEncoder(layer, c.n_layers, enable_nested_tensor=False).eval()
+    for block, encoder in zip(ours.blocks, theirs.layers, strict=True):
+        qkv = [block.attention.query, block.attention.key, block.attention.value]
+        encoder.self_attn.in_proj_weight.copy_(torch.cat([part.weight for part in qkv]))
+        encoder.self_attn.in_proj_bias.copy_(torch.cat([part.bias for part in qkv]))
+        for mine, other in (
+            (block.attention.output, encoder.self_attn.out_proj),
+            (block.feed_forward.up, encoder.linear1),
+            (block.feed_forward.down, encoder.linear2),
+            (block.attention_sum_norm, encoder.norm1),
+            (block.feed_forward_sum_norm, encoder.norm2),
+        ):
+            other.load_state_dict(mine.state_dict())
+    return theirs
+
+
+def test_the_textbook_transformer_is_torchs_own() -> None:
+    ours = random_transformer(TEXTBOOK)
+    tokens = some_tokens(40)
+    x = ours.embedding(tokens) * 32**0.5
+    for position in range(40):  # "Attention Is All You Need", section 3.5, as it is written there
+        for i in range(16):
+            angle = torch.tensor(position / 10_000 ** (2 * i / 32))
+            x[0, position, 2 * i] += angle.sin()
+            x[0, position, 2 * i + 1] += angle.cos()
+    mask = nn.Transformer.generate_square_subsequent_mask(40)
+    hidden = torchs_own(ours)(x, mask=mask, is_causal=True)
+    assert_same(ours(tokens), hidden)
+    logits = ours.unembed(ours(tokens))
+    assert_same(logits, hidden @ ours.head.weight.T + ours.head.bias)
+    assert logits.dtype == torch.float32
+
+
+def test_a_batch_is_its_sequences() -> None:
+    for config in CONFIGS.values():
+        transformer = random_transformer(config)
+        tokens = torch.cat((some_tokens(20, seed=1), some_tokens(20, seed=2)))
+        assert_same(transformer(tokens), torch.cat([transformer(row[None]) for row in tokens]))
+
+
+# --- no token sees the future, a window ends where it ends ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_token_changes_nothing_before_it(name: str) -> None:
+    transformer = random_transformer(CONFIGS[name])
+    tokens = some_tokens(30)
+    before = transformer(tokens)
+    tokens[0, 20] = (tokens[0, 20] + 1) % 101
+    after = transformer(tokens)
+    torch.testing.assert_close(after[:, :20], before[:, :20], rtol=0, atol=0)
+    assert (after[:, 20] - before[:, 20]).abs().max() > 1e-3
+
+
+def test_a_window_of_five_sees_itself_and_four_before() -> None:
+    one_layer = dataclasses.replace(SMALL, n_layers=1, window=5, windowed_layers=frozenset({0}))
+    transformer = random_transformer(one_layer)
+    tokens = some_tokens(30)
+    before = transformer(tokens)
+    tokens[0, 10] = (tokens[0, 10] + 1) % 101
+    moved = (transformer(tokens) - before).abs().amax(dim=(0, 2)) > 1e-6
+    assert moved.nonzero().flatten().tolist() == [10, 11, 12, 13, 14]
+
+
+def test_a_window_longer_than_the_text_is_no_window() -> None:
+    tokens = some_tokens(30)
+    windowed = dataclasses.replace(SMALL, window=30, windowed_layers=frozenset(range(3)))
+    assert_same(random_transformer(windowed)(tokens), random_transformer(SMALL)(tokens))
+
+
+# --- the cache --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sizes", [[7] + [1] * 23, [30], [1] * 30, [16, 14], [1, 28, 1], [10, 1, 1, 1, 10, 7]])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_cached_is_uncached(name: str, sizes: list[int]) -> None:
+    transformer = random_transformer(CONFIGS[name])
+    tokens = some_tokens(30)
+    cache = new_cache(transformer)
+    assert_same(in_pieces(transformer, tokens, cache, sizes), transformer(tokens))
+    assert cache.length == 30
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_rewind_and_branch_is_a_fresh_pass(name: str) -> None:
+    transformer = random_transformer(CONFIGS[name])
+    cache = new_cache(transformer)
+    first, second = some_tokens(25, seed=1), some_tokens(12, seed=2)
+    transformer(first, cache)
+    for kept in (24, 10, 1, 0):
+        cache.rewind(kept)
+        branch = torch.cat((first[:, :kept], second), dim=1)
+        got = in_pieces(transformer, second, cache, [5, 1, 6])
+        assert_same(got, transformer(branch)[:, kept:])
+        cache.rewind(kept)
+
+
+@pytest.mark.parametrize("name", ["plain", "textbook", "some windows", "soft caps, sandwich"])
+def test_growing_past_the_first_slab(name: str) -> None:
+    transformer = random_transformer(CONFIGS[name])
+    tokens = some_tokens(2 * GROWTH + 21)
+    cache = new_cache(transformer)
+    sizes = [GROWTH - 2, 1, 1, 1, 1, GROWTH - 3, 1, 1, 20]
+    assert sum(sizes) == tokens.shape[1]
+    assert_same(in_pieces(transformer, tokens, cache, sizes), transformer(tokens))
+    assert cache.capacity == SMALL.context_length  # 3 * 256 is more than the context
+
+
+def test_the_last_token_of_the_context_and_one_too_many() -> None:
+    transformer = random_transformer(dataclasses.replace(SMALL, context_length=40))
+    tokens = some_tokens(40)
+    cache = new_cache(transformer)
+    transformer(tokens[:, :39], cache)
+    assert_same(transformer(tokens[:, 39:], cache), transformer(tokens)[:, 39:])
+    with pytest.raises(ValueError, match="41 positions do not fit in a context of 40"):
+        transformer(tokens[:, :1], cache)
+    assert cache.length == 40
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_bfloat16_stays_near_float32(name: str) -> None:
+    exact = random_transformer(CONFIGS[name])
+    rough = random_transformer(CONFIGS[name]).bfloat16()
+    rough.make_tables()  # frequencies and sinusoids stay in float32
+    cache = KVCache(rough.config, device=torch.device("cpu"), dtype=torch.bfloat16)
+    tokens = some_tokens(30)
+    got = in_pieces(rough, tokens, cache, [20] + [1] * 10)
+    assert got.dtype == torch.bfloat16
+    logits, want = rough.unembed(got), exact.unembed(exact(tokens))
+    assert logits.dtype == torch.float32
+    assert nn.functional.cosine_similarity(logits, want, dim=-1).min() > 0.995
+
+
+# --- built without weights --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_tables_made_after_the_weights_are_those_made_with_them(name: str) -> None:
+    right = random_transformer(CONFIGS[name])
+    with torch.device("meta"):
+        late = Transformer(CONFIGS[name]).eval()
+    late.load_state_dict(right.state_dict(), assign=True)
+    late.make_tables()
+    tokens = some_tokens(30)
+    torch.testing.assert_close(late(tokens), right(tokens), rtol=0, atol=0)
+
+
+# --- configs that cannot be -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"n_layers": 0}, "n_layers must be at least 1, not 0"),
+        ({"n_kv_heads": 3}, "4 query heads cannot share 3 key heads evenly"),
+        ({"windowed_layers": frozenset({1})}, "window of at least 1 token, not None"),
+        ({"windowed_layers": frozenset({1}), "window": 0}, "window of at least 1 token, not 0"),
+        ({"windowed_layers": frozenset({3}), "window": 4}, "layer 3 is windowed but there are only 3 layers"),
+        ({"rotary": Rotary(width=10)}, "rotary width 10 is more than the 8 channels"),
+        ({"d_head": 9}, "9 is odd"),
+        ({"positions": "sinusoidal", "d_model": 33}, "d_model 33 is odd"),
+    ],
+)
+def test_a_config_that_contradicts_itself(change: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        dataclasses.replace(SMALL, **change)
+
+
+@pytest.mark.parametrize("change", [{"width": 0}, {"width": 3}, {"width": -2}, {"theta": 0.0}, {"factor": -1.0}])
+def test_a_rotary_embedding_that_cannot_be(change: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=str(next(iter(change.values())))):
+        Rotary(**change)
