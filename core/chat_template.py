@@ -24,6 +24,19 @@ from core.tokenizer import Tokenizer
 # Private-use characters that stand for a message while its surroundings are rendered.
 _MARK = "\ue000{}\ue001"
 
+# What a stranger's template can run into, while it is read or while it runs.
+_FAILURES = (
+    jinja2.TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+
 
 class _Generation(Extension):
     """`{% generation %}` marks what a model is trained on; for chatting it is transparent."""
@@ -60,7 +73,7 @@ class ChatTemplate:
         self._specials = dict(specials)
         try:
             self._template = environment.from_string(source)
-        except jinja2.TemplateError as error:
+        except _FAILURES as error:
             raise BadTemplate(f"The model's chat template cannot be read: {error}.", _HINT) from error
 
     def render(self, conversation: Conversation, *, add_generation_prompt: bool = True) -> str:
@@ -78,7 +91,7 @@ class ChatTemplate:
                 documents=None,
                 **self._specials,
             )
-        except (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        except _FAILURES as error:
             raise BadTemplate(f"The model's chat template refuses this conversation: {error}.", _HINT) from error
 
 
@@ -95,30 +108,47 @@ def prompt_ids(conversation: Conversation, template: ChatTemplate | None, tokeni
     if template is None:
         return tokenizer.encode("\n".join(message.text for message in conversation), add_special=True)
     whole = template.render(conversation)
-    special = [message.ids is not None or tokenizer.has_special(message.text) for message in conversation]
-    if not any(special):
-        return tokenizer.encode(whole)
-    return _spliced(conversation, special, template, tokenizer, whole) or tokenizer.encode(whole)
+    spelled = [tokenizer.has_special(message.text) or _MARK[0] in message.text for message in conversation]
+    produced = [message.ids is not None for message in conversation]
+    # A template may change what the model said, such as cut its thoughts out; what others said is still safe then.
+    for apart in ([a or b for a, b in zip(spelled, produced, strict=True)], spelled):
+        if any(apart):
+            ids = _spliced(conversation, apart, template, tokenizer, whole)
+            if ids is not None:
+                return ids
+    return tokenizer.encode(whole)
 
 
 def _spliced(
-    conversation: Conversation, special: list[bool], template: ChatTemplate, tokenizer: Tokenizer, whole: str
+    conversation: Conversation, apart: list[bool], template: ChatTemplate, tokenizer: Tokenizer, whole: str
 ) -> list[int] | None:
-    """The prompt with the special messages' own tokens in place; None if the template does more than place them."""
+    """The prompt with some messages' own tokens in place; None if the template does more than place or trim them."""
     marked = tuple(
-        Message(role=message.role, text=_MARK.format(n)) if special[n] else message
+        Message(role=message.role, text=_MARK.format(n)) if apart[n] else message
         for n, message in enumerate(conversation)
     )
-    rest = template.render(marked)
-    ids: list[int] = []
-    text = ""
-    for n, message in enumerate(conversation):
-        if not special[n]:
-            continue
-        before, mark, rest = rest.partition(_MARK.format(n))
-        if not mark:
+    own = [message for n, message in enumerate(conversation) if apart[n]]
+    around = _split(template.render(marked), [_MARK.format(n) for n, is_apart in enumerate(apart) if is_apart])
+    if around is None:
+        return None
+    for texts in ([message.text for message in own], [message.text.strip() for message in own]):
+        if "".join(piece for pair in zip(around, [*texts, ""], strict=True) for piece in pair) == whole:
+            break
+    else:
+        return None
+    ids = tokenizer.encode(around[0])
+    for message, text, following in zip(own, texts, around[1:], strict=True):
+        ids += tokenizer.encode(text, literal=True) if message.ids is None else message.ids
+        ids += tokenizer.encode(following)
+    return ids
+
+
+def _split(text: str, marks: list[str]) -> list[str] | None:
+    """What stands around these marks, one piece more than there are marks; None if one is missing."""
+    pieces = []
+    for mark in marks:
+        before, found, text = text.partition(mark)
+        if not found:
             return None
-        ids += tokenizer.encode(before)
-        ids += tokenizer.encode(message.text, literal=True) if message.ids is None else message.ids
-        text += before + message.text
-    return ids + tokenizer.encode(rest) if text + rest == whole else None
+        pieces.append(before)
+    return [*pieces, text]

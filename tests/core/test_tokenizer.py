@@ -256,7 +256,7 @@ def test_lone_surrogates_do_not_reach_the_library(tokenizer: Tokenizer) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "{}", '{"model": 3}', "null"])
 def test_what_is_no_tokenizer_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"\w"):
         Tokenizer.from_json(text)
 
 
@@ -306,7 +306,7 @@ def test_a_damaged_real_file_is_refused() -> None:
     path = REAL / "llama2-broken" / "tokenizer.json"
     if not path.exists():
         pytest.skip(f"{path} is not on this machine")
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"\w"):
         Tokenizer.from_json(path.read_text())
     assert json.loads(path.read_text())  # it is JSON all the same: only the library can tell
 
