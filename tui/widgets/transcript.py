@@ -1,0 +1,257 @@
+"""The chat pane: all messages in one widget that draws the lines in view. Must not know the engine or the conversation.
+
+There is no widget per message, because mounting, styling and laying out hundreds of them takes seconds. A message is an
+`Entry` that makes its rows when they are needed; what is drawn of a row is kept until the theme or the width changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any, ClassVar, Literal
+
+from rich.segment import Segment
+from rich.style import Style as RichStyle
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.cache import LRUCache
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.selection import Selection
+from textual.strip import Strip
+from textual.style import Style
+from textual.timer import Timer
+
+from core.conversation import Role
+from tui.widgets.entry import Entry, Level
+from tui.widgets.pile import Pile, Place
+from tui.widgets.rows import Row
+from tui.widgets.selecting import copied, key, span, whole
+
+_INTERVAL = 1 / 15  # seconds between two redraws of a growing message, at least
+_SHARE = 4  # times as long as the last redraw took: drawing never takes more than a fifth of the time
+_MORE = " ↓ more below "
+
+
+class Transcript(ScrollView, can_focus=True):
+    """Shows who said what, follows the end unless the person has scrolled up, and lets text be selected."""
+
+    ALLOW_SELECT = True
+    ALLOW_MAXIMIZE = False
+    DEFAULT_CSS = """
+    Transcript {
+        background: $background;
+        color: $foreground;
+        padding: 0 1;
+        overflow-x: hidden;
+        overflow-y: scroll;
+        scrollbar-size-vertical: 1;
+        scrollbar-background: $background;
+        scrollbar-color: $foreground 20%;
+    }
+    Transcript:focus { scrollbar-color: $border; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("home,ctrl+home", "scroll_home", "Beginning", show=False),
+        Binding("end,ctrl+end", "scroll_end", "End", show=False),
+    ]
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes=classes)
+        self.model_name = ""  # whose answers the next ones are
+        self._pile = Pile()
+        self._following = True
+        self._placing = False
+        self._changed_from: int | None = None  # the first message that has changed since the last redraw
+        self._not_before = 0.0  # when the next redraw may be
+        self._timer: Timer | None = None
+        self._strips: LRUCache[Row, Strip] = LRUCache(512)
+        self._pressed = 0  # the line under the mouse when its button went down
+
+    # --- messages -----------------------------------------------------------------------------------------------------
+
+    @property
+    def messages(self) -> Sequence[tuple[str, str]]:
+        """Who said what, in order; the program's own notes are told by "note"."""
+        return [(entry.role, entry.text) for entry in self._pile.entries]
+
+    @property
+    def is_following(self) -> bool:
+        """Whether new text brings itself into view."""
+        return self._following
+
+    def add(self, role: Role | Literal["note"], text: str = "") -> int:
+        """A new message at the end; returns its index. One's own message is always brought into view."""
+        self._following = self._following or role == "user"
+        return self._add(Entry(role, text, name=self.model_name if role == "assistant" else ""))
+
+    def add_note(self, text: str, level: Level = "info") -> int:
+        """Something the program itself has to say; returns its index."""
+        return self._add(Entry("note", text, level=level))
+
+    def append(self, index: int, delta: str) -> None:
+        """More of a message. It is drawn soon, together with what else comes until then."""
+        self._pile.entries[index].append(delta)
+        self._change(index)
+
+    def set_text(self, index: int, text: str) -> None:
+        """This is what was said instead."""
+        self._pile.entries[index].replace(text)
+        self._change(index, at_once=True)
+
+    def finish(self, index: int, suffix: str = "") -> None:
+        """The message is complete; the suffix says how it ended."""
+        self._pile.entries[index].finish(suffix)
+        self._change(index, at_once=True)
+
+    def text_of(self, index: int) -> str:
+        return self._pile.entries[index].text
+
+    def clear(self) -> None:
+        """Forget all messages."""
+        if self.is_attached:
+            self.screen.clear_selection()
+        self._pile.entries.clear()
+        self._following = True
+        self._strips.clear()
+        self._change(0, at_once=True)
+
+    def _add(self, entry: Entry) -> int:
+        self._pile.entries.append(entry)
+        index = len(self._pile.entries) - 1
+        self._change(index)
+        return index
+
+    # --- where things are ---------------------------------------------------------------------------------------------
+
+    def _change(self, index: int, *, at_once: bool = False) -> None:
+        self._changed_from = index if self._changed_from is None else min(index, self._changed_from)
+        wait = 0.0 if at_once else self._not_before - monotonic()
+        if not self.is_attached or not self._pile.width:
+            return  # there is nothing to draw on yet
+        if wait <= 0:
+            self._draw()
+        elif self._timer is None:
+            self._timer = self.set_timer(wait, self._draw)
+
+    def _draw(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+        start = monotonic()
+        self._place(self._where())
+        self._changed_from = None
+        self.refresh()
+        self._not_before = monotonic() + max(_INTERVAL, _SHARE * (monotonic() - start))
+
+    def _where(self) -> Place | None:
+        return None if self._following else self._pile.find(self.scroll_offset.y)
+
+    def _place(self, anchor: Place | None) -> None:
+        """Measure what has changed, then show the end, or what was shown before."""
+        pile, height = self._pile, self.scrollable_content_region.height
+        pile.measure(min(self._changed_from or 0, len(pile.entries)))
+        line = pile.height
+        if anchor is None:
+            pile.lay_out_end(height)
+        else:
+            line = pile.lay_out(pile.restore(anchor), height)
+        self._scroll(pile.height if anchor is None else line)
+
+    def _scroll(self, line: int) -> None:
+        """Without the person having scrolled."""
+        self._placing = True
+        self.virtual_size = Size(self._pile.width, self._pile.height)
+        super().scroll_to(y=line, animate=False, force=True)
+        self._placing = False
+
+    def scroll_to(self, x: float | None = None, y: float | None = None, **options: Any) -> None:
+        """At once: what comes into view may have another height than was guessed, under the feet of an animation."""
+        super().scroll_to(x, y, **{**options, "animate": False})
+
+    def action_scroll_end(self) -> None:
+        self._following = True
+        self._draw()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if self._placing:
+            return
+        shown = self.scroll_offset.y
+        line = self._pile.lay_out(shown, self.scrollable_content_region.height)
+        if line != shown or self._pile.height != self.virtual_size.height:
+            self._scroll(line)
+        self._following = self.scroll_offset.y >= self.max_scroll_y
+        self.refresh()
+
+    def on_resize(self) -> None:
+        width = self.scrollable_content_region.width
+        if width == self._pile.width and self._changed_from is None:
+            self._place(self._where())
+            return
+        anchor = self._where()
+        if width != self._pile.width and self in self.screen.selections:
+            self.screen.clear_selection()  # its rows are no longer the same
+        self._pile.width = width
+        self._changed_from = 0
+        self._place(anchor)
+        self._changed_from = None
+        self.refresh()
+
+    # --- drawing ------------------------------------------------------------------------------------------------------
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._strips.clear()
+
+    def render_line(self, y: int) -> Strip:
+        size = self.scrollable_content_region.size
+        place = self._pile.find(self.scroll_offset.y + y)
+        rows = self._pile.entries[place.entry].rows(self._pile.width) if place else []
+        if place is None or place.row >= len(rows):
+            return Strip.blank(size.width, self.rich_style)
+        offset = key(place.entry, place.row)
+        strip = self._strip(rows[place.row], span(self.text_selection, offset)).apply_offsets(0, offset)
+        return self._hinted(strip) if y == size.height - 1 and not self._following else strip
+
+    def _strip(self, row: Row, selected: tuple[int, int | None] | None) -> Strip:
+        known = self._strips.get(row)
+        if known is not None and selected is None:
+            return known
+        get_style = self.app.stylesheet.parse_style
+        line, base = row.line, self.visual_style
+        if row.fill:
+            base += get_style(row.fill)
+        if selected is not None:
+            line = line.stylize(Style.from_styles(self.screen.get_component_styles("screen--selection")), *selected)
+        pieces = line.render(base, end="", parse_style=get_style)
+        strip = Strip([Segment(text, style.rich_style) for text, style in pieces])
+        strip = strip.adjust_cell_length(self._pile.width, base.rich_style)
+        if selected is None:
+            self._strips[row] = strip
+        return strip
+
+    def _hinted(self, strip: Strip) -> Strip:
+        """That there is more, at the end of the last line; a click on it goes there."""
+        style = self.app.stylesheet.parse_style("$background on $foreground 60%").rich_style
+        hint = Segment(_MORE, style + RichStyle.from_meta({"@click": "scroll_end"}))
+        kept = max(strip.cell_length - len(_MORE), 0)
+        return Strip([*strip.crop(0, kept), hint]).adjust_cell_length(strip.cell_length)
+
+    # --- selecting ----------------------------------------------------------------------------------------------------
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        return copied(self._pile.entries, self._pile.width, selection), "\n"
+
+    def selection_updated(self, selection: Selection | None) -> None:
+        self.refresh()
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        self._pressed = self.scroll_offset.y + event.y
+
+    def text_select_all(self) -> None:
+        """A double click selects the message under the mouse."""
+        place = self._pile.find(self._pressed)
+        if place is not None:
+            body = self._pile.entries[place.entry].body
+            self.screen.selections = {self: whole(place.entry, body)}
