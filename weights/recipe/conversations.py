@@ -16,6 +16,14 @@ from weights.recipe.sources import Document, Turn
 
 TEXT = Path(__file__).with_name("conversations.txt")
 Exchange = list[tuple[str, list[str]]]  # role, alternatives
+SYSTEMS = (
+    "You are a helpful assistant.",
+    "You are a friendly assistant.",
+    "You are a helpful assistant. Answer in simple English.",
+    "Be short and kind.",
+    "You are a tiny language model inside Logitscope.",
+    "Answer the questions of the person.",
+)
 ROLES = {">": "user", "<": "assistant"}
 # How often a group is drawn for the middle of a conversation.
 WEIGHTS = {
@@ -23,11 +31,11 @@ WEIGHTS = {
     "self": 5,
     "machine": 5,
     "feelings": 2,
-    "smalltalk": 4,
-    "facts": 5,
+    "smalltalk": 6,
+    "facts": 4,
     "stories": 3,
     "unknown": 3,
-    "rule": 8,
+    "rule": 10,
 }
 
 
@@ -76,7 +84,7 @@ def deck(cards: list[Exchange], dice: random.Random) -> Callable[[], Exchange]:
     return deal
 
 
-def documents(count: int = 16_000, seed: int = 7) -> list[Document]:
+def documents(count: int = 18_000, seed: int = 7) -> list[Document]:
     """So many conversations, each of one to six exchanges."""
     dice = random.Random(seed)
     groups = read(TEXT)
@@ -84,6 +92,8 @@ def documents(count: int = 16_000, seed: int = 7) -> list[Document]:
     found: list[Document] = []
     for _ in range(count):
         turns: list[Turn] = []
+        if dice.random() < 0.12:
+            turns.append(("system", dice.choice(SYSTEMS)))
         if dice.random() < 0.25:
             turns += spoken(deal["opening"](), dice)
         told = exchanges.told(dice) if dice.random() < 0.15 else None
@@ -94,6 +104,8 @@ def documents(count: int = 16_000, seed: int = 7) -> list[Document]:
             turns += spoken(exchanges.by_rule(dice) if group == "rule" else deal[group](), dice)
         if told:
             turns += spoken(told[1], dice)
+        elif dice.random() < 0.06:
+            turns += spoken(deal["untold"](), dice)
         if dice.random() < 0.15:
             turns += spoken(deal["closing"](), dice)
         found.append(Document(source="own", turns=tuple(turns)))

@@ -14,7 +14,7 @@ OPPOSITES = (
     "hot cold,big small,happy sad,up down,day night,left right,open closed,fast slow,hard soft,old young,long short,"
     "light dark,wet dry,full empty,rich poor,strong weak,high low,early late,good bad,clean dirty,near far,loud quiet,"
     "thick thin,black white,new old,tall short,heavy light,easy difficult,first last,yes no,in out,above below,"
-    "love hate,begin end,win lose,give take,push pull,asleep awake,brave afraid,right wrong,sweet sour,wide narrow,"
+    "love hate,begin end,win lose,give take,push pull,asleep awake,brave afraid,sweet sour,wide narrow,"
     "always never,summer winter,before after,true false"
 )
 COLOURS = (
@@ -42,6 +42,45 @@ KINDS = (
     "a doll:a toy,a clock:a thing that shows the time,a bus:a big car for many people,a cake:something sweet to eat,"
     "an umbrella:a thing that keeps you dry in the rain,a spoon:a thing to eat soup with,a lion:a big wild cat"
 )
+CAPITALS = (
+    "France:Paris,England:London,Germany:Berlin,Italy:Rome,Spain:Madrid,Japan:Tokyo,Austria:Vienna,Norway:Oslo,"
+    "Sweden:Stockholm,Portugal:Lisbon,Greece:Athens,Ireland:Dublin,Poland:Warsaw,Egypt:Cairo,Russia:Moscow,"
+    "China:Beijing,Canada:Ottawa,Finland:Helsinki,Denmark:Copenhagen,Hungary:Budapest"
+)
+RHYMES = (
+    "cat hat,dog frog,sun fun,tree bee,moon spoon,star car,mouse house,cake lake,night light,day play,king ring,"
+    "bear chair,goat boat,rain train,book cook,fish dish,sheep sleep,bell shell,snow go,hand sand"
+)
+PLURALS = (
+    "mouse mice,child children,foot feet,tooth teeth,man men,woman women,sheep sheep,cat cats,house houses,leaf leaves,"
+    "goose geese,box boxes,baby babies,tree trees,knife knives,dog dogs,city cities,book books"
+)
+PASTS = (
+    "go went,see saw,eat ate,run ran,have had,come came,take took,make made,say said,give gave,find found,write wrote,"
+    "think thought,swim swam,sing sang,play played,walk walked,buy bought,sleep slept,fly flew,know knew"
+)
+ALIKE = (
+    "happy glad,big large,small little,fast quick,begin start,sad unhappy,smart clever,nice kind,angry mad,"
+    "pretty beautiful,hard difficult,quiet silent,end finish,scared afraid,rich wealthy,sleepy tired,shut close"
+)
+TOOLS = (
+    "spoon:eat soup,knife:cut bread,pen:write,brush:paint,bed:sleep,hammer:hit nails,broom:sweep the floor,"
+    "key:open a door,lamp:see in the dark,towel:get dry,pot:cook,phone:talk to people who are far away,"
+    "clock:see what time it is,map:find the way,needle:sew,ladder:climb up,boat:travel on water,bag:carry things"
+)
+ABLE = (
+    "bird:fly:yes,fish:swim:yes,dog:bark:yes,cat:climb trees:yes,horse:run fast:yes,duck:swim:yes,bee:fly:yes,"
+    "frog:jump:yes,owl:see at night:yes,parrot:learn words:yes,dog:fly:no,cow:fly:no,fish:walk:no,snake:run:no,"
+    "tree:talk:no,stone:swim:no,cat:drive a car:no,snail:run fast:no,elephant:fly:no,penguin:fly:no,book:eat:no"
+)
+LIKED_ANIMALS = (
+    "dogs:friendly,cats:soft,horses:strong,rabbits:soft and quick,elephants:big and gentle,birds:free,"
+    "bears:strong,mice:small and clever,owls:wise,dolphins:playful,penguins:funny,bees:busy,butterflies:beautiful"
+)
+LIKED_THINGS = (
+    "summer:warm and bright,winter:white and quiet,rain:good for the flowers,snow:white and soft,flowers:beautiful,"
+    "books:full of stories,stories:fun,trees:tall and green,the sea:wide and blue,the moon:bright,poems:short and sweet"
+)
 BIGGER = (
     "elephant mouse,horse cat,whale dog,house car,lion ant,cow hen,tree flower,bear bee,bus bike,giraffe rabbit,"
     "ship boat,mountain hill,dog frog,city village"
@@ -61,7 +100,6 @@ MONTHS = [
     "November",
     "December",
 ]
-NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 SPELLED = [
     "cat",
     "dog",
@@ -238,7 +276,7 @@ def subtraction(dice: random.Random) -> Exchange:
 
 def opposite(dice: random.Random) -> Exchange:
     words = list(pair(dice, OPPOSITES, " "))
-    if (" ".join(words)) not in ("new old", "tall short", "heavy light", "right wrong"):  # these go one way only
+    if (" ".join(words)) not in ("new old", "tall short", "heavy light"):  # these go one way only
         dice.shuffle(words)
     a, b = words
     asked = [
@@ -340,9 +378,87 @@ def saying(dice: random.Random) -> Exchange:
     )
 
 
+def capital(dice: random.Random) -> Exchange:
+    country, city = pair(dice, CAPITALS)
+    asked = [
+        f"What is the capital of {country}?",
+        f"What's the capital of {country}?",
+        f"Which city is the capital of {country}?",
+        f"Tell me the capital of {country}.",
+        f"What is the capital city of {country}?",
+    ]
+    return exchange(asked, [f"The capital of {country} is {city}."])
+
+
+def rhyme(dice: random.Random) -> Exchange:
+    a, b = pair(dice, RHYMES, " ")
+    asked = [f"What rhymes with {a}?", f"Tell me a word that rhymes with {a}.", f"Which word rhymes with {a}?"]
+    return exchange(asked, [f"{b.capitalize()} rhymes with {a}."])
+
+
+def form(dice: random.Random) -> Exchange:
+    if dice.random() < 0.5:
+        one, many = pair(dice, PLURALS, " ")
+        asked = [f"What is the plural of {one}?", f"What's the plural of {one}?", f"Tell me the plural of {one}."]
+        return exchange(asked, [f"The plural of {one} is {many}."])
+    now, then = pair(dice, PASTS, " ")
+    asked = [f"What is the past tense of {now}?", f"What is the past of {now}?", f"Tell me the past tense of {now}."]
+    return exchange(asked, [f"The past tense of {now} is {then}."])
+
+
+def alike(dice: random.Random) -> Exchange:
+    a, b = pair(dice, ALIKE, " ")
+    asked = [
+        f"What is another word for {a}?",
+        f"Tell me another word for {a}.",
+        f"What is a synonym for {a}?",
+        f"Which word means the same as {a}?",
+    ]
+    return exchange(asked, [f"Another word for {a} is {b}."])
+
+
+def tool(dice: random.Random) -> Exchange:
+    thing, use = pair(dice, TOOLS)
+    asked = [f"What is a {thing} for?", f"What do you do with a {thing}?", f"What can I do with a {thing}?"]
+    return exchange(asked, [f"With a {thing} you can {use}."])
+
+
+def able(dice: random.Random) -> Exchange:
+    who, act, truth = dice.choice(ABLE.split(",")).split(":")
+    one = f"an {who}" if who[0] in "aeiou" else f"a {who}"
+    asked = [f"Can {one} {act}?", f"Is it true that {one} can {act}?"]
+    return exchange(asked, [f"Yes, {one} can {act}." if truth == "yes" else f"No, {one} cannot {act}."])
+
+
+def larger_number(dice: random.Random) -> Exchange:
+    a, b = dice.sample(range(1, 21), 2)
+    asked = [f"Which is bigger, {a} or {b}?", f"What is bigger, {a} or {b}?", f"Which number is larger, {a} or {b}?"]
+    return exchange(asked, [f"{max(a, b)} is bigger than {min(a, b)}."])
+
+
+def even_or_odd(dice: random.Random) -> Exchange:
+    number = dice.randint(1, 20)
+    kind = "odd" if number % 2 else "even"
+    return exchange([f"Is {number} even or odd?", f"Is {number} odd or even?"], [f"{number} is {kind}."])
+
+
+def liking(dice: random.Random) -> Exchange:
+    chance = dice.random()
+    if chance < 0.35:
+        food = dice.choice(FOODS)
+        asked = [f"Do you like {food}?", f"Do you like to eat {food}?"]
+        return exchange(asked, [f"I can't eat, but {food} must be good. Do you like {food}?"])
+    animals = chance < 0.7
+    thing, why = pair(dice, LIKED_ANIMALS if animals else LIKED_THINGS)
+    verb = "are" if animals or thing in ("flowers", "books", "stories", "trees", "poems") else "is"
+    pronoun = "They" if verb == "are" else "It"
+    asked = [f"Do you like {thing}?", f"What do you think about {thing}?", f"Don't you like {thing}?"]
+    return exchange(asked, [f"I like {thing}. {pronoun} {verb} {why}.", f"Yes! {pronoun} {verb} {why}. And you?"])
+
+
 RULES: tuple[tuple[Callable[[random.Random], Exchange], int], ...] = (
-    (addition, 6),
-    (subtraction, 4),
+    (addition, 8),
+    (subtraction, 5),
     (opposite, 5),
     (colour, 3),
     (sound, 2),
@@ -353,6 +469,15 @@ RULES: tuple[tuple[Callable[[random.Random], Exchange], int], ...] = (
     (next_number, 1),
     (spelling, 1),
     (saying, 2),
+    (capital, 3),
+    (rhyme, 2),
+    (form, 2),
+    (alike, 2),
+    (tool, 2),
+    (able, 2),
+    (larger_number, 1),
+    (even_or_odd, 1),
+    (liking, 4),
 )
 
 
