@@ -49,13 +49,18 @@ class Decoder:
         """Read the tokens after those already there, in chunks; yields how many positions are filled after each.
 
         Stop asking and it stops: what was read stays, and is not read again.
+
+        Raises:
+            ContextFull: not all of them fit; then none is read.
         """
+        self._require(len(ids))
         for start in range(0, len(ids), CHUNK):
             self._forward(list(ids[start : start + CHUNK]))
             yield len(self.ids)
 
     def decode_one(self, token_id: int) -> NDArray[np.float32]:
         """Read one token; the logits (vocab,) of the one after it."""
+        self._require(1)
         self._forward([token_id])
         return self.logits(len(self.ids) - 1)
 
@@ -77,13 +82,16 @@ class Decoder:
             )
         return logits
 
-    @torch.inference_mode()
-    def _forward(self, ids: list[int]) -> None:
-        start, end = len(self.ids), len(self.ids) + len(ids)
+    def _require(self, more: int) -> None:
+        end = len(self.ids) + more
         if end > self.limit:
             raise ContextFull(
                 f"{end} tokens do not fit in this model's context of {self.limit}.", "Shorten the text or start anew."
             )
+
+    @torch.inference_mode()
+    def _forward(self, ids: list[int]) -> None:
+        start, end = len(self.ids), len(self.ids) + len(ids)
         try:
             hidden = self._transformer(torch.tensor([ids], device=self._device), self._cache)  # (1, time, d_model)
             if end > len(self._hidden):

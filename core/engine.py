@@ -190,7 +190,8 @@ class Engine:
         """What this token adds to the text that is shown; the last token of a reply also brings what was held back."""
         writing.ids.append(chosen)
         text = writing.stream.flush() if ends else writing.stream.push(chosen)
-        last = ends or len(writing.ids) == settings.max_tokens or len(self._decoder.ids) + 1 == self._decoder.limit
+        full = settings.max_tokens is not None and len(writing.ids) >= settings.max_tokens
+        last = ends or full or len(self._decoder.ids) + 1 == self._decoder.limit
         if last and not ends:
             text += writing.stream.flush()
         text = writing.stops.push(text, settings.stop)

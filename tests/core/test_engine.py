@@ -1,0 +1,528 @@
+"""The whole road: a conversation in, recorded steps out, by a model of random weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import special
+from transformers import (
+    LogitsProcessorList,
+    MinPLogitsWarper,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from core.chat_template import prompt_ids
+from core.conversation import Conversation, Message
+from core.decoding import CHUNK
+from core.engine import Engine
+from core.errors import BadCheckpoint, BadTemplate, ContextFull, EmptyPrompt
+from core.model import Model
+from core.sampling import dice
+from core.settings import Settings
+from core.step import Finished, Prefill, Step
+from core.tokenizer import Tokenizer
+from tests.tiny import tiny_model
+
+HELLO: Conversation = (Message(role="user", text="Hello! How are you?"),)
+PLAIN = Settings(seed=1, temperature=1.0, max_tokens=24)
+
+
+@dataclass(frozen=True)
+class Answer:
+    prefills: list[Prefill]
+    steps: list[Step]
+    finished: Finished
+
+    @property
+    def ids(self) -> list[int]:
+        return [step.id for step in self.steps]
+
+
+def answer(
+    engine: Engine,
+    conversation: Conversation = HELLO,
+    settings: Settings | Callable[[], Settings] = PLAIN,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Answer:
+    asked = (lambda: settings) if isinstance(settings, Settings) else settings
+    events = list(engine.reply(conversation, asked, stopped))
+    prefills = [event for event in events if isinstance(event, Prefill)]
+    steps = [event for event in events if isinstance(event, Step)]
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    assert events == [*prefills, *steps, finished], (
+        "a prompt is read, tokens are chosen, the end is told: in this order"
+    )
+    return Answer(prefills, steps, finished)
+
+
+def grown(conversation: Conversation, said: Answer, question: str = "What is the weather like?") -> Conversation:
+    reply = Message(role="assistant", text=said.finished.text, ids=said.finished.ids)
+    return (*conversation, reply, Message(role="user", text=question))
+
+
+@contextmanager
+def counting(model: Model) -> Iterator[list[int]]:
+    """How many tokens go through the transformer, pass by pass."""
+    passes: list[int] = []
+    hook = model.transformer.register_forward_pre_hook(lambda _, inputs: passes.append(inputs[0].shape[1]))
+    yield passes
+    hook.remove()
+
+
+@torch.inference_mode()
+def logits_after(model: Model, ids: list[int]) -> Any:
+    """What one pass over everything, without a cache, expects next: (vocab,) in float64."""
+    return model.transformer.unembed(model.transformer(torch.tensor([ids])))[0, -1].double().numpy()
+
+
+def assert_alike(one: Answer, other: Answer) -> None:
+    """The same tokens, from the same distributions but for rounding."""
+    assert one.ids == other.ids
+    assert [step.text for step in one.steps] == [step.text for step in other.steps]
+    for a, b in zip(one.steps, other.steps, strict=True):
+        assert math.isclose(a.logprob, b.logprob, abs_tol=1e-3)
+        assert math.isclose(a.prediction.entropy_bits, b.prediction.entropy_bits, abs_tol=1e-3)
+
+
+# --- what is told ---------------------------------------------------------------------------------------------------
+
+
+def test_the_prompt_is_read_then_tokens_are_chosen(model: Model) -> None:
+    said = answer(Engine(model))
+    prompt = prompt_ids(HELLO, model.template, model.tokenizer)
+    assert [(p.done, p.total, p.reused, p.dropped) for p in said.prefills] == [
+        (0, len(prompt), 0, 0),
+        (len(prompt), len(prompt), 0, 0),
+    ]
+    assert [step.position for step in said.steps] == list(range(len(prompt), len(prompt) + 24))
+    assert (said.finished.prompt_tokens, said.finished.completion_tokens) == (len(prompt), 24)
+    assert said.finished.ids == tuple(said.ids)
+    assert said.finished.seed == 1
+
+
+def test_every_recorded_number_comes_from_the_whole_distribution(model: Model) -> None:
+    said = answer(Engine(model))
+    ids = prompt_ids(HELLO, model.template, model.tokenizer)
+    for step in said.steps:
+        logits = logits_after(model, ids)
+        raw = special.softmax(logits)
+        assert math.isclose(step.probability, raw[step.id], rel_tol=1e-3)
+        assert math.isclose(step.logprob, special.log_softmax(logits)[step.id], abs_tol=1e-3)
+        assert abs(step.rank - 1 - int((logits > logits[step.id]).sum())) <= 1  # two may be equal but for rounding
+        assert math.isclose(step.prediction.entropy_bits, special.entr(raw).sum() / math.log(2), rel_tol=1e-3)
+        assert step.drawn == dice(1, step.position)
+        assert step.bytes == model.tokenizer.token_bytes(step.id)
+        assert step.id in [candidate.id for candidate in step.prediction.candidates if candidate.kept]
+        ids.append(step.id)
+
+
+def test_the_chain_sees_the_prompt_and_the_answer_so_far(model: Model) -> None:
+    """Against transformers' processors over the same ids."""
+    settings = replace(PLAIN, order="transformers", temperature=0.9, repetition_penalty=1.4, penalty_window=-1)
+    said = answer(Engine(model), settings=settings)
+    processors = LogitsProcessorList(
+        [
+            RepetitionPenaltyLogitsProcessor(1.4),
+            TemperatureLogitsWarper(0.9),
+            TopKLogitsWarper(40),
+            TopPLogitsWarper(0.95),
+            MinPLogitsWarper(0.05),
+        ]
+    )
+    ids = prompt_ids(HELLO, model.template, model.tokenizer)
+    for step in said.steps:
+        logits = torch.from_numpy(logits_after(model, ids))[None]
+        scores = processors(torch.tensor([ids]), logits)[0].numpy()  # type: ignore[arg-type]
+        assert math.isclose(step.chain_probability, special.softmax(scores)[step.id], rel_tol=5e-3)
+        ids.append(step.id)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("readable", [True, False], ids=["readable", "halves of characters"])
+def test_the_pieces_joined_are_the_text_and_the_whole_decode(tokenizer: Tokenizer, readable: bool, seed: int) -> None:
+    said = answer(Engine(tiny_model(tokenizer, readable=readable)), settings=replace(PLAIN, seed=seed, max_tokens=60))
+    assert "".join(step.text for step in said.steps) == said.finished.text == tokenizer.decode(said.ids)
+    assert b"".join(step.bytes for step in said.steps).decode("utf-8", "replace") == said.finished.text
+    assert readable or "\ufffd" in said.finished.text, "the example has no broken character to show anything with"
+
+
+# --- the dice and the settings --------------------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_text(model: Model) -> None:
+    engine = Engine(model)
+    one, again = answer(engine), answer(engine)
+    assert one.ids == again.ids == answer(Engine(model)).ids
+    texts = {answer(engine, settings=replace(PLAIN, seed=seed)).finished.text for seed in range(8)}
+    assert len(texts) == 8
+
+
+def test_without_a_seed_each_reply_has_its_own_and_says_which(model: Model) -> None:
+    engine = Engine(model)
+    anew = replace(PLAIN, seed=None)
+    one, other = answer(engine, settings=anew), answer(engine, settings=anew)
+    assert one.finished.seed != other.finished.seed
+    assert one.ids != other.ids
+    assert answer(engine, settings=replace(PLAIN, seed=one.finished.seed)).ids == one.ids
+
+
+def test_a_setting_changed_in_the_middle_acts_on_the_very_next_token(model: Model) -> None:
+    hot, cold = replace(PLAIN, temperature=3.0, top_k=0, top_p=1.0, min_p=0.0), replace(PLAIN, temperature=0.0)
+    now = hot
+    steps: list[Step] = []
+    for event in Engine(model).reply(HELLO, lambda: now):
+        if isinstance(event, Step):
+            steps.append(event)
+            now = cold if len(steps) == 10 else now
+    assert [step.settings for step in steps] == [hot] * 10 + [cold] * 14
+    assert [step.rank for step in steps[10:]] == [1] * 14
+    assert any(step.rank > 1 for step in steps[:10])
+    unchanged = answer(Engine(model), settings=hot)
+    assert [step.id for step in steps[:10]] == unchanged.ids[:10]
+    assert [step.drawn for step in steps] == [step.drawn for step in unchanged.steps]  # the luck is never touched
+
+
+# --- how it ends ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [1, 2, 7])
+def test_a_reply_ends_at_its_limit(model: Model, limit: int) -> None:
+    said = answer(Engine(model), settings=replace(PLAIN, max_tokens=limit))
+    assert said.finished.reason == "length"
+    assert len(said.steps) == said.finished.completion_tokens == limit
+    assert not any(step.ends for step in said.steps)
+
+
+def test_a_reply_ends_with_the_end_of_turn(tokenizer: Tokenizer, model: Model) -> None:
+    free = answer(Engine(model))
+    at = next(n for n in range(5, 24) if free.ids[n] not in free.ids[:n])  # make of one of its tokens the end
+    ending = tiny_model(tokenizer, end_ids=frozenset({free.ids[at]}))
+    said = answer(Engine(ending))
+    assert said.finished.reason == "end"
+    assert said.ids == free.ids[: at + 1]
+    assert [step.ends for step in said.steps] == [False] * at + [True]
+    assert said.finished.ids == tuple(free.ids[:at])
+    assert said.finished.completion_tokens == at + 1
+    assert said.finished.text == tokenizer.decode(free.ids[:at]) == "".join(step.text for step in said.steps)
+
+
+def test_an_end_of_turn_brings_what_was_held_back(tokenizer: Tokenizer, model: Model) -> None:
+    free = answer(Engine(model))
+    at = next(n for n in range(5, 24) if free.ids[n] not in free.ids[:n])
+    text = tokenizer.decode(free.ids[:at])
+    ending = tiny_model(tokenizer, end_ids=frozenset({free.ids[at]}))
+    said = answer(Engine(ending), settings=replace(PLAIN, stop=(text[-3:] + "never comes",)))
+    assert (said.finished.reason, said.finished.text) == ("end", text)
+    assert "".join(step.text for step in said.steps) == text
+
+
+@pytest.mark.parametrize("start", range(0, 30, 3))
+@pytest.mark.parametrize("length", [1, 3, 8])
+def test_a_reply_ends_before_a_stop_string(model: Model, start: int, length: int) -> None:
+    whole = answer(Engine(model)).finished.text
+    stop = whole[start : start + length]
+    said = answer(Engine(model), settings=replace(PLAIN, stop=(stop,)))
+    assert said.finished.reason == "stop string"
+    assert said.finished.text == whole[: whole.index(stop)]
+    assert "".join(step.text for step in said.steps) == said.finished.text
+    assert said.finished.ids is None  # the cut may lie inside a token
+    assert len(said.steps) == said.finished.completion_tokens < 24 or whole.endswith(stop)
+
+
+def test_a_stop_string_that_never_completes_takes_nothing_away(model: Model) -> None:
+    whole = answer(Engine(model)).finished.text
+    said = answer(Engine(model), settings=replace(PLAIN, stop=(whole[-5:] + "\x00",)))
+    assert (said.finished.reason, said.finished.text) == ("length", whole)
+    assert "".join(step.text for step in said.steps) == whole
+
+
+def test_a_limit_lowered_in_the_middle_ends_the_reply_and_brings_what_was_held_back(model: Model) -> None:
+    whole = answer(Engine(model))
+    written = "".join(step.text for step in whole.steps[:11])
+    now = replace(PLAIN, stop=(written[-4:] + "\x00",))
+    steps: list[Step] = []
+    for event in Engine(model).reply(HELLO, lambda: now):
+        if isinstance(event, Step):
+            steps.append(event)
+            now = replace(now, max_tokens=3) if len(steps) == 10 else now
+        elif isinstance(event, Finished):
+            finished = event
+    assert (finished.reason, finished.completion_tokens) == ("length", 11)
+    assert finished.text == written == "".join(step.text for step in steps)
+
+
+def test_a_reply_ends_where_the_context_does(tokenizer: Tokenizer) -> None:
+    small = tiny_model(tokenizer, context_length=80)
+    said = answer(Engine(small), settings=replace(PLAIN, max_tokens=None))
+    assert said.finished.reason == "context"
+    assert said.steps[-1].position == 79
+    assert said.finished.prompt_tokens + said.finished.completion_tokens == 80
+    assert "".join(step.text for step in said.steps) == said.finished.text == tokenizer.decode(said.ids)
+
+
+@pytest.mark.parametrize("after", [0, 1, 9])
+def test_a_stop_acts_before_the_next_token_and_keeps_what_was_written(model: Model, after: int) -> None:
+    free = answer(Engine(model))
+    steps: list[Step] = []
+    engine = Engine(model)
+    for event in engine.reply(HELLO, lambda: PLAIN, lambda: len(steps) >= after):
+        if isinstance(event, Step):
+            steps.append(event)
+        elif isinstance(event, Finished):
+            finished = event
+    assert finished.reason == "stopped"
+    assert finished.ids == tuple(free.ids[:after])
+    assert len(steps) == finished.completion_tokens == after
+    assert finished.text == model.tokenizer.decode(free.ids[:after])
+    assert_alike(answer(engine), free)  # and the engine is as good as new
+
+
+def test_what_a_stop_string_held_back_is_not_lost_by_a_stop(model: Model) -> None:
+    whole = answer(Engine(model))
+    written = "".join(step.text for step in whole.steps[:8])
+    settings = replace(PLAIN, stop=(written[-4:] + "\x00",))
+    steps: list[Step] = []
+    for event in Engine(model).reply(HELLO, lambda: settings, lambda: len(steps) == 8):
+        if isinstance(event, Step):
+            steps.append(event)
+        elif isinstance(event, Finished):
+            finished = event
+    assert "".join(step.text for step in steps) == written[:-4]
+    assert finished.text == written
+
+
+def long_conversation(tokenizer: Tokenizer, tokens: int) -> Conversation:
+    """One message that makes a prompt of about so many tokens."""
+    words = "the sun shines on the little town by the sea. "
+    repeat = tokens // len(tokenizer.encode(words)) + 1
+    return (Message(role="user", text=words * repeat),)
+
+
+def test_a_stop_acts_within_one_chunk_of_the_prompt(tokenizer: Tokenizer) -> None:
+    model = tiny_model(tokenizer, context_length=8 * CHUNK)
+    conversation = long_conversation(tokenizer, 4 * CHUNK)
+    engine = Engine(model)
+    with counting(model) as passes:
+        asked: list[int] = []
+        stopped = answer(engine, conversation, stopped=lambda: bool(asked.append(len(passes))) or len(passes) == 2)
+    assert passes == [CHUNK, CHUNK]  # the wish came during the second chunk: there was no third
+    assert (stopped.finished.reason, stopped.finished.ids, stopped.finished.text) == ("stopped", (), "")
+    assert stopped.finished.prompt_tokens == stopped.prefills[0].total
+    with counting(model) as passes:
+        said = answer(engine, conversation)
+    assert said.prefills[0].reused == 2 * CHUNK  # nor is it read again
+    assert sum(passes) == said.finished.prompt_tokens - 2 * CHUNK + 23
+    assert_alike(said, answer(Engine(model), conversation))
+
+
+def test_a_reply_nobody_reads_to_the_end_leaves_the_engine_as_it_should_be(model: Model) -> None:
+    engine = Engine(model)
+    for event in engine.reply(HELLO, lambda: PLAIN):
+        if isinstance(event, Step) and event.position > 20:
+            break
+    assert_alike(answer(engine), answer(Engine(model)))
+
+
+# --- only what is new is computed -----------------------------------------------------------------------------------
+
+
+def test_the_second_turn_reads_only_what_is_new(model: Model) -> None:
+    engine = Engine(model)
+    first = answer(engine)
+    with counting(model) as passes:
+        second = answer(engine, grown(HELLO, first))
+    known = first.finished.prompt_tokens + first.finished.completion_tokens - 1  # the last token was never read
+    assert second.prefills[0].reused == known
+    assert passes == [second.finished.prompt_tokens - known] + [1] * 23
+    assert_alike(second, answer(Engine(model), grown(HELLO, first)))
+
+
+def test_the_same_question_again_reads_nothing(model: Model) -> None:
+    engine = Engine(model)
+    first = answer(engine)
+    with counting(model) as passes:
+        again = answer(engine, settings=replace(PLAIN, seed=2))
+    assert passes == [1] * 23
+    assert [p.done for p in again.prefills] == [first.finished.prompt_tokens]
+    assert_alike(again, answer(Engine(model), settings=replace(PLAIN, seed=2)))
+
+
+def test_a_question_changed_is_a_question_asked_afresh(model: Model) -> None:
+    engine = Engine(model)
+    first = answer(engine)
+    answer(engine, grown(HELLO, first))
+    other = grown(HELLO, first, "What is the weather by the sea?")
+    with counting(model) as passes:
+        said = answer(engine, other)
+    assert passes[0] < 20  # up to the changed words everything is known
+    assert_alike(said, answer(Engine(model), other))
+
+
+def test_a_token_swapped_is_a_branch_that_costs_what_comes_after_it(model: Model) -> None:
+    engine = Engine(model)
+    first = answer(engine)
+    assert first.finished.ids is not None
+    swapped = [*first.finished.ids[:10], model.tokenizer.encode("!")[0]]
+    branch = (*HELLO, Message(role="assistant", text=model.tokenizer.decode(swapped), ids=tuple(swapped)))
+    branch += (Message(role="user", text="And then?"),)
+    with counting(model) as passes:
+        said = answer(engine, branch)
+    known = first.finished.prompt_tokens + 10
+    assert said.prefills[0].reused == known
+    assert passes[0] == said.finished.prompt_tokens - known
+    assert_alike(said, answer(Engine(model), branch))
+
+
+# --- what fits ------------------------------------------------------------------------------------------------------
+
+
+def test_messages_that_no_longer_fit_are_left_out_and_counted(tokenizer: Tokenizer) -> None:
+    small = tiny_model(tokenizer, context_length=160)
+    conversation: Conversation = (Message(role="system", text="Be kind."),)
+    for n in range(6):
+        conversation += (Message(role="user", text=f"Question {n}?"), Message(role="assistant", text="I am fine."))
+    conversation += (Message(role="user", text="And the sea?"),)
+    said = answer(Engine(small), conversation, replace(PLAIN, max_tokens=3))
+    dropped = said.prefills[0].dropped
+    assert dropped > 0
+    assert dropped % 2 == 0  # whole exchanges
+    assert all(prefill.dropped == dropped for prefill in said.prefills)
+    left = conversation[:1] + conversation[1 + dropped :]
+    assert said.finished.prompt_tokens == len(prompt_ids(left, small.template, tokenizer)) <= 160 - 160 // 4
+    more = conversation[:1] + conversation[1 + dropped - 2 :]
+    assert len(prompt_ids(more, small.template, tokenizer)) > 160 - 160 // 4  # one exchange more would not have fitted
+    assert_alike(said, answer(Engine(small), left, replace(PLAIN, max_tokens=3)))
+
+
+def test_a_message_that_alone_does_not_fit_is_refused(model: Model) -> None:
+    engine = Engine(model)
+    answer(engine)
+    conversation = long_conversation(model.tokenizer, 300)
+    count = len(prompt_ids(conversation, model.template, model.tokenizer))
+    with pytest.raises(ContextFull, match=f"{count} tokens.* 256"):
+        answer(engine, conversation)
+    assert_alike(answer(engine), answer(Engine(model)))
+
+
+def test_nothing_to_read_is_refused(tokenizer: Tokenizer) -> None:
+    engine = Engine(tiny_model(tokenizer, template=None))
+    with pytest.raises(EmptyPrompt):
+        answer(engine, (Message(role="user", text=""),))
+    with pytest.raises(EmptyPrompt):
+        answer(engine, ())
+
+
+def test_a_model_without_a_template_goes_on_from_the_text(tokenizer: Tokenizer) -> None:
+    model = tiny_model(tokenizer, template=None)
+    said = answer(Engine(model), (Message(role="user", text="Once upon a time"),))
+    assert said.finished.prompt_tokens == len(tokenizer.encode("Once upon a time"))
+
+
+def test_a_template_that_refuses_is_heard(tokenizer: Tokenizer) -> None:
+    refusing = tiny_model(tokenizer, template="{{ raise_exception('Not to you') }}")
+    with pytest.raises(BadTemplate, match="Not to you"):
+        answer(Engine(refusing))
+
+
+def test_broken_weights_are_said_in_a_sentence(tokenizer: Tokenizer) -> None:
+    broken = tiny_model(tokenizer)
+    with torch.no_grad():
+        broken.transformer.norm.get_parameter("weight").fill_(math.nan)
+    with pytest.raises(BadCheckpoint, match="no valid number"):
+        answer(Engine(broken))
+
+
+# --- looking again --------------------------------------------------------------------------------------------------
+
+
+def test_looking_at_a_step_again_shows_what_was_recorded_and_computes_nothing(model: Model) -> None:
+    engine = Engine(model)
+    settings = replace(PLAIN, repetition_penalty=1.2, presence_penalty=0.3)
+    said = answer(engine, settings=settings)
+    with counting(model) as passes:
+        for step in said.steps:
+            assert engine.inspect(step.position, settings) == (step.id, step.drawn, step.prediction)
+    assert passes == []
+    assert_alike(answer(engine, settings=settings), said)  # looking leaves no trace
+
+
+def test_without_a_seed_looking_again_throws_the_same_dice(model: Model) -> None:
+    engine = Engine(model)
+    anew = replace(PLAIN, seed=None)
+    said = answer(engine, settings=anew)
+    for step in said.steps:
+        assert engine.inspect(step.position, anew) == (step.id, step.drawn, step.prediction)
+
+
+def test_other_settings_change_the_shape_and_never_the_luck(model: Model) -> None:
+    engine = Engine(model)
+    said = answer(engine)
+    for step in said.steps:
+        chosen, drawn, prediction = engine.inspect(step.position, replace(PLAIN, temperature=0.0))
+        assert drawn == step.drawn
+        favourite = min(prediction.candidates, key=lambda candidate: candidate.rank)
+        assert (chosen, favourite.probability) == (favourite.id, 1.0)
+        assert prediction.entropy_bits == step.prediction.entropy_bits
+        _, drawn, flat = engine.inspect(step.position, replace(PLAIN, temperature=100.0))
+        assert drawn == step.drawn
+        assert flat.chain_entropy_bits >= step.prediction.chain_entropy_bits
+        _, other, _ = engine.inspect(step.position, replace(PLAIN, seed=2))
+        assert other == dice(2, step.position) != step.drawn
+
+
+def test_the_persons_own_words_can_be_looked_at_too(model: Model) -> None:
+    engine = Engine(model)
+    answer(engine)
+    ids = prompt_ids(HELLO, model.template, model.tokenizer)
+    for position in range(1, len(ids)):
+        _, _, prediction = engine.inspect(position, PLAIN, top=400)
+        logits = logits_after(model, ids[:position])
+        listed = {candidate.id: candidate.raw_probability for candidate in prediction.candidates}
+        assert math.isclose(listed[ids[position]], special.softmax(logits)[ids[position]], rel_tol=1e-3)
+
+
+@pytest.mark.parametrize("position", [-1, 0, 10_000])
+def test_there_is_nothing_to_look_at_outside(model: Model, position: int) -> None:
+    engine = Engine(model)
+    answer(engine)
+    with pytest.raises(ValueError, match="has not been read"):
+        engine.inspect(position, PLAIN)
+
+
+def test_a_text_can_be_looked_at_without_an_answer(model: Model) -> None:
+    engine = Engine(model)
+    ids = model.tokenizer.encode("Once upon a time")
+    engine.read(ids)
+    _, drawn, prediction = engine.inspect(len(ids), PLAIN, top=400)
+    raw = special.softmax(logits_after(model, ids))
+    np.testing.assert_allclose(
+        [candidate.raw_probability for candidate in prediction.candidates],
+        [raw[candidate.id] for candidate in prediction.candidates],
+        rtol=1e-3,
+    )
+    assert drawn == dice(1, len(ids))
+    with counting(model) as passes:
+        engine.read(model.tokenizer.encode("Once upon a town"))
+    assert sum(passes) < len(ids)  # a text typed on is read from where it changed
+
+
+def test_a_reading_that_does_not_fit_is_refused(model: Model) -> None:
+    with pytest.raises(ContextFull, match="300 tokens"):
+        Engine(model).read([5] * 300)
+
+
+def test_as_many_candidates_as_asked_for(model: Model) -> None:
+    for top in (1, 7):
+        steps = [event for event in Engine(model).reply(HELLO, lambda: PLAIN, top=top) if isinstance(event, Step)]
+        assert all(top <= len(step.prediction.candidates) <= 2 * top + 1 for step in steps)

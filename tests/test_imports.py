@@ -1,0 +1,84 @@
+"""Who may import whom, and what must not be loaded before it is needed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from importlinter.cli import lint_imports
+
+ROOT = Path(__file__).parents[1]
+
+
+def loaded_by(*modules: str) -> set[str]:
+    """The top-level packages in memory after importing these modules in a fresh interpreter."""
+    program = "import sys\n" + "".join(f"import {module}\n" for module in modules)
+    program += "print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def everything_in(package: str) -> list[str]:
+    return sorted(f"{package}.{path.stem}" for path in (ROOT / package).glob("*.py") if not path.stem.startswith("__"))
+
+
+def test_the_import_contracts_hold(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    failed = lint_imports(no_cache=True)
+    shown = capsys.readouterr().out
+    assert not failed, shown
+    assert "tui -> weights -> core KEPT" in shown
+
+
+def test_a_look_back_up_the_road_would_be_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The contract itself, over three packages of the same names where one import goes the wrong way."""
+    code = {"core": "import weights.a", "weights": "", "tui": "import core.a"}
+    for package, text in code.items():
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+        (tmp_path / package / "a.py").write_text(text)
+    contract = (ROOT / "pyproject.toml").read_text().partition("[tool.importlinter]")
+    (tmp_path / "pyproject.toml").write_text("".join(contract[1:]))
+    program = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "core is not allowed to import weights" in done.stdout
+
+
+def test_core_knows_no_screen() -> None:
+    modules = everything_in("core")
+    assert "core.engine" in modules
+    assert not loaded_by(*modules) & {"textual", "rich", "tui", "weights", "transformers", "safetensors"}
+
+
+def test_weights_knows_no_screen() -> None:
+    assert not loaded_by(*everything_in("weights")) & {"textual", "rich", "tui", "transformers"}
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "core.errors",
+        "core.config",
+        "core.settings",
+        "core.conversation",
+        "core.step",
+        "tui.protocol",
+        "tui.cli",
+        "tui.engine_link",
+        "tui.app",
+    ],
+)
+def test_the_screen_is_there_before_torch_is(module: str) -> None:
+    loaded = loaded_by(module)
+    assert not loaded & {"torch", "numpy", "tokenizers", "transformers", "jinja2", "safetensors"}
+    assert module.partition(".")[0] in loaded
+
+
+def test_the_command_line_is_read_before_textual_is_loaded() -> None:
+    assert not loaded_by("tui.__main__", "tui.cli") & {"textual", "torch"}
