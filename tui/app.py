@@ -11,14 +11,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.widgets import Footer
 
-from core.settings import ORDERS, Settings
+from core.settings import ORDERS, Order, Settings
 from core.step import Finished, Prefill, Step
 from tui.chat import Chat
 from tui.protocol import Answer, Change, EngineLink, Failed, Inspect, Inspected, Loading, Ready, Stop, Told
@@ -39,14 +39,21 @@ _ENDS = {
 }
 
 
+_WELCOME = (
+    "Say something. Ctrl+Up and Ctrl+Down move the temperature, also while it answers; the panel on the right shows "
+    "what every token is chosen from. F1 explains every key and every number."
+)
+_POCKET = 100_000_000  # parameters; below, a model is to play with and to look inside of
+
+
 class LogitscopeApp(App[None]):
     """Chat on the left, what the model is choosing from on the right."""
 
     TITLE = "Logitscope"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = True
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-medium"), (150, "-wide")]  # noqa: RUF012 - Textual's interface
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-high")]  # noqa: RUF012
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (64, "-narrow"), (100, "-medium"), (150, "-wide")]  # noqa: RUF012 - Textual's interface
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-middle"), (50, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f1", "help", "Help", priority=True),
         Binding("escape", "stop", "Stop", priority=False),
@@ -71,6 +78,7 @@ class LogitscopeApp(App[None]):
         self._count = 0  # of its tokens
         self._asked_at = self._first_token_at = 0.0
         self._dropped = 0
+        self._toggled_at = 0
         self._inspectable = False  # the engine still has the last step in mind
 
     def compose(self) -> ComposeResult:
@@ -91,6 +99,7 @@ class LogitscopeApp(App[None]):
         self._panel = self.query_one(NextTokenPanel)
         self._status_bar = self.query_one(StatusBar)
         self._prompt.focus()
+        self._transcript.add_note(_WELCOME)
         self.set_interval(1 / REDRAWS_PER_SECOND, self._listen)
 
     # --- what the person does -----------------------------------------------------------------------------------------
@@ -146,7 +155,13 @@ class LogitscopeApp(App[None]):
         self.screen.toggle_class("-no-panels")
 
     def action_toggle_samplers(self) -> None:
+        """Show them where they are folded, fold them where they stand open; another height decides anew."""
         self.screen.toggle_class("-samplers")
+        self._toggled_at = self.size.height
+
+    def on_resize(self, event: events.Resize) -> None:
+        if event.size.height != self._toggled_at:
+            self.screen.remove_class("-samplers")
 
     def action_help(self) -> None:
         from tui.keys import GROUPS
@@ -170,14 +185,13 @@ class LogitscopeApp(App[None]):
             text = f"Run the samplers in the order {order} has"
             yield SystemCommand(f"Order: {order}", text, lambda order=order: self._reorder(order))
 
-    def _reorder(self, order: str) -> None:
-        self._apply(replace(self._settings, order=order))  # type: ignore[arg-type]
-        self.query_one(SamplersPanel).show(self._settings)
+    def _reorder(self, order: Order) -> None:
+        self._apply(replace(self._settings, order=order))
 
     def _apply(self, settings: Settings) -> None:
         """From now on choose like this; with nothing running, show at once what it would do to the last choice."""
         self._settings = settings
-        self.query_one(TemperaturePanel).set_value(settings.temperature)
+        self.query_one(SamplersPanel).show(settings)
         self._engine.send(Change(settings))
         if self._inspectable and not self._chat.running and self._chat.last_step is not None:
             self._engine.send(Inspect(position=self._chat.last_step.position, settings=settings))
@@ -297,8 +311,12 @@ class LogitscopeApp(App[None]):
         )
         if not model.has_template:
             self._transcript.add_note("This model has no chat template: it continues the text you give it.")
-        if model.notice:
-            self._transcript.add_note(model.notice)
+        if model.n_parameters < _POCKET:
+            millions = f"{model.n_parameters / 1e6:.1f} million"
+            self._transcript.add_note(
+                f"{model.name} is a pocket model of {millions} parameters, to play with and to look inside of: do not trust "
+                "its facts. For real help open a bigger one with --model DIRECTORY."
+            )
 
     def _say_dropped(self, dropped: int) -> None:
         if dropped > self._dropped:

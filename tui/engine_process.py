@@ -76,7 +76,7 @@ class Worker:
         self._send = send
 
     def run(self) -> None:
-        self._send(Loading(fraction=0.0, what="starting torch"))
+        self._send(Loading(fraction=0.0, what="torch"))
         from core.engine import Engine  # seconds; the listener is already awake
         from weights.load import load
 

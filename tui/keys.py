@@ -8,7 +8,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         (
             ("Enter", "send the message"),
             ("Ctrl+J, Shift+Enter", "new line"),
-            ("Up, Down", "earlier and later messages, at the first and last line"),
+            ("Up, Down", "earlier and later messages"),
             ("Escape", "stop the answer; what is written stays"),
             ("Ctrl+R", "another answer to the last message"),
             ("Ctrl+N", "new chat"),

@@ -79,7 +79,6 @@ class Ready:
     n_parameters: int
     context_length: int
     has_template: bool
-    notice: str = ""  # something about this model worth a sentence in the chat
 
 
 @dataclass(frozen=True)

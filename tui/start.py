@@ -19,7 +19,7 @@ def start(load: Load, settings: Settings) -> int:
         BadSetting: there is no terminal to draw on.
         ModelNotFound: no such model.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):  # Textual draws on the last
         raise BadSetting("The chat needs a terminal.", 'In a pipe, use: logitscope ask "PROMPT".')
     find(load.model)
     engine = ProcessEngine(load, log_file())

@@ -42,7 +42,7 @@ def load(
     place, number_format = choose(device, dtype)
     checkpoint = Checkpoint(shelf.find(source))
     name = shelf.title(checkpoint.folder)
-    tell(0.0, f"opening {name}")
+    tell(0.0, name)
     family, config = read_config(checkpoint.config)
     _check_context(context, config, name)
     tokenizer = vocabulary.read_tokenizer(checkpoint)
@@ -54,7 +54,7 @@ def load(
         config,
         device=place,
         dtype=number_format,
-        on_progress=lambda fraction: tell(fraction, f"reading {name}"),
+        on_progress=lambda fraction: tell(fraction, name),
     )
     transformer.config = replace(transformer.config, context_length=context or config.context_length)
     return Model(

@@ -1,0 +1,269 @@
+"""The whole screen with an engine that follows a script."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from textual.pilot import Pilot
+
+from core.conversation import Message
+from core.settings import Settings
+from core.step import Prefill
+from tests.tui.scripted import READY, ScriptedEngine, finished, step
+from tui.app import LogitscopeApp
+from tui.protocol import Failed, Inspect, Loading, Reply
+from tui.widgets.next_token import NextTokenPanel
+from tui.widgets.prompt import Prompt
+from tui.widgets.samplers import SamplersPanel
+from tui.widgets.status import StatusBar
+from tui.widgets.temperature import TemperaturePanel
+from tui.widgets.transcript import Transcript
+
+Screen = tuple[LogitscopeApp, ScriptedEngine, Pilot[None]]
+
+
+@pytest.fixture(autouse=True)
+def _own_data_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGITSCOPE_DATA", str(tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture
+async def screen() -> AsyncIterator[Screen]:
+    engine = ScriptedEngine()
+    app = LogitscopeApp(engine, Settings())
+    async with app.run_test(size=(120, 52)) as pilot:
+        engine.say(READY)
+        await until(pilot, lambda: app.query_one(StatusBar).status.state == "ready")
+        yield app, engine, pilot
+
+
+async def until(pilot: Pilot[None], wanted: Callable[[], bool]) -> None:
+    for _ in range(200):
+        if wanted():
+            return
+        await pilot.pause(0.02)
+    raise AssertionError("it never came to that")
+
+
+async def send(pilot: Pilot[None], text: str) -> None:
+    pilot.app.query_one(Prompt).text = text
+    await pilot.press("enter")
+
+
+def said(app: LogitscopeApp) -> list[tuple[str, str]]:
+    return [(role, text) for role, text in app.query_one(Transcript).messages if role != "note"]
+
+
+def notes(app: LogitscopeApp) -> str:
+    return "\n".join(text for role, text in app.query_one(Transcript).messages if role == "note")
+
+
+async def test_loading_is_shown_and_the_prompt_works_before_the_model_does() -> None:
+    engine = ScriptedEngine()
+    app = LogitscopeApp(engine, Settings())
+    async with app.run_test() as pilot:
+        engine.say(Loading(fraction=0.5, what="torch"))
+        await send(pilot, "early")
+        await until(pilot, lambda: app.query_one(StatusBar).status.fraction == 0.5)
+        assert [reply.conversation[-1].text for reply in engine.replies] == ["early"]
+
+
+async def test_an_answer_streams_into_the_chat_and_the_panel(screen: Screen) -> None:
+    app, engine, pilot = screen
+    await send(pilot, "Hi")
+    engine.tell(Prefill(done=5, total=10, reused=0, dropped=0))
+    await until(pilot, lambda: app.query_one(StatusBar).status.state == "reading")
+    engine.tell(step(10, "Hel"), step(11, "lo"))
+    await until(pilot, lambda: said(app)[-1] == ("assistant", "Hello"))
+    assert app.query_one(StatusBar).status.state == "writing"
+    assert app.query_one(StatusBar).status.used == 12
+    engine.tell(finished("Hello"))
+    await until(pilot, lambda: not app.query_one(Prompt).busy)
+    await send(pilot, "And?")
+    assert engine.replies[-1].conversation == (
+        Message(role="user", text="Hi"),
+        Message(role="assistant", text="Hello", ids=(100, 100, 100)),
+        Message(role="user", text="And?"),
+    )
+
+
+async def test_the_temperature_moves_from_the_prompt_and_in_the_middle_of_an_answer(screen: Screen) -> None:
+    app, engine, pilot = screen
+    await send(pilot, "Hi")
+    engine.tell(step(10, "Hel"))
+    await pilot.press("ctrl+up", "ctrl+up", "ctrl+down", "ctrl+up")
+    await until(pilot, lambda: engine.settings.temperature == 0.9)
+    assert app.query_one(TemperaturePanel).value == 0.9
+    assert app.query_one(SamplersPanel).settings.temperature == 0.9
+    assert isinstance(app.focused, Prompt)
+    assert not [r for r in engine.requests if isinstance(r, Inspect)], "nothing is inspected while it writes"
+
+
+async def test_with_nothing_running_the_last_choice_is_inspected_under_the_new_settings(screen: Screen) -> None:
+    app, engine, pilot = screen
+    await send(pilot, "Hi")
+    engine.tell(step(10, "Hello"), step(11, "", ends=True), finished("Hello"))
+    await until(pilot, lambda: not app.query_one(Prompt).busy)
+    await pilot.press("ctrl+up")
+    await until(pilot, lambda: any(isinstance(r, Inspect) for r in engine.requests))
+    asked = next(r for r in engine.requests if isinstance(r, Inspect))
+    assert asked.position == 11
+    assert asked.settings.temperature == 0.85
+    await until(pilot, lambda: "inspected" in str(app.query_one(NextTokenPanel).render()))
+
+
+async def test_samplers_keep_the_temperature_and_reach_the_engine(screen: Screen) -> None:
+    app, engine, pilot = screen
+    await pilot.press("ctrl+up")
+    panel = app.query_one(SamplersPanel)
+    panel.focus()
+    await pilot.press("down", "down", "right")  # whatever row that is
+    await until(pilot, lambda: engine.settings != Settings(temperature=0.85))
+    assert engine.settings.temperature == 0.85
+
+
+async def test_escape_stops_and_what_was_written_stays(screen: Screen) -> None:
+    app, engine, pilot = screen
+    await send(pilot, "Hi")
+    engine.tell(step(10, "Hel"))
+    await until(pilot, lambda: said(app)[-1] == ("assistant", "Hel"))
+    await pilot.press("escape")
+    assert engine.stops == 1
+    engine.tell(finished("Hel", "stopped", n=1))
+    await until(pilot, lambda: app.query_one(StatusBar).status.state == "stopped")
+    assert said(app)[-1] == ("assistant", "Hel")
+    await send(pilot, "Go on")
+    assert engine.replies[-1].conversation[1].text == "Hel"
+
+
+async def test_a_message_stopped_before_the_first_word_comes_back(screen: Screen) -> None:
+    app, engine, pilot = screen
+    await send(pilot, "A long one")
+    await pilot.press("escape")
+    engine.tell(finished("", "stopped", n=0))
+    await until(pilot, lambda: app.query_one(Prompt).text == "A long one")
+    await send(pilot, "Short")
+    assert [m.text for m in engine.replies[-1].conversation] == ["Short"]
+
+
+async def test_enter_while_it_writes_loses_nothing(screen: Screen) -> None:
+    app, engine, pilot = screen
+    await send(pilot, "Hi")
+    await send(pilot, "too early")
+    assert len(engine.replies) == 1
+    assert app.query_one(Prompt).text == "too early"
+
+
+async def test_a_dead_engine_leaves_the_chat_usable(screen: Screen) -> None:
+    app, engine, pilot = screen
+    await send(pilot, "Hi")
+    engine.tell(step(10, "Partly"))
+    engine.say(Failed(message="The engine has stopped: SIGKILL.", hint="The next message starts it.", dead=True))
+    await until(pilot, lambda: "SIGKILL" in notes(app))
+    assert said(app)[-1] == ("assistant", "Partly")
+    await pilot.press("ctrl+up")
+    assert not [r for r in engine.requests if isinstance(r, Inspect)], "the new engine has nothing in mind yet"
+    await send(pilot, "Again")
+    assert [m.text for m in engine.replies[-1].conversation] == ["Hi", "Partly", "Again"]
+
+
+async def test_a_refused_message_goes_back_to_the_prompt(screen: Screen) -> None:
+    app, engine, pilot = screen
+    await send(pilot, "far too long")
+    engine.say(Failed(message="This message makes a prompt of 900 tokens.", hint="Shorten it.", number=1))
+    await until(pilot, lambda: "900 tokens" in notes(app))
+    assert app.query_one(Prompt).text == "far too long"
+    assert app.query_one(StatusBar).status.state == "ready"
+
+
+async def test_another_answer_asks_the_same_again(screen: Screen) -> None:
+    app, engine, pilot = screen
+    await pilot.press("ctrl+r")
+    assert not engine.replies
+    await send(pilot, "Hi")
+    engine.tell(step(10, "One"), finished("One"))
+    await until(pilot, lambda: not app.query_one(Prompt).busy)
+    await pilot.press("ctrl+r")
+    assert [reply.conversation for reply in engine.replies] == [(Message(role="user", text="Hi"),)] * 2
+
+
+async def test_a_new_chat_forgets_and_ignores_what_still_comes(screen: Screen) -> None:
+    app, engine, pilot = screen
+    await send(pilot, "Hi")
+    engine.tell(step(10, "Hel"))
+    await pilot.press("ctrl+n")
+    engine.tell(step(11, "lo"), finished("Hello"))
+    await pilot.pause(0.3)
+    assert said(app) == []
+    await send(pilot, "Fresh")
+    assert [m.text for m in engine.replies[-1].conversation] == ["Fresh"]
+
+
+async def test_messages_that_no_longer_fit_are_told(screen: Screen) -> None:
+    app, engine, pilot = screen
+    await send(pilot, "Hi")
+    engine.tell(Prefill(done=0, total=400, reused=0, dropped=2))
+    await until(pilot, lambda: "2 oldest messages" in notes(app))
+
+
+async def test_text_from_a_model_is_neither_markup_nor_control(screen: Screen) -> None:
+    app, engine, pilot = screen
+    await send(pilot, "Hi")
+    engine.tell(step(10, "[/] [red]x \x1b]52;c;aGk=\x07 \x9b2J"), finished("[/] [red]x \x1b]52;c;aGk=\x07 \x9b2J"))
+    await until(pilot, lambda: not app.query_one(Prompt).busy)
+    shown = app.export_screenshot()
+    assert "\x1b" not in shown
+    assert "[red]x" in shown.replace("&#160;", " ")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (40, 10), (5, 3), (140, 40), (200, 60)])
+async def test_every_size_has_room_for_chat_and_prompt(size: tuple[int, int]) -> None:
+    app = LogitscopeApp(ScriptedEngine(), Settings())
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        for widget in (app.query_one(Transcript), app.query_one(Prompt), app.query_one(StatusBar)):
+            assert widget.region.width > 0
+            assert widget.region.bottom <= size[1] or size[1] < 10
+        assert app.query_one(SamplersPanel).display == (size[1] >= 50)
+
+
+async def test_f2_f3_fold_the_panels(screen: Screen) -> None:
+    app, _, pilot = screen
+    await pilot.press("f3")
+    assert not app.query_one(SamplersPanel).display
+    await pilot.press("f3")
+    assert app.query_one(SamplersPanel).display
+    await pilot.press("f2")
+    assert not app.query_one("#panels").display
+
+
+async def test_help_names_every_binding(screen: Screen) -> None:
+    from tui.keys import GROUPS
+
+    app, _, pilot = screen
+    told = " ".join(f"{keys} {what}" for _, group in GROUPS for keys, what in group).lower()
+    for _, binding, _, _ in app.active_bindings.values():
+        if binding.show:
+            assert binding.key in told, f"{binding.key} ({binding.description}) is not in the help"
+    await pilot.press("f1")
+    assert type(app.screen).__name__ == "HelpScreen"
+    await pilot.press("escape")
+    assert type(app.screen).__name__ != "HelpScreen"
+
+
+async def test_ctrl_q_ends_the_engine_and_the_screen(screen: Screen) -> None:
+    app, engine, pilot = screen
+    await send(pilot, "Hi")
+    await pilot.press("ctrl+q")
+    assert engine.closed
+    assert not app.is_running or app.return_code == 0
+
+
+def test_replies_are_what_the_script_takes_them_for() -> None:
+    engine = ScriptedEngine()
+    engine.send(Reply(number=4, conversation=(), settings=Settings()))
+    engine.tell(step(1, "a"))
+    (answer,) = engine.answers()
+    assert answer.number == 4  # type: ignore[union-attr]
+    assert engine.answers() == []
