@@ -203,22 +203,17 @@ class Transformer(nn.Module):
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
         if config.positions == "learned":
             self.position_embedding = nn.Embedding(config.context_length, config.d_model)
-        self.make_tables()
-        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layers))
-        self.norm = nn.Identity() if config.residual == "post" else make_norm(config)
-        self.head = nn.Linear(config.d_model, config.vocab_size, bias=config.head_bias)
-        if config.tied_embeddings:
-            self.head.weight = self.embedding.weight
-
-    def make_tables(self) -> None:
-        """Compute what is fixed rather than learned. Again after the weights, if all was made on the meta device."""
-        config = self.config
         if config.positions == "sinusoidal":
             self.register_buffer("position_table", sinusoids(config.context_length, config.d_model), persistent=False)
         width = config.rotary.width or config.d_head
         local = config.rotary_local or config.rotary
         self.register_buffer("frequencies", rotary_frequencies(config.rotary, width), persistent=False)
         self.register_buffer("local_frequencies", rotary_frequencies(local, width), persistent=False)
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layers))
+        self.norm = nn.Identity() if config.residual == "post" else make_norm(config)
+        self.head = nn.Linear(config.d_model, config.vocab_size, bias=config.head_bias)
+        if config.tied_embeddings:
+            self.head.weight = self.embedding.weight
 
     def forward(self, tokens: Tensor, cache: KVCache | None = None) -> Tensor:
         """Hidden states after the last norm (batch, time, d_model) for tokens (batch, time).

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.nn import init
+from torch.overrides import TorchFunctionMode
 
 from core.config import ModelConfig
 from core.errors import BadCheckpoint, OutOfMemory, UnsupportedModel
@@ -40,7 +43,9 @@ def read_transformer(
     """
     stored = _without_ballast(checkpoint.tensors, family)
     config = _tied_as_stored(stored, family, config)
-    transformer = _without_weights(config, n_tensors=len(stored))
+    _check_size(stored, config)
+    with _WithoutWeights():
+        transformer = Transformer(config)
     sources = _locate(transformer, stored, family)
     _refuse_left_over(stored, family, sources)
     try:
@@ -48,7 +53,6 @@ def read_transformer(
         if transformer.config.tied_embeddings:
             weights["head.weight"] = weights["embedding.weight"]
         transformer.load_state_dict(weights, assign=True)
-        transformer.make_tables()
         return transformer.to(device).requires_grad_(False).eval()
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error):
@@ -58,6 +62,21 @@ def read_transformer(
             f"The model needs {size:,.1f} GB, which {device} does not have free.",
             "Choose a smaller model, another --device, or --dtype bfloat16.",
         ) from error
+
+
+class _WithoutWeights(TorchFunctionMode):
+    """A module made here computes its tables for real, but its matrices have no memory and no numbers are drawn.
+
+    Not `torch.device("meta")`: arithmetic there, even for a small table, takes seconds to load torch's compiler.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if getattr(func, "__module__", "") == init.__name__:
+            return kwargs["tensor"]
+        if func is torch.empty:
+            kwargs["device"] = "meta"
+        return func(*args, **kwargs)
 
 
 def _without_ballast(tensors: Mapping[str, Stored], family: Family) -> dict[str, Stored]:
@@ -86,19 +105,16 @@ def _tied_as_stored(stored: dict[str, Stored], family: Family, config: ModelConf
     return replace(config, tied_embeddings=False)
 
 
-def _without_weights(config: ModelConfig, *, n_tensors: int) -> Transformer:
-    if config.n_layers > n_tensors:
+def _check_size(stored: Mapping[str, Stored], config: ModelConfig) -> None:
+    """Refuse a config whose matrices are of quite another size, before any of them is made."""
+    layer = config.d_model * (config.n_heads * config.d_head + config.d_ff)  # two of its matrices
+    wanted = config.d_model * config.vocab_size + config.n_layers * layer
+    held = sum(one.n_values for one in stored.values())
+    if wanted > 100 * held:
         raise BadCheckpoint(
-            f"config.json says {config.n_layers} layers, and all the files together hold {n_tensors} tensors.",
-            "Copy or download the checkpoint again.",
+            f"config.json describes a model of {wanted:.1e} parameters or more, and the files hold {held:.1e}.",
+            "The config and the weights are of different models.",
         )
-    try:
-        with torch.device("meta"):
-            return Transformer(config)
-    except (RuntimeError, OverflowError, TypeError) as error:  # sizes beyond 64 bits
-        raise BadCheckpoint(
-            "config.json describes matrices of an impossible size.", "Copy or download the checkpoint again."
-        ) from error
 
 
 def _locate(transformer: Transformer, stored: Mapping[str, Stored], family: Family) -> dict[str, Source]:

@@ -422,6 +422,18 @@ def test_a_tokenizer_of_another_model(tmp_path: Path) -> None:
         opened(tmp_path)
 
 
+def test_torchs_compiler_is_not_loaded(folder: Folder) -> None:
+    """It takes seconds, and some operations on the meta device load it."""
+    sources = [str(folder(case)) for case in ("llama", "gemma3_text", "phi", "gpt2")]
+    code = (
+        "import sys; from weights.load import load\n"
+        f"for source in {sources}: load(source, device='cpu')\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
+
+
 def test_memory_stays_near_the_size_of_the_weights(tmp_path: Path) -> None:
     """200 MB of float32 weights read as float32: the process grows by less than 1.2 times that, at its highest."""
     tiny.write_tokenizer(tmp_path)
@@ -432,7 +444,7 @@ def test_memory_stays_near_the_size_of_the_weights(tmp_path: Path) -> None:
     n_bytes = (tmp_path / "model.safetensors").stat().st_size
     assert n_bytes > 190e6
     code = (
-        "import resource, sys; from weights.load import load; import torch._dynamo;"
+        "import resource, sys; from weights.load import load;"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == 'darwin' else 1024);"
         f"load({str(STORIES)!r}, device='cpu') if {STORIES.is_dir()} else None;"
         f"before = peak(); load({str(tmp_path)!r}, device='cpu', dtype='float32'); print(peak() - before)"
