@@ -179,12 +179,10 @@ def test_without_a_seed_each_reply_has_its_own_and_says_which(model: Model) -> N
 
 def test_a_setting_changed_in_the_middle_acts_on_the_very_next_token(model: Model) -> None:
     hot, cold = replace(PLAIN, temperature=3.0, top_k=0, top_p=1.0, min_p=0.0), replace(PLAIN, temperature=0.0)
-    now = hot
     steps: list[Step] = []
-    for event in Engine(model).reply(HELLO, lambda: now):
+    for event in Engine(model).reply(HELLO, lambda: hot if len(steps) < 10 else cold):
         if isinstance(event, Step):
             steps.append(event)
-            now = cold if len(steps) == 10 else now
     assert [step.settings for step in steps] == [hot] * 10 + [cold] * 14
     assert [step.rank for step in steps[10:]] == [1] * 14
     assert any(step.rank > 1 for step in steps[:10])
@@ -250,12 +248,12 @@ def test_a_stop_string_that_never_completes_takes_nothing_away(model: Model) -> 
 def test_a_limit_lowered_in_the_middle_ends_the_reply_and_brings_what_was_held_back(model: Model) -> None:
     whole = answer(Engine(model))
     written = "".join(step.text for step in whole.steps[:11])
-    now = replace(PLAIN, stop=(written[-4:] + "\x00",))
+    high = replace(PLAIN, stop=(written[-4:] + "\x00",))
+    low = replace(high, max_tokens=3)
     steps: list[Step] = []
-    for event in Engine(model).reply(HELLO, lambda: now):
+    for event in Engine(model).reply(HELLO, lambda: high if len(steps) < 10 else low):
         if isinstance(event, Step):
             steps.append(event)
-            now = replace(now, max_tokens=3) if len(steps) == 10 else now
         elif isinstance(event, Finished):
             finished = event
     assert (finished.reason, finished.completion_tokens) == ("length", 11)
