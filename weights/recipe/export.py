@@ -59,7 +59,7 @@ def llama_config(config: ModelConfig) -> dict[str, Any]:
 def own_config(config: ModelConfig) -> dict[str, Any]:
     """The textbook model, for which no other program has a class, in the fields of our own `ModelConfig`."""
     fields = dataclasses.asdict(config) | {"windowed_layers": sorted(config.windowed_layers)}
-    return {"architectures": ["LogitscopeTextbook"], "model_type": "logitscope", "transformer": fields}
+    return {"architectures": ["Transformer"], "model_type": "logitscope", "transformer": fields}
 
 
 def tensors(config: dict[str, Any], weights: dict[str, Tensor]) -> dict[str, Tensor]:
