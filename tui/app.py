@@ -314,8 +314,8 @@ class LogitscopeApp(App[None]):
         if model.n_parameters < _POCKET:
             millions = f"{model.n_parameters / 1e6:.1f} million"
             self._transcript.add_note(
-                f"{model.name} is a pocket model of {millions} parameters, to play with and to look inside of: do not trust "
-                "its facts. For real help open a bigger one with --model DIRECTORY."
+                f"{model.name} is a pocket model of {millions} parameters, to play with and to look inside of: do not "
+                "trust its facts. For real help open a bigger one with --model DIRECTORY."
             )
 
     def _say_dropped(self, dropped: int) -> None:

@@ -110,7 +110,8 @@ async def test_with_nothing_running_the_last_choice_is_inspected_under_the_new_s
     asked = next(r for r in engine.requests if isinstance(r, Inspect))
     assert asked.position == 11
     assert asked.settings.temperature == 0.85
-    await until(pilot, lambda: "inspected" in str(app.query_one(NextTokenPanel).render()))
+    panel = app.query_one(NextTokenPanel)
+    await until(pilot, lambda: "inspected" in "".join(text for row in panel.lines(60, 30) for text, _ in row))
 
 
 async def test_samplers_keep_the_temperature_and_reach_the_engine(screen: Screen) -> None:

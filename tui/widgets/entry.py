@@ -69,12 +69,16 @@ class Entry:
         self._suffix = visible(suffix)
         self._take("", last=True)
 
+    def has_rows(self, width: int) -> bool:
+        """Whether the height is no guess, but that of the rows it has at this width, or had before its text grew."""
+        return self._width == width
+
     def is_laid(self, width: int) -> bool:
-        """Whether the height is known, not guessed."""
+        """Whether all of its rows are made."""
         return self._width == width and not self._fresh
 
     def height(self, width: int) -> int:
-        if self._width == width:
+        if self.has_rows(width):
             return len(self._rows)
         return 3 + self._n_lines + self._length // max(width, 1)
 

@@ -15,6 +15,7 @@ class Place(NamedTuple):
     entry: int
     row: int  # of the entry
     height: int  # of the entry, when it was looked up
+    width: int  # at which that was certain; 0 if it was a guess
 
 
 class Pile:
@@ -42,7 +43,8 @@ class Pile:
         if not 0 <= line < self.height:
             return None
         entry = bisect_right(self._tops, line) - 1
-        return Place(entry, line - self._tops[entry], self._tops[entry + 1] - self._tops[entry])
+        width = self.width if self.entries[entry].has_rows(self.width) else 0
+        return Place(entry, line - self._tops[entry], self._tops[entry + 1] - self._tops[entry], width)
 
     def lay_out_end(self, n_lines: int) -> None:
         """Make sure of the last lines."""
@@ -58,16 +60,15 @@ class Pile:
         What was already certain stays where it is in view, and the guesses around it give way.
         """
         fixed = self._first_certain(line, line + n_lines)
-        if fixed is None:
-            line = self._lay_out_at(line)
-            fixed = self.find(line)
-            if fixed is None:
+        if fixed is None:  # into the unknown: as far into the message as the guess said
+            if (place := self.find(line)) is None:
                 return line
-        distance = line - self.top(fixed.entry)
+            line, fixed = self.restore(place), place.entry
+        distance = line - self.top(fixed)
         while (guess := self._first_guess(line, line + n_lines)) is not None:
             self.entries[guess].rows(self.width)
             self.measure(guess)
-            line = max(self.top(fixed.entry) + distance, 0)
+            line = max(self.top(fixed) + distance, 0)
         return line
 
     def _in_view(self, line: int, end: int) -> range:
@@ -75,26 +76,15 @@ class Pile:
         last = self.find(min(end, self.height) - 1)
         return range(0) if first is None or last is None else range(first.entry, last.entry + 1)
 
-    def _first_certain(self, line: int, end: int) -> Place | None:
-        for entry in self._in_view(line, end):
-            if self.entries[entry].is_laid(self.width):
-                return Place(entry, 0, 0)
-        return None
+    def _first_certain(self, line: int, end: int) -> int | None:
+        return next((entry for entry in self._in_view(line, end) if self.entries[entry].is_laid(self.width)), None)
 
     def _first_guess(self, line: int, end: int) -> int | None:
-        for entry in self._in_view(line, end):
-            if not self.entries[entry].is_laid(self.width):
-                return entry
-        return None
-
-    def _lay_out_at(self, line: int) -> int:
-        """Into the unknown: as far into the entry as the guess said."""
-        place = self.find(line)
-        return line if place is None else self.restore(place)
+        return next((entry for entry in self._in_view(line, end) if not self.entries[entry].is_laid(self.width)), None)
 
     def restore(self, place: Place) -> int:
-        """The line on which a place found earlier is now, in proportion where its entry changed its height."""
+        """The line on which a place found earlier is now, in proportion where the rows are others than then."""
         height = len(self.entries[place.entry].rows(self.width))
         self.measure(place.entry)
-        row = place.row if height == place.height else round(place.row / max(place.height, 1) * height)
+        row = place.row if place.width == self.width else round(place.row / max(place.height, 1) * height)
         return self.top(place.entry) + min(row, height - 1)
