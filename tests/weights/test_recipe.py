@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer
 
 from core.transformer import Transformer
-from weights.recipe import conversations, dataset, exchanges, train
+from weights.recipe import conversations, dataset, exchanges, memory, train
 from weights.recipe.cleaning import cased, normalised, sentence, unwanted
 from weights.recipe.models import MODELS, PLANS, SPECIALS, Plan
 from weights.recipe.prepare import trained_tokenizer
@@ -98,7 +98,7 @@ def test_sums_are_right() -> None:
 def test_what_was_told_is_what_is_asked_for() -> None:
     dice = random.Random(2)
     for _ in range(50):
-        told, asked = exchanges.name_told(dice)
+        told, asked = memory.name_told(dice)
         name = asked[1][1][0].removeprefix("Your name is ").rstrip(".")
         assert all(name in wording for wording in told[0][1])
 

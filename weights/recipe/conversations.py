@@ -1,8 +1,8 @@
 """Conversations of our own, composed from hand-written exchanges. Knows no other source.
 
-Most exchanges stand in conversations.txt, whose first lines explain its form; those that follow a rule (small sums,
-opposites, what the person said before) are made in exchanges.py. Composing means choosing and ordering: a reply is
-always used whole, as somebody wrote it.
+Most exchanges stand in conversations.txt, whose first lines explain its form; those that follow a rule are made in
+exchanges.py, those that need what the person said before in memory.py. Composing means choosing and ordering: a reply
+is always used whole, as somebody wrote it.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from weights.recipe import exchanges
+from weights.recipe import exchanges, memory
 from weights.recipe.sources import Document, Turn
+from weights.recipe.words import Exchange
 
 TEXT = Path(__file__).with_name("conversations.txt")
-Exchange = list[tuple[str, list[str]]]  # role, alternatives
 SYSTEMS = (
     "You are a helpful assistant.",
     "You are a friendly assistant.",
@@ -96,7 +96,7 @@ def documents(count: int = 18_000, seed: int = 7) -> list[Document]:
             turns.append(("system", dice.choice(SYSTEMS)))
         if dice.random() < 0.25:
             turns += spoken(deal["opening"](), dice)
-        told = exchanges.told(dice) if dice.random() < 0.15 else None
+        told = memory.told(dice) if dice.random() < 0.15 else None
         if told:
             turns += spoken(told[0], dice)
         for _ in range(dice.choice((1, 1, 2, 2, 3, 4))):
