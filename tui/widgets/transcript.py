@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any, ClassVar, Literal
 
-from rich.segment import Segment
-from rich.style import Style as RichStyle
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.cache import LRUCache
@@ -23,14 +21,16 @@ from textual.style import Style
 from textual.timer import Timer
 
 from core.conversation import Role
+from tui.widgets.drawing import drawn, hinted
 from tui.widgets.entry import Entry, Level
 from tui.widgets.pile import Pile, Place
 from tui.widgets.rows import Row
 from tui.widgets.selecting import copied, key, span, whole
 
 _INTERVAL = 1 / 15  # seconds between two redraws of a growing message, at least
-_SHARE = 4  # times as long as the last redraw took: drawing never takes more than a fifth of the time
-_MORE = " ↓ more below "
+_SHARE = 4  # times as long as the last redraw took: drawing takes a fifth of the time at most,
+_LONGEST_WAIT = 0.5  # unless that were slower than this
+_SOON = 1 / 60  # many messages at once are one redraw
 
 
 class Transcript(ScrollView, can_focus=True):
@@ -65,6 +65,7 @@ class Transcript(ScrollView, can_focus=True):
         self._changed_from: int | None = None  # the first message that has changed since the last redraw
         self._not_before = 0.0  # when the next redraw may be
         self._timer: Timer | None = None
+        self._due = 0.0  # when it goes off
         self._strips: LRUCache[Row, Strip] = LRUCache(512)
         self._pressed = 0  # the line under the mouse when its button went down
 
@@ -92,17 +93,17 @@ class Transcript(ScrollView, can_focus=True):
     def append(self, index: int, delta: str) -> None:
         """More of a message. It is drawn soon, together with what else comes until then."""
         self._pile.entries[index].append(delta)
-        self._change(index)
+        self._change(index, self._not_before - monotonic())
 
     def set_text(self, index: int, text: str) -> None:
         """This is what was said instead."""
         self._pile.entries[index].replace(text)
-        self._change(index, at_once=True)
+        self._change(index)
 
     def finish(self, index: int, suffix: str = "") -> None:
         """The message is complete; the suffix says how it ended."""
         self._pile.entries[index].finish(suffix)
-        self._change(index, at_once=True)
+        self._change(index)
 
     def text_of(self, index: int) -> str:
         return self._pile.entries[index].text
@@ -114,35 +115,41 @@ class Transcript(ScrollView, can_focus=True):
         self._pile.entries.clear()
         self._following = True
         self._strips.clear()
-        self._change(0, at_once=True)
+        self._change(0)
 
     def _add(self, entry: Entry) -> int:
         self._pile.entries.append(entry)
         index = len(self._pile.entries) - 1
-        self._change(index)
+        self._change(index, _SOON)
         return index
 
     # --- where things are ---------------------------------------------------------------------------------------------
 
-    def _change(self, index: int, *, at_once: bool = False) -> None:
+    def _change(self, index: int, wait: float = 0.0) -> None:
+        """A message has changed, and is to be drawn after so many seconds at the latest."""
         self._changed_from = index if self._changed_from is None else min(index, self._changed_from)
-        wait = 0.0 if at_once else self._not_before - monotonic()
         if not self.is_attached or not self._pile.width:
             return  # there is nothing to draw on yet
         if wait <= 0:
             self._draw()
-        elif self._timer is None:
+        elif self._timer is None or monotonic() + wait < self._due:
+            self._stop_timer()
+            self._due = monotonic() + wait
             self._timer = self.set_timer(wait, self._draw)
 
-    def _draw(self) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
+
+    def _draw(self) -> None:
+        self._stop_timer()
         start = monotonic()
         self._place(self._where())
         self._changed_from = None
         self.refresh()
-        self._not_before = monotonic() + max(_INTERVAL, _SHARE * (monotonic() - start))
+        end = monotonic()
+        self._not_before = end + min(max(_INTERVAL, _SHARE * (end - start)), _LONGEST_WAIT)
 
     def _where(self) -> Place | None:
         return None if self._following else self._pile.find(self.scroll_offset.y)
@@ -212,31 +219,21 @@ class Transcript(ScrollView, can_focus=True):
             return Strip.blank(size.width, self.rich_style)
         offset = key(place.entry, place.row)
         strip = self._strip(rows[place.row], span(self.text_selection, offset)).apply_offsets(0, offset)
-        return self._hinted(strip) if y == size.height - 1 and not self._following else strip
+        if y < size.height - 1 or self._following:
+            return strip
+        return hinted(strip, self.app.stylesheet.parse_style)
 
     def _strip(self, row: Row, selected: tuple[int, int | None] | None) -> Strip:
         known = self._strips.get(row)
         if known is not None and selected is None:
             return known
-        get_style = self.app.stylesheet.parse_style
-        line, base = row.line, self.visual_style
-        if row.fill:
-            base += get_style(row.fill)
-        if selected is not None:
-            line = line.stylize(Style.from_styles(self.screen.get_component_styles("screen--selection")), *selected)
-        pieces = line.render(base, end="", parse_style=get_style)
-        strip = Strip([Segment(text, style.rich_style) for text, style in pieces])
-        strip = strip.adjust_cell_length(self._pile.width, base.rich_style)
+        selection_style = Style.from_styles(self.screen.get_component_styles("screen--selection"))
+        strip = drawn(
+            row, self._pile.width, self.visual_style, self.app.stylesheet.parse_style, selected, selection_style
+        )
         if selected is None:
             self._strips[row] = strip
         return strip
-
-    def _hinted(self, strip: Strip) -> Strip:
-        """That there is more, at the end of the last line; a click on it goes there."""
-        style = self.app.stylesheet.parse_style("$background on $foreground 60%").rich_style
-        hint = Segment(_MORE, style + RichStyle.from_meta({"@click": "scroll_end"}))
-        kept = max(strip.cell_length - len(_MORE), 0)
-        return Strip([*strip.crop(0, kept), hint]).adjust_cell_length(strip.cell_length)
 
     # --- selecting ----------------------------------------------------------------------------------------------------
 
