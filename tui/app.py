@@ -262,6 +262,8 @@ class LogitscopeApp(App[None]):
         self._unwritten, self._undrawn, self._count = "", None, 0
         self._asked_at = time.monotonic()
         self._prompt.busy = True
+        if self._status.size:
+            self._show(state="reading", what="", done=0, total=0)
 
     def _end_answer(self, suffix: str) -> None:
         self._draw()
@@ -305,10 +307,15 @@ class LogitscopeApp(App[None]):
             self._prompt.text = text
 
     def _opened(self, model: Ready) -> None:
+        known = model.name == self._status.model  # the same one again, after its process had died
         self._transcript.model_name = model.name
         self._show(
             state="ready", what="", model=model.name, device=model.device, dtype=model.dtype, size=model.context_length
         )
+        if not known:
+            self._introduce(model)
+
+    def _introduce(self, model: Ready) -> None:
         if not model.has_template:
             self._transcript.add_note("This model has no chat template: it continues the text you give it.")
         if model.n_parameters < _POCKET:

@@ -129,7 +129,9 @@ def _state(status: Status, *, bar: int) -> Part:
         said: Part = [("● loading", tone), (f" {_said(status.what)}".rstrip(), "")]
         return [*said, *_bar(status.fraction, bar, "$primary"), (f" {status.fraction:.0%}", "")]
     if status.state == "reading":
-        fraction = status.done / status.total if status.total else 0.0
+        if not status.total:  # still cutting it into tokens
+            return [("● reading", tone)]
+        fraction = status.done / status.total
         return [
             ("● reading", tone),
             (f" prompt {status.done:,} of {status.total:,}", ""),
