@@ -99,6 +99,7 @@ class LogitscopeApp(App[None]):
         self._panel = self.query_one(NextTokenPanel)
         self._status_bar = self.query_one(StatusBar)
         self._prompt.focus()
+        self._transcript.model_name = self._status.model
         self._transcript.add_note(_WELCOME)
         self.set_interval(1 / REDRAWS_PER_SECOND, self._listen)
 
@@ -307,7 +308,7 @@ class LogitscopeApp(App[None]):
             self._prompt.text = text
 
     def _opened(self, model: Ready) -> None:
-        known = model.name == self._status.model  # the same one again, after its process had died
+        known = self._status.size > 0 and model.name == self._status.model  # its process had died
         self._transcript.model_name = model.name
         self._show(
             state="ready", what="", model=model.name, device=model.device, dtype=model.dtype, size=model.context_length

@@ -9,7 +9,7 @@ from core.settings import Settings
 from tui.engine_link import ProcessEngine
 from tui.places import log_file
 from tui.protocol import Load
-from weights.shelf import find
+from weights.shelf import find, title
 
 
 def start(load: Load, settings: Settings) -> int:
@@ -21,12 +21,12 @@ def start(load: Load, settings: Settings) -> int:
     """
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):  # Textual draws on the last
         raise BadSetting("The chat needs a terminal.", 'In a pipe, use: logitscope ask "PROMPT".')
-    find(load.model)
+    name = title(find(load.model))
     engine = ProcessEngine(load, log_file())
     try:
         from tui.app import LogitscopeApp  # while the engine's process imports torch
 
-        LogitscopeApp(engine, settings).run()
+        LogitscopeApp(engine, settings, model=name).run()
     finally:
         engine.close()
     return 0

@@ -1,0 +1,97 @@
+"""What the screen costs: time to the first frame, and tokens per second in the chat against headless, in one run.
+
+    python tests/bench/screen.py [MODEL] [RUNS]
+
+Runs alternate, so that whatever else the machine does falls on both; read the ratio of the medians.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pexpect
+import pyte
+
+COLUMNS, ROWS, PATIENCE = 140, 50, 120
+PROMPT = "Tell me a long story."
+SETTINGS = "--seed 5 --temperature 1.6 --top-k 0 --top-p 1 --min-p 0 --max-tokens 400".split()
+
+
+def headless(model: str) -> float:
+    """Tokens per second of `ask --json`."""
+    command = [sys.executable, "-m", "tui", "ask", PROMPT, "--json", "--model", model, *SETTINGS]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return float(json.loads(out.splitlines()[-1])["tokens_per_second"])
+
+
+class Screen:
+    """The chat on a pseudo-terminal."""
+
+    def __init__(self, model: str) -> None:
+        self._display = pyte.Screen(COLUMNS, ROWS)
+        self._stream = pyte.ByteStream(self._display)
+        self.started = time.perf_counter()
+        arguments = ["-m", "tui", "--model", model, *SETTINGS]
+        self.child = pexpect.spawn(sys.executable, arguments, dimensions=(ROWS, COLUMNS), timeout=PATIENCE)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self._display.display)
+
+    def until(self, wanted: Callable[[str], bool]) -> float:
+        """Seconds since the start when the screen first showed what is wanted."""
+        while not wanted(self.text):
+            if time.perf_counter() - self.started > PATIENCE:
+                raise SystemExit(f"it never came:\n{self.text}")
+            try:
+                self._stream.feed(self.child.read_nonblocking(65536, timeout=0.2))
+            except pexpect.TIMEOUT:
+                continue
+        return time.perf_counter() - self.started
+
+    def close(self) -> None:
+        self.child.send("\x11")
+        self.child.expect(pexpect.EOF)
+
+
+def on_screen(model: str) -> tuple[float, float, float]:
+    """Seconds to the first frame, seconds until the model is open, tokens per second of one answer."""
+    screen = Screen(model)
+    first = screen.until(lambda text: "Temperature" in text and "Message" in text)
+    ready = screen.until(lambda text: "○ ready" in text)
+    screen.child.send(f"{PROMPT}\r")
+    screen.until(lambda text: "● writing" in text)
+    screen.until(lambda text: "○ ready" in text)
+    speed = re.search(r"([\d.]+) tok/s", screen.text)
+    screen.close()
+    if speed is None:
+        raise SystemExit(f"no speed on the screen:\n{screen.text}")
+    return first, ready, float(speed[1])
+
+
+def main(model: str, runs: int) -> None:
+    screens, plain = [], []
+    for _ in range(runs):
+        plain.append(headless(model))
+        screens.append(on_screen(model))
+    firsts, readies, speeds = zip(*screens, strict=True)
+    for name, values, unit in (
+        ("first frame", firsts, "s"),
+        ("model open", readies, "s"),
+        ("headless", plain, "tokens/s"),
+        ("on the screen", speeds, "tokens/s"),
+    ):
+        print(
+            f"{name:14} median {statistics.median(values):8.2f} {unit}  (from {min(values):.2f} to {max(values):.2f})"
+        )
+    print(f"the screen keeps {statistics.median(speeds) / statistics.median(plain):.1%} of headless")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "bundled", int(sys.argv[2]) if len(sys.argv) > 2 else 3)
