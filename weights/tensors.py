@@ -19,6 +19,7 @@ from weights.checkpoint import Checkpoint, Stored
 from weights.family import Family, Source
 from weights.keys import show
 
+_CHUNK = 1_000_000  # values of a stored tensor in memory beside what is done
 Progress = Callable[[float], None]  # how much of the work is done, 0 to 1
 
 
@@ -33,8 +34,7 @@ def read_transformer(
 ) -> Transformer:
     """The transformer with its weights.
 
-    No weight is made up first and replaced later, and no more than one stored tensor is in memory beside those that
-    are done.
+    No weight is made up first and replaced later, and at most a few megabytes are in memory twice.
 
     Raises:
         BadCheckpoint: a tensor is missing, has another shape than the config implies, or cannot be read.
@@ -169,22 +169,24 @@ def _read_all(
 
 
 def _read(source: Source, stored: Stored, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """One of our tensors, in memory of its own."""
-    part = _mapped(stored, source.rows, columns=source.transposed)
-    if source.plus_one:
-        return part.to(device, torch.float32) + 1  # kept exact: these norms compute in float32 anyway
-    if source.transposed:
-        part = part.T
-    return torch.empty(part.shape, device=device, dtype=dtype).copy_(part)
+    """One of our tensors, in memory of its own, copied a few rows of the stored one at a time."""
+    n_rows = source.rows.stop - source.rows.start
+    shape = (n_rows, *source.shape[:-1]) if source.transposed else (n_rows, *source.shape[1:])
+    found = torch.empty(shape, device=device, dtype=torch.float32 if source.plus_one else dtype)
+    target, origin = (found.T, 0) if source.transposed else (found, source.rows.start)
+    step = max(1, _CHUNK * len(target) // max(1, found.numel()))
+    for first in range(0, len(target), step):
+        rows = slice(origin + first, origin + min(first + step, len(target)))
+        target[first : first + step].copy_(_mapped(stored, rows, source.rows if source.transposed else None))
+    return found.add_(1) if source.plus_one else found  # exact: these norms compute in float32 anyway
 
 
-def _mapped(stored: Stored, rows: slice = slice(None), *, columns: bool = False) -> Tensor:
-    """A stored tensor, or some of its rows or columns. The file is mapped anew for each tensor, so that pages which
-    have been copied are given back."""
+def _mapped(stored: Stored, rows: slice = slice(None), columns: slice | None = None) -> Tensor:
+    """A part of a stored tensor. The file is mapped anew each time, so that pages already copied are given back."""
     try:
         with safe_open(stored.file, framework="pt") as file:
-            piece = file.get_slice(stored.name)
-            found: Tensor = piece[:, rows] if columns else piece[rows]
+            part = file.get_slice(stored.name)
+            found: Tensor = part[rows] if columns is None else part[rows, columns]
             return found
     except (OSError, SafetensorError) as error:
         raise BadCheckpoint(f"{stored.file} cannot be read any more.", "Copy or download it again.") from error

@@ -69,6 +69,9 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "use_sliding_window": False,
         "vocab_size": 151936,
     },
+    "a qwen2 with windows in its upper layers": tiny.SIZES
+    | {"model_type": "qwen2", "use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1}
+    | {"num_key_value_heads": 2},
     "Llama-3.2-1B-Instruct": {
         "architectures": ["LlamaForCausalLM"],
         "attention_bias": False,
