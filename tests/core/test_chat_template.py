@@ -36,6 +36,19 @@ FEATURES = (
     "    {%- endif %}\n    {{- loop.index0 ~ bos_token }}\n"
     "{%- endfor %}\n{%- set ns = namespace(n=messages | length) %}{{ ns.n }}{{ tools is none }}{{ strftime_now('%Y') }}"
 )
+# Line ends and indents around blocks must vanish as transformers makes them vanish.
+BLOCKS = """{% for m in messages %}
+    {% if m.role == 'user' %}
+[{{ m.content }}]
+    {% else %}
+  {{ m.role }}: {{ m.content }}
+    {% endif %}
+{# said #}
+{% endfor %}
+  {% if add_generation_prompt %}
+>
+  {% endif %}
+"""
 
 
 def talk(*turns: tuple[Role, str]) -> Conversation:
@@ -73,7 +86,7 @@ def source_of(path: Path) -> str:
 
 
 SHIPPED = sorted((SHARED / "chat_templates").glob("*.jinja"))
-OWN = {"chatml": CHATML, "trimming": TRIMMING, "forgetting": FORGETTING, "features": FEATURES}
+OWN = {"chatml": CHATML, "trimming": TRIMMING, "forgetting": FORGETTING, "features": FEATURES, "blocks": BLOCKS}
 
 
 # --- the text of the prompt -----------------------------------------------------------------------------------------

@@ -163,16 +163,28 @@ def test_running_out_of_memory_loses_nothing_that_was_read(
     model = tiny_model(tokenizer)
     decoder, ids = decoder_of(model), tokens(30)
     read(decoder, ids[:10])
-    whole = model.transformer.blocks[1].forward
-
-    def too_much(*_: Any) -> None:
-        raise torch.OutOfMemoryError("no room")
-
-    monkeypatch.setattr(model.transformer.blocks[1], "forward", too_much)
-    with pytest.raises(OutOfMemory, match="30 tokens") as caught:
-        read(decoder, ids[10:])
+    with monkeypatch.context() as machine:
+        machine.setattr(model.transformer.blocks[1], "forward", no_room)
+        with pytest.raises(OutOfMemory, match="30 tokens") as caught:
+            read(decoder, ids[10:])
     assert "--context" in caught.value.hint
     assert decoder.ids == ids[:10]
-    monkeypatch.setattr(model.transformer.blocks[1], "forward", whole)
     read(decoder, ids[10:])
     assert_close(decoder.logits(29), at_once(model, ids)[-1])
+
+
+def test_memory_may_run_out_after_the_pass_as_well(long_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the hidden states no longer fit, the keys and values just computed must go, too."""
+    decoder, ids = decoder_of(long_model), tokens(10)
+    whole = torch.Tensor.new_empty
+    with monkeypatch.context() as machine:
+        machine.setattr(torch.Tensor, "new_empty", lambda t, *shape: no_room() if len(shape) == 2 else whole(t, *shape))
+        with pytest.raises(OutOfMemory, match="10 tokens"):
+            read(decoder, ids)
+    assert decoder.ids == []
+    read(decoder, ids)
+    assert_close(decoder.logits(9), at_once(long_model, ids)[-1])
+
+
+def no_room(*_: Any) -> None:
+    raise torch.OutOfMemoryError("no room")

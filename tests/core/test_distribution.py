@@ -176,7 +176,13 @@ def test_ranks_count_from_1_and_equals_go_by_id(tokenizer: Tokenizer) -> None:
 def test_the_favourites_before_and_after_the_chain_are_both_listed(tokenizer: Tokenizer) -> None:
     logits = np.zeros(360, dtype=np.float32)
     logits[:10] = np.arange(30, 20, -1)
-    settings = {"repetition_penalty": 100.0, "penalty_window": -1, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
+    settings: dict[str, Any] = {
+        "repetition_penalty": 100.0,
+        "penalty_window": -1,
+        "top_k": 0,
+        "top_p": 1.0,
+        "min_p": 0.0,
+    }
     distribution = Distribution.of(logits, Settings(**settings), list(range(9)))  # only token 9 was never said
     listed = [candidate.id for candidate in distribution.prediction(tokenizer, 3).candidates]
     assert listed[0] == 9

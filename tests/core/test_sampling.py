@@ -216,6 +216,15 @@ def test_each_step_sees_what_the_one_before_it_left() -> None:
     assert chain(SIX, off(top_k=2, top_p=0.6)).ids.tolist() == [0]
 
 
+def test_a_mass_that_is_met_exactly_is_enough() -> None:
+    # Four quarters; the mass before each is 0, .25, .5, .75, without rounding: kept while it is below p.
+    quarters = np.zeros(4)
+    for mass, count in ((0.25, 1), (0.5, 2), (0.75, 3), (0.76, 4)):
+        assert len(sampling.top_p(whole(quarters), off(top_p=mass), ()).ids) == count
+        assert len(sampling.typical(whole(quarters), off(typical_p=mass), ()).ids) == count
+        assert np.isfinite(oracle(TopPLogitsWarper(mass), quarters)).sum() == count
+
+
 def test_typical_by_hand() -> None:
     # p = .5, .25, .125, .125 has an entropy of 1.75 bits; the surprises 1, 2, 3, 3 are .75, .25, 1.25, 1.25 away.
     # In that order: id 1 (mass .25), id 0 (.75), id 2, id 3.
@@ -378,7 +387,8 @@ def test_the_shortcut_through_the_head_cuts_like_the_whole_list(seed: int, scale
     logits = tied_logits(seed, scale)
     probabilities = softmax(logits)
     order = np.lexsort((np.arange(len(logits)), -logits))
-    expected, total = [], 0.0
+    expected: list[int] = []
+    total = 0.0
     for i in order.tolist():
         if expected and total >= mass:
             break
