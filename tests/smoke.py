@@ -1,4 +1,4 @@
-"""Tries an installed `logitscope` as a person would, from a directory of its own: python tests/smoke.py COMMAND DIRECTORY.
+"""Tries an installed `logitscope` as a person would, from a directory of its own: smoke.py COMMAND DIRECTORY.
 
 Not a pytest module: it is run against the wheel in an environment that has nothing else.
 """

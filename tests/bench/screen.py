@@ -20,7 +20,7 @@ import pyte
 
 COLUMNS, ROWS, PATIENCE = 140, 50, 120
 PROMPT = "Tell me a long story."
-SETTINGS = "--seed 5 --temperature 1.6 --top-k 0 --top-p 1 --min-p 0 --max-tokens 400".split()
+SETTINGS = ("--seed", "5", "--temperature", "1.6", "--top-k", "0", "--top-p", "1", "--min-p", "0", "--max-tokens", "400")
 
 
 def headless(model: str) -> float:
