@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 from textual import events, on
@@ -184,7 +185,7 @@ class LogitscopeApp(App[None]):
         yield SystemCommand("Samplers", "Show or hide the samplers panel", self.action_toggle_samplers)
         for order in ORDERS:
             text = f"Run the samplers in the order {order} has"
-            yield SystemCommand(f"Order: {order}", text, lambda order=order: self._reorder(order))
+            yield SystemCommand(f"Order: {order}", text, partial(self._reorder, order))
 
     def _reorder(self, order: Order) -> None:
         self._apply(replace(self._settings, order=order))
