@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Literal
 
 import pytest
 from hypothesis import example, given, settings
@@ -81,6 +82,19 @@ def test_streamed_is_loaded_whatever_the_chunks(source: str, data: st.DataObject
     loaded.finish("done")
     assert view(streamed, 30) == view(loaded, 30)
     assert streamed.text == source
+
+
+@pytest.mark.parametrize("role", ["user", "assistant"])
+@pytest.mark.parametrize("text", ["a\r\nb\r\n\r\nc", "a\rb\r\rc\r"])
+def test_a_line_break_may_be_torn_in_two(role: Literal["user", "assistant"], text: str) -> None:
+    for cut in range(len(text) + 1):
+        streamed = Entry(role, text[:cut])
+        streamed.rows(30)
+        streamed.append(text[cut:])
+        streamed.finish("")
+        loaded = Entry(role, text)
+        loaded.finish("")
+        assert view(streamed, 30) == view(loaded, 30)
 
 
 @settings(max_examples=400)

@@ -96,6 +96,17 @@ async def test_a_new_line_is_part_of_the_message(desk: Desk, key: str) -> None:
         assert desk.sent == ["a\nb"]
 
 
+async def test_keys_that_come_faster_than_they_are_handled_keep_their_order(desk: Desk) -> None:
+    """As from a slow line, a script or a terminal without bracketed paste; Pilot waits after each key."""
+    async with desk.run_test() as pilot:
+        keys = ("a", "ctrl+j", "b", "x", "backspace", "enter", "c", "up", "left", "d", "enter", "e")
+        for key in keys:
+            desk.post_message(events.Key(key, key if len(key) == 1 else None))
+        await pilot.pause()
+        assert desk.sent == ["a\nb", "a\ndb"]
+        assert desk.prompt.text == "e"
+
+
 async def test_nothing_is_not_sent(desk: Desk) -> None:
     async with desk.run_test() as pilot:
         await pilot.press("enter", "space", "ctrl+j", "enter")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 
@@ -40,8 +41,14 @@ class Pane(App[None]):
 
 
 async def settle(pilot: Pilot[None]) -> None:
-    """Wait for the redraw that `append` has put off."""
-    await pilot.pause(0.15)
+    """Wait for the redraw that has been put off."""
+    assert isinstance(pilot.app, Pane)
+    for _ in range(200):
+        await pilot.pause()
+        if pilot.app.chat.is_drawn:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("never drawn")
 
 
 async def test_who_said_what() -> None:
@@ -174,25 +181,50 @@ async def test_ones_own_message_comes_into_view() -> None:
         assert "my question" in app.lines[-2]
 
 
+GUESSED_WRONG = [
+    *("\n".join(f"joined {n}.{k}" for k in range(12)) for n in range(5)),  # too high: these lines are joined
+    *("# apart\n" * 12 + f"- {n}\n" for n in range(5)),  # too low: these are set apart
+]
+
+
+async def on_a_tall_screen(messages: list[str]) -> list[str]:
+    """All lines there are, without any scrolling."""
+    app = Pane()
+    async with app.run_test(size=(40, 600)) as pilot:
+        for text in messages:
+            app.chat.add("assistant", text)
+        await settle(pilot)
+        return app.lines[: app.chat.virtual_size.height]
+
+
 async def test_scrolling_up_through_messages_never_seen_shows_each_line_once() -> None:
+    expected = await on_a_tall_screen(GUESSED_WRONG * 2)
     app = Pane()
     async with app.run_test(size=(40, 10)) as pilot:
         app.chat.focus()
-        for number in range(30):
-            app.chat.add(
-                "assistant",
-                f"first line of {number}\n\n- " + "and so on " * (number % 7) + f"\n\nlast line of {number}",
-            )
+        for text in GUESSED_WRONG * 2:
+            app.chat.add("assistant", text)
         await settle(pilot)
-        seen = [line.strip() for line in app.lines]
-        for _ in range(400):
-            if app.chat.scroll_offset.y == 0:
-                break
+        assert app.lines == expected[-10:]
+        for top in range(len(expected) - 11, -1, -1):
             await pilot.press("up")
-            seen.insert(0, app.lines[0].strip())
-        expected = [line for line in app.everything.split("\n") if "line of" in line]
-        assert [line for line in seen if "line of" in line] == expected
-        assert len(expected) == 60
+            assert app.lines[:9] == expected[top : top + 9]
+        assert app.chat.scroll_offset.y == 0
+
+
+async def test_jumping_into_messages_never_seen_and_reading_on_shows_each_line_once() -> None:
+    expected = await on_a_tall_screen(GUESSED_WRONG * 2)
+    app = Pane()
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.chat.focus()
+        for text in GUESSED_WRONG * 2:
+            app.chat.add("assistant", text)
+        await settle(pilot)
+        await pilot.press("home")
+        for top in range(len(expected) - 10):
+            assert app.lines[:9] == expected[top : top + 9]
+            await pilot.press("down")
+        assert app.chat.is_following
 
 
 async def test_the_message_being_read_stays_in_view_when_the_width_changes() -> None:

@@ -63,7 +63,7 @@ class Prompt(TextArea, inherit_bindings=False):
             id=id,
             classes=classes,
             highlight_cursor_line=False,
-            placeholder="Message: Enter sends, Ctrl+J begins a new line",
+            placeholder="Enter sends, Ctrl+J: new line",
         )
         self.match_cursor_bracket = False
         self._history = history
@@ -144,8 +144,12 @@ class Prompt(TextArea, inherit_bindings=False):
         self.border_subtitle = "Escape stops the answer" if busy else ""
 
     async def _on_key(self, event: events.Key) -> None:
-        if event.key == "enter":
-            event.prevent_default()  # it is a binding here, not a character
+        """Act on our keys here and now: a binding would wait until the characters typed after it have been written."""
+        for binding in self._bindings.key_to_bindings.get(event.key, ()):
+            if await self.app.run_action(binding.action, self):
+                event.stop()
+                event.prevent_default()
+                return
 
     # --- earlier messages ---------------------------------------------------------------------------------------------
 

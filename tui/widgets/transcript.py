@@ -81,6 +81,11 @@ class Transcript(ScrollView, can_focus=True):
         """Whether new text brings itself into view."""
         return self._following
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether everything said so far is on the screen."""
+        return self._changed_from is None
+
     def add(self, role: Role | Literal["note"], text: str = "") -> int:
         """A new message at the end; returns its index. One's own message is always brought into view."""
         self._following = self._following or role == "user"
