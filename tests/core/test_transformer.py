@@ -159,6 +159,13 @@ def test_a_window_longer_than_the_text_is_no_window() -> None:
     assert_same(random_transformer(windowed)(tokens), random_transformer(SMALL)(tokens))
 
 
+def test_windowed_layers_turn_by_their_own_rotary_embedding() -> None:
+    tokens = some_tokens(30)
+    turn = Rotary(theta=50.0)
+    local = dataclasses.replace(SMALL, window=30, windowed_layers=frozenset(range(3)), rotary_local=turn)
+    assert_same(random_transformer(local)(tokens), random_transformer(dataclasses.replace(SMALL, rotary=turn))(tokens))
+
+
 # --- the cache --------------------------------------------------------------------------------------------------------
 
 
