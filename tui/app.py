@@ -15,9 +15,8 @@ from typing import Any, ClassVar
 from textual import events, on
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Container, Horizontal, Vertical
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from core.settings import ORDERS, Order, Settings
 from core.step import Finished, Prefill, Step
@@ -92,7 +91,7 @@ class LogitscopeApp(App[None]):
                 yield NextTokenPanel(id="next-token")
                 yield SamplersPanel(self._settings, id="samplers")
         yield StatusBar(self._status, id="status")
-        yield Footer()
+        yield Container(id="keys")
 
     def on_mount(self) -> None:
         self._transcript = self.query_one(Transcript)
@@ -103,6 +102,13 @@ class LogitscopeApp(App[None]):
         self._transcript.model_name = self._status.model
         self._transcript.add_note(_WELCOME)
         self.set_interval(1 / REDRAWS_PER_SECOND, self._listen)
+        self.call_after_refresh(self._show_keys)
+
+    async def _show_keys(self) -> None:
+        """The footer has a widget per key, which is a third of the work of the first frame: it comes after it."""
+        from textual.widgets import Footer
+
+        await self.query_one("#keys").mount(Footer())
 
     # --- what the person does -----------------------------------------------------------------------------------------
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import LogitscopeError, ModelNotFound
-from weights.checkpoint import Checkpoint
-from weights.families import read_config
 from weights.keys import show
 
 BUNDLED = Path(__file__).resolve().parent / "bundled"
@@ -65,6 +62,9 @@ def listing() -> list[ShelfEntry]:
 
 
 def _entry(name: str, path: Path) -> ShelfEntry:
+    from weights.checkpoint import Checkpoint  # only a listing looks inside; the chat is to start at once
+    from weights.families import read_config
+
     family = parameters = size = context = None
     problem = None
     try:
@@ -113,6 +113,8 @@ def _snapshot(repo: Path) -> Path | None:
 
 
 def _suggestion(text: str) -> str:
+    import difflib
+
     names = [name for name, path in _OWN.items() if (path / "config.json").is_file()]
     names += [name for name, _ in _cached()]
     close = difflib.get_close_matches(text.lower(), names, cutoff=0.5)

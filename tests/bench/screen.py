@@ -63,7 +63,7 @@ class Screen:
 def on_screen(model: str) -> tuple[float, float, float]:
     """Seconds to the first frame, seconds until the model is open, tokens per second of one answer."""
     screen = Screen(model)
-    first = screen.until(lambda text: "Temperature" in text and "Message" in text)
+    first = screen.until(lambda text: "Temperature" in text and "Enter sends" in text)
     ready = screen.until(lambda text: "○ ready" in text)
     screen.child.send(f"{PROMPT}\r")
     screen.until(lambda text: "● writing" in text)
