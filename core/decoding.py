@@ -52,8 +52,15 @@ class Decoder:
 
         Raises:
             ContextFull: not all of them fit; then none is read.
+            BadCheckpoint: the tokenizer knows a token that the model does not; then none is read.
         """
         self._require(len(ids))
+        vocab_size = self._transformer.config.vocab_size
+        if ids and max(ids) >= vocab_size:
+            raise BadCheckpoint(
+                f"The text contains token {max(ids)}, but this model knows {vocab_size} tokens.",
+                "Its tokenizer.json names a token that its weights have no row for; leave that text out.",
+            )
         for start in range(0, len(ids), CHUNK):
             self._forward(list(ids[start : start + CHUNK]))
             yield len(self.ids)

@@ -64,6 +64,10 @@ class LogitscopeApp(App[None]):
         Binding("ctrl+r", "again", "Again", priority=True),
         Binding("ctrl+n", "new_chat", "New chat", priority=True),
         Binding("ctrl+q", "quit", "Quit", priority=True),
+        Binding("pageup", "scroll('page_up')", "Scroll up", show=False),
+        Binding("pagedown", "scroll('page_down')", "Scroll down", show=False),
+        Binding("ctrl+home", "scroll('scroll_home')", "Beginning", show=False),
+        Binding("ctrl+end", "scroll('scroll_end')", "End", show=False),
     ]
 
     def __init__(self, engine: EngineLink, settings: Settings, *, model: str = "") -> None:
@@ -158,6 +162,10 @@ class LogitscopeApp(App[None]):
         self._inspectable = False
         self._show(state="ready" if self._status.size else self._status.state, used=0)
         self._prompt.focus()
+
+    async def action_scroll(self, where: str) -> None:
+        """From the prompt too, the chat scrolls."""
+        await self._transcript.run_action(where)
 
     def action_toggle_panels(self) -> None:
         self.screen.toggle_class("-no-panels")

@@ -37,7 +37,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         "The screen",
         (
             ("Tab, Shift+Tab", "next, previous pane"),
-            ("Page Up, Page Down, Home, End", "scroll the chat"),
+            ("Page Up, Page Down", "scroll the chat; Ctrl+Home and Ctrl+End: its beginning and end"),
             ("Mouse, then Ctrl+C", "select text and copy it"),
             ("F2", "show or hide the panels"),
             ("Ctrl+P", "command palette: everything by name, themes too"),

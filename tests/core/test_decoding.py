@@ -188,3 +188,10 @@ def test_memory_may_run_out_after_the_pass_as_well(long_model: Model, monkeypatc
 
 def no_room(*_: Any) -> None:
     raise torch.OutOfMemoryError("no room")
+
+
+def test_a_token_without_an_embedding_is_named_before_anything_is_read(model: Model) -> None:
+    decoder = decoder_of(model)
+    with pytest.raises(BadCheckpoint, match="token 360"):
+        list(decoder.prefill([1, 360, 2]))
+    assert decoder.ids == []

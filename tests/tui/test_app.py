@@ -229,6 +229,35 @@ async def test_every_size_has_room_for_chat_and_prompt(size: tuple[int, int]) ->
         assert app.query_one(SamplersPanel).display == (size[1] >= 50)
 
 
+async def test_the_chat_scrolls_from_the_prompt_and_follows_again_at_its_end(screen: Screen) -> None:
+    app, engine, pilot = screen
+    await send(pilot, "Hi")
+    long = "\n\n".join(f"line {n}" for n in range(200))
+    engine.tell(step(10, long), finished(long))
+    await until(pilot, lambda: not app.query_one(Prompt).busy)
+    transcript = app.query_one(Transcript)
+    await until(pilot, lambda: transcript.scroll_offset.y > 100)
+    await pilot.press("pageup")
+    assert not transcript.is_following
+    await pilot.press("ctrl+home")
+    assert transcript.scroll_offset.y == 0
+    await pilot.press("ctrl+end")
+    assert transcript.is_following
+
+
+@pytest.mark.parametrize("sizes", [[(90, 20), (30, 8), (4, 3), (150, 50), (80, 24)]])
+async def test_resizing_while_it_streams_keeps_following(screen: Screen, sizes: list[tuple[int, int]]) -> None:
+    app, engine, pilot = screen
+    await send(pilot, "Hi")
+    for n, size in enumerate(sizes):
+        engine.tell(*(step(10 + 50 * n + k, f"word{k} ") for k in range(50)))
+        await pilot.resize_terminal(*size)
+        await pilot.pause(0.15)
+    engine.tell(step(999, "the end"))
+    await until(pilot, lambda: said(app)[-1][1].endswith("the end"))
+    assert app.query_one(Transcript).is_following
+
+
 async def test_f2_f3_fold_the_panels(screen: Screen) -> None:
     app, _, pilot = screen
     await pilot.press("f3")
