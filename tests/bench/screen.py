@@ -20,12 +20,25 @@ import pyte
 
 COLUMNS, ROWS, PATIENCE = 140, 50, 120
 PROMPT = "Tell me a long story."
-SETTINGS = ("--seed", "5", "--temperature", "1.6", "--top-k", "0", "--top-p", "1", "--min-p", "0", "--max-tokens", "400")
+SAMPLING = "--seed 5 --temperature 1.6 --top-k 0 --top-p 1 --min-p 0 --max-tokens 400"  # long, and always the same
+    "--seed",
+    "5",
+    "--temperature",
+    "1.6",
+    "--top-k",
+    "0",
+    "--top-p",
+    "1",
+    "--min-p",
+    "0",
+    "--max-tokens",
+    "400",
+)
 
 
 def headless(model: str) -> float:
     """Tokens per second of `ask --json`."""
-    command = [sys.executable, "-m", "tui", "ask", PROMPT, "--json", "--model", model, *SETTINGS]
+    command = [sys.executable, "-m", "tui", "ask", PROMPT, "--json", "--model", model, *SAMPLING.split()]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return float(json.loads(out.splitlines()[-1])["tokens_per_second"])
 
@@ -37,7 +50,7 @@ class Screen:
         self._display = pyte.Screen(COLUMNS, ROWS)
         self._stream = pyte.ByteStream(self._display)
         self.started = time.perf_counter()
-        arguments = ["-m", "tui", "--model", model, *SETTINGS]
+        arguments = ["-m", "tui", "--model", model, *SAMPLING.split()]
         self.child = pexpect.spawn(sys.executable, arguments, dimensions=(ROWS, COLUMNS), timeout=PATIENCE)
 
     @property
