@@ -21,19 +21,6 @@ import pyte
 COLUMNS, ROWS, PATIENCE = 140, 50, 120
 PROMPT = "Tell me a long story."
 SAMPLING = "--seed 5 --temperature 1.6 --top-k 0 --top-p 1 --min-p 0 --max-tokens 400"  # long, and always the same
-    "--seed",
-    "5",
-    "--temperature",
-    "1.6",
-    "--top-k",
-    "0",
-    "--top-p",
-    "1",
-    "--min-p",
-    "0",
-    "--max-tokens",
-    "400",
-)
 
 
 def headless(model: str) -> float:
