@@ -39,7 +39,18 @@ def test_casing_is_repaired_only_where_there_is_none() -> None:
     assert sentence("i am fine") == "I am fine."
 
 
-@pytest.mark.parametrize("text", ["Hi [name]!", "I am ChatGPT.", "Trained by LMSYS.", "oh shit", "see http://x.org"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hi [name]!",
+        "I'm [user 1 name].",
+        "I'm User 2.",
+        "I am ChatGPT.",
+        "Trained by LMSYS.",
+        "oh shit",
+        "see http://x.org",
+    ],
+)
 def test_what_must_not_be_learnt_is_found(text: str) -> None:
     assert unwanted(text)
 

@@ -27,7 +27,10 @@ RUDE = re.compile(
     r"kill(?:ed|ing|s)? (?:yourself|myself|himself|herself))\b",
     re.IGNORECASE,
 )
-PLACEHOLDER = re.compile(r"\[[A-Za-z _]{2,20}\]|<[a-z_]{2,20}>|\{[a-z_]{2,20}\}|_{3,}|http|www\.|@\w")
+PLACEHOLDER = re.compile(
+    r"\[[A-Za-z0-9 _']{2,24}\]|\bname\]|\buser [12]\b|<[a-z_]{2,20}>|\{[a-z_]{2,20}\}|_{3,}|http|www\.|@\w",
+    re.IGNORECASE,
+)
 ANOTHER_ASSISTANT = re.compile(
     r"\b(vicuna|lmsys|large model systems|openai|chat ?gpt|gpt-?\d|gpt|davinci\S*|claude|anthropic|siri|alexa|"
     r"cortana|google assistant|bard|gemini|llama|chatterbot|gunther|microsoft|amazon|hal 9000)\b",
