@@ -206,3 +206,14 @@ def test_training_learns_and_goes_on_where_it_was(tmp_path: Path, monkeypatch: p
     assert again.step(batch) == pytest.approx(run.step(batch), abs=1e-6)
     for ours, theirs in zip(again.model.parameters(), run.model.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_a_stage_that_is_over_is_left_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "textbook").mkdir()
+    run = train.Run("textbook", "language", 1.0, tmp_path, compiled=False)
+    run.elapsed = 60.0
+    run.save()
+    before = run.path.read_bytes()
+    train.Run("textbook", "language", 1.0, tmp_path, compiled=False).run()
+    assert "has had its 1 minutes" in capsys.readouterr().out
+    assert run.path.read_bytes() == before

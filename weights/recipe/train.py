@@ -145,6 +145,9 @@ class Run:
         return loss.item()
 
     def run(self) -> None:
+        if self.elapsed >= self.seconds:
+            print(f"{self.path} has had its {self.seconds / 60:g} minutes; ask for more, or remove it to begin anew.")
+            return
         pieces, held_pieces = dataset.split(dataset.load(self.folder / f"{self.stage}.npz"))
         whole = self.stage == "chat"
         held_rows = list(dataset.rows(held_pieces, self.plan.length, whole))
