@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from core.settings import Settings
@@ -14,35 +15,34 @@ from tui.app import LogitscopeApp
 from tui.engine_link import ProcessEngine
 from tui.protocol import Load
 from tui.widgets.prompt import Prompt
-from tui.widgets.status import StatusBar
+from tui.widgets.samplers import SamplersPanel
 
 PICTURE = Path(__file__).parent / "golden" / "chat.svg"
-PROMPTS = ("Who are you?", "What is temperature?", "Tell me about a dragon and a princess, please.")
+PROMPTS = ("Who are you?", "What is temperature?", "Do you like animals?")
+CUT = 5  # the last answer ends after so many tokens, at a word that could have been many others
 SIZE = (132, 50)
 
 
-async def take(prompts: tuple[str, ...], seed: int) -> str:
+async def take(prompts: tuple[str, ...], settings: Settings) -> str:
     engine = ProcessEngine(Load(model="bundled"))
-    app = LogitscopeApp(engine, Settings(seed=seed, temperature=1.1), model="bundled")
+    app = LogitscopeApp(engine, settings, model="bundled")
     async with app.run_test(size=SIZE) as pilot:
-        bar, prompt = app.query_one(StatusBar), app.query_one(Prompt)
+        prompt, samplers = app.query_one(Prompt), app.query_one(SamplersPanel)
         for number, text in enumerate(prompts, start=1):
+            if number == len(prompts):
+                samplers.post_message(SamplersPanel.Changed(replace(settings, max_tokens=CUT)))
+                await pilot.pause()
             prompt.text = text
             await pilot.press("enter")
-            last = number == len(prompts)
-            while prompt.busy and not (last and bar.status.state == "writing" and bar.status.used > _middle(bar)):
-                await asyncio.sleep(0.005)
+            while prompt.busy:
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.3)
         picture = app.export_screenshot(title="logitscope")
     engine.close()
     return re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)  # no fonts from the network
 
 
-def _middle(bar: StatusBar) -> int:
-    """Somewhere in the middle of the last answer."""
-    return bar.status.total + 3
-
-
 if __name__ == "__main__":
     os.environ["LOGITSCOPE_DATA"] = tempfile.mkdtemp()
-    PICTURE.write_text(asyncio.run(take(tuple(sys.argv[1:]) or PROMPTS, seed=1)))
+    PICTURE.write_text(asyncio.run(take(tuple(sys.argv[1:]) or PROMPTS, Settings(seed=1))))
     print(PICTURE)

@@ -296,6 +296,7 @@ class LogitscopeApp(App[None]):
         speed = end.tokens_per_second
         self._show(
             state="stopped" if end.reason == "stopped" else "ready",
+            used=end.prompt_tokens + end.completion_tokens,
             tokens_per_second=speed if speed == speed else None,
             first_token_seconds=end.first_token_seconds,
         )

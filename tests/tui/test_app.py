@@ -80,6 +80,7 @@ async def test_an_answer_streams_into_the_chat_and_the_panel(screen: Screen) -> 
     assert app.query_one(StatusBar).status.used == 12
     engine.tell(finished("Hello"))
     await until(pilot, lambda: not app.query_one(Prompt).busy)
+    assert app.query_one(StatusBar).status.used == 10 + 4, "prompt and completion"
     await send(pilot, "And?")
     assert engine.replies[-1].conversation == (
         Message(role="user", text="Hi"),
