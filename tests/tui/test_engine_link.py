@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,21 +21,30 @@ HELLO = (Message(role="user", text="Hello!"),)
 ENDLESS = Settings(seed=1, temperature=1)
 
 
+class Engine(ProcessEngine):
+    """One that remembers what it has said and nobody has asked for yet."""
+
+    def __init__(self, load: Load, log: Path) -> None:
+        self.unheard: deque[Answer] = deque()
+        super().__init__(load, log)
+
+
 @pytest.fixture
-def engine(checkpoint: Path, tmp_path: Path) -> Iterator[ProcessEngine]:
-    link = ProcessEngine(Load(model=str(checkpoint), device="cpu"), tmp_path / "log")
+def engine(checkpoint: Path, tmp_path: Path) -> Iterator[Engine]:
+    link = Engine(Load(model=str(checkpoint), device="cpu"), tmp_path / "log")
     yield link
     link.close()
 
 
-def until(engine: ProcessEngine, wanted: Callable[[Answer], bool]) -> list[Answer]:
+def until(engine: Engine, wanted: Callable[[Answer], bool]) -> list[Answer]:
     """Everything it says up to and including the first answer that is wanted."""
     heard: list[Answer] = []
     end = time.monotonic() + 60
     while time.monotonic() < end:
-        for answer in engine.answers():
-            heard.append(answer)
-            if wanted(answer):
+        engine.unheard.extend(engine.answers())
+        while engine.unheard:
+            heard.append(engine.unheard.popleft())
+            if wanted(heard[-1]):
                 return heard
         time.sleep(0.005)
     raise AssertionError(f"never came; the last answers were {heard[-3:]}")
@@ -59,7 +69,7 @@ def end(answers: list[Answer]) -> Finished:
     return last.event
 
 
-def test_loads_tells_its_progress_and_answers(engine: ProcessEngine) -> None:
+def test_loads_tells_its_progress_and_answers(engine: Engine) -> None:
     opening = until(engine, lambda a: isinstance(a, Ready))
     assert len(opening) > 2, "no progress was told"
     engine.send(Reply(number=1, conversation=HELLO, settings=Settings(seed=1, max_tokens=8)))
@@ -70,12 +80,12 @@ def test_loads_tells_its_progress_and_answers(engine: ProcessEngine) -> None:
     assert end(heard).text == "".join(step.text for step in steps(heard))
 
 
-def test_a_reply_may_be_asked_for_before_the_model_is_open(engine: ProcessEngine) -> None:
+def test_a_reply_may_be_asked_for_before_the_model_is_open(engine: Engine) -> None:
     engine.send(Reply(number=1, conversation=HELLO, settings=Settings(seed=1, max_tokens=2)))
     assert end(until(engine, is_end)).completion_tokens == 2
 
 
-def test_stop_ends_a_reply_and_keeps_its_text(engine: ProcessEngine) -> None:
+def test_stop_ends_a_reply_and_keeps_its_text(engine: Engine) -> None:
     engine.send(Reply(number=1, conversation=HELLO, settings=ENDLESS))
     heard = until(engine, is_step)
     engine.send(Stop())
@@ -84,7 +94,7 @@ def test_stop_ends_a_reply_and_keeps_its_text(engine: ProcessEngine) -> None:
     assert end(heard).text == "".join(step.text for step in steps(heard))
 
 
-def test_a_stop_does_not_reach_the_next_reply(engine: ProcessEngine) -> None:
+def test_a_stop_does_not_reach_the_next_reply(engine: Engine) -> None:
     few = Settings(seed=1, max_tokens=3)
     engine.send(Reply(number=1, conversation=HELLO, settings=few))
     engine.send(Stop())
@@ -93,7 +103,7 @@ def test_a_stop_does_not_reach_the_next_reply(engine: ProcessEngine) -> None:
     assert end(heard).reason == "length"
 
 
-def test_changed_settings_act_in_the_middle_of_a_reply(engine: ProcessEngine) -> None:
+def test_changed_settings_act_in_the_middle_of_a_reply(engine: Engine) -> None:
     engine.send(Reply(number=1, conversation=HELLO, settings=ENDLESS))
     until(engine, is_step)
     engine.send(Change(Settings(seed=1, temperature=0)))
@@ -102,7 +112,7 @@ def test_changed_settings_act_in_the_middle_of_a_reply(engine: ProcessEngine) ->
     until(engine, is_end)
 
 
-def test_inspect_shows_the_same_dice_under_other_settings(engine: ProcessEngine) -> None:
+def test_inspect_shows_the_same_dice_under_other_settings(engine: Engine) -> None:
     engine.send(Reply(number=1, conversation=HELLO, settings=Settings(max_tokens=3)))
     last = steps(until(engine, is_end))[-1]
     engine.send(Inspect(position=last.position, settings=last.settings))
@@ -117,7 +127,7 @@ def test_inspect_shows_the_same_dice_under_other_settings(engine: ProcessEngine)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills with a signal")
-def test_a_killed_engine_is_told_and_starts_again(engine: ProcessEngine) -> None:
+def test_a_killed_engine_is_told_and_starts_again(engine: Engine) -> None:
     engine.send(Reply(number=1, conversation=HELLO, settings=ENDLESS))
     until(engine, is_step)
     os.kill(engine.pid, signal.SIGKILL)
@@ -129,7 +139,7 @@ def test_a_killed_engine_is_told_and_starts_again(engine: ProcessEngine) -> None
     assert end(until(engine, is_end)).completion_tokens == 2
 
 
-def test_a_model_that_cannot_be_opened_is_told_and_the_engine_lives(engine: ProcessEngine, checkpoint: Path) -> None:
+def test_a_model_that_cannot_be_opened_is_told_and_the_engine_lives(engine: Engine, checkpoint: Path) -> None:
     until(engine, lambda a: isinstance(a, Ready))
     engine.send(Load(model=str(checkpoint / "nothing")))
     failure = until(engine, lambda a: isinstance(a, Failed))[-1]
@@ -140,7 +150,7 @@ def test_a_model_that_cannot_be_opened_is_told_and_the_engine_lives(engine: Proc
     until(engine, lambda a: isinstance(a, Ready))
 
 
-def test_close_ends_the_process(engine: ProcessEngine) -> None:
+def test_close_ends_the_process(engine: Engine) -> None:
     pid = engine.pid
     engine.close()
     with pytest.raises(ProcessLookupError):
