@@ -55,6 +55,16 @@ class Screen:
                 continue
         return time.perf_counter() - self.started
 
+    def until_bytes(self, wanted: bytes) -> None:
+        """The same by the raw output: interpreting it would take the processor from what is measured."""
+        raw = b""
+        while wanted not in raw:
+            try:
+                raw += self.child.read_nonblocking(65536, timeout=PATIENCE)
+            except pexpect.TIMEOUT:
+                raise SystemExit(f"{wanted!r} never came") from None
+        self._stream.feed(raw)
+
     def close(self) -> None:
         self.child.send("\x11")
         self.child.expect(pexpect.EOF)
@@ -66,7 +76,8 @@ def on_screen(model: str) -> tuple[float, float, float]:
     first = screen.until(lambda text: "Temperature" in text and "Enter sends" in text)
     ready = screen.until(lambda text: "○ ready" in text)
     screen.child.send(f"{PROMPT}\r")
-    screen.until(lambda text: "● writing" in text)
+    screen.until_bytes(b"writing")
+    screen.until_bytes(b"ready")
     screen.until(lambda text: "○ ready" in text)
     speed = re.search(r"([\d.]+) tok/s", screen.text)
     screen.close()
