@@ -17,7 +17,7 @@ def main() -> None:
             raise
         sys.exit(
             f"logitscope: {error}. Another program's package of the same name is in the way: Logitscope is an "
-            "application and needs an environment of its own (pipx install logitscope, or a new venv)."
+            "application and needs an environment of its own, such as a new venv."
         )
     sys.exit(run(sys.argv[1:]))
 

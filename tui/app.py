@@ -160,7 +160,12 @@ class LogitscopeApp(App[None]):
         self._transcript.clear()
         self._panel.show(None)
         self._inspectable = False
-        self._show(state="ready" if self._status.size else self._status.state, used=0)
+        self._show(
+            state="ready" if self._status.size else self._status.state,
+            used=0,
+            tokens_per_second=None,
+            first_token_seconds=None,
+        )
         self._prompt.focus()
 
     async def action_scroll(self, where: str) -> None:
@@ -242,6 +247,7 @@ class LogitscopeApp(App[None]):
     def _take_event(self, event: Prefill | Step | Finished) -> None:
         match event:
             case Prefill():
+                self._inspectable = False  # the engine may have forgotten that position to read this prompt
                 self._show(state="reading", done=event.done, total=event.total, used=event.done)
                 self._say_dropped(event.dropped)
             case Step():
