@@ -1,7 +1,8 @@
-"""The recipe of the shipped models: what is learnt from, how it is laid out, and that training trains."""
+"""The recipe of the shipped models: the public sources, how texts are laid out, and that training trains."""
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from tokenizers import Tokenizer
 
 from core.transformer import Transformer
-from weights.recipe import conversations, dataset, exchanges, memory, train
+from weights.recipe import conversations, dataset, train
 from weights.recipe.cleaning import cased, normalised, sentence, unwanted
 from weights.recipe.models import MODELS, PLANS, SPECIALS, Plan
 from weights.recipe.prepare import trained_tokenizer
@@ -69,51 +70,6 @@ def test_a_conversation_ends_before_its_first_bad_turn_and_with_an_answer() -> N
     assert conversation("x", messages[4:], longest=10) is None
 
 
-def test_our_own_exchanges_are_clean_and_go_to_and_fro() -> None:
-    for group, found in conversations.read(conversations.TEXT).items():
-        for exchange in found:
-            roles = [role for role, _ in exchange]
-            assert roles == ["user", "assistant"] * (len(roles) // 2), (group, exchange)
-            for role, wordings in exchange:
-                assert all(text and text == text.strip() for text in wordings), (group, wordings)
-                if role == "assistant":
-                    for text in wordings:
-                        assert text[0].isupper(), (group, text)
-                        assert text[-1] in ".!?", (group, text)
-                        assert not unwanted(text), (group, text)
-
-
-def test_a_reply_of_ours_is_never_composed_of_parts() -> None:
-    written = {
-        text
-        for found in conversations.read(conversations.TEXT).values()
-        for exchange in found
-        for role, wordings in exchange
-        for text in wordings
-        if role == "assistant"
-    }
-    said = [text for document in OWN for role, text in document.turns if role == "assistant"]
-    assert sum(text in written for text in said) > len(said) / 2
-    assert len(written) > 500
-
-
-def test_sums_are_right() -> None:
-    dice = random.Random(1)
-    for _ in range(200):
-        for make, sign in ((exchanges.addition, 1), (exchanges.subtraction, -1)):
-            (_, _), (_, [answer]) = make(dice)
-            a, _, b, _, c = answer.rstrip(".").split()
-            assert int(a) + sign * int(b) == int(c)
-
-
-def test_what_was_told_is_what_is_asked_for() -> None:
-    dice = random.Random(2)
-    for _ in range(50):
-        told, asked = memory.name_told(dice)
-        name = asked[1][1][0].removeprefix("Your name is ").rstrip(".")
-        assert all(name in wording for wording in told[0][1])
-
-
 def test_the_specials_and_the_roles_are_single_tokens(tokenizer: Tokenizer) -> None:
     for word in (*SPECIALS["chat"], "user", "assistant", "system"):
         assert len(tokenizer.encode(word).ids) == 1
@@ -125,7 +81,7 @@ def test_only_the_assistants_words_and_its_end_mark_are_learnt(tokenizer: Tokeni
     document = Document(source="x", turns=(("system", "Be kind."), ("user", "Hello!"), ("assistant", "Hi there.")))
     piece = dataset.encoded(document, tokenizer)
     whole = "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nHello!<|im_end|>\n"
-    whole += "<|im_start|>assistant\nHi there.<|im_end|>\n"
+    whole += "<|im_start|>assistant\nHi there.<|im_end|>\n<|endoftext|>"
     assert piece.ids.tolist() == tokenizer.encode(whole).ids
     learnt = tokenizer.decode(piece.ids[piece.learn].tolist(), skip_special_tokens=False)
     assert learnt == "Hi there.<|im_end|>"
@@ -194,26 +150,67 @@ def test_training_learns_and_goes_on_where_it_was(tmp_path: Path, monkeypatch: p
     pattern = np.tile(np.arange(5, 25, dtype=np.uint16), 60)
     dataset.save(tmp_path / "textbook" / "language.npz", [dataset.Piece("tinystories", pattern, pattern > 0)] * 100)
     monkeypatch.setitem(PLANS, ("textbook", "language"), Plan(batch=2, length=32, peak=3e-3))
-    run = train.Run("textbook", "language", 1.0, tmp_path, compiled=False)
+    run = train.Run("textbook", "language", 10_000, tmp_path, compiled=False)
     stream = train.batches(dataset.load(tmp_path / "textbook" / "language.npz"), {"tinystories": 1}, run.plan, False)
-    run.elapsed = 10.0
-    losses = [run.step(next(stream)) for _ in range(40)]
+    losses = [run.step(next(stream)) for _ in range(60)]
     assert losses[-1] < losses[0] / 2
     run.save()
-    again = train.Run("textbook", "language", 1.0, tmp_path, compiled=False)
-    assert (again.steps, again.tokens, again.elapsed) == (40, 40 * 2 * 32, 10.0)
+    again = train.Run("textbook", "language", 10_000, tmp_path, compiled=False)
+    assert (again.steps, again.tokens) == (60, 60 * 2 * 32)
     batch = next(stream)
     assert again.step(batch) == pytest.approx(run.step(batch), abs=1e-6)
     for ours, theirs in zip(again.model.parameters(), run.model.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
 
 
-def test_a_stage_that_is_over_is_left_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def small_run(folder: Path, tokens: int) -> train.Run:
+    return train.Run("textbook", "language", tokens, folder, compiled=False)
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with something to train on, and a plan of small steps."""
     (tmp_path / "textbook").mkdir()
-    run = train.Run("textbook", "language", 1.0, tmp_path, compiled=False)
-    run.elapsed = 60.0
-    run.save()
-    before = run.path.read_bytes()
-    train.Run("textbook", "language", 1.0, tmp_path, compiled=False).run()
-    assert "has had its 1 minutes" in capsys.readouterr().out
-    assert run.path.read_bytes() == before
+    ids = np.random.default_rng(1).integers(5, 500, size=(200, 80)).astype(np.uint16)
+    pieces = [dataset.Piece("tinystories", row, row > 0) for row in ids]
+    dataset.save(tmp_path / "textbook" / "language.npz", pieces)
+    monkeypatch.setitem(PLANS, ("textbook", "language"), Plan(batch=2, length=32, peak=3e-3))
+    return tmp_path
+
+
+def test_the_same_seed_trains_the_same_model(prepared: Path, tmp_path: Path) -> None:
+    small_run(prepared, 1000).run()
+    first = small_run(prepared, 1000).model.state_dict()
+    (prepared / "textbook" / "language.pt").unlink()
+    small_run(prepared, 1000).run()
+    for name, weight in small_run(prepared, 1000).model.state_dict().items():
+        assert torch.equal(weight, first[name]), name
+
+
+def test_a_killed_run_ends_where_an_undisturbed_one_does(prepared: Path) -> None:
+    whole = small_run(prepared, 2000)
+    whole.run()
+    (prepared / "textbook" / "language.pt").unlink()
+    killed = small_run(prepared, 2000)
+    pieces, _ = dataset.split(dataset.load(prepared / "textbook" / "language.npz"))
+    stream = train.batches(pieces, {"tinystories": 1}, killed.plan, False)
+    for _ in range(10):
+        killed.step(next(stream))
+    killed.save()
+    resumed = small_run(prepared, 2000)
+    resumed.run()
+    assert resumed.steps == whole.steps
+    for ours, theirs in zip(resumed.model.parameters(), whole.model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_a_stage_that_is_over_is_left_as_it_is(prepared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small_run(prepared, 1000).run()
+    log = (prepared / "textbook" / "language.log").read_text().splitlines()
+    assert json.loads(log[-1])["tokens"] >= 1000
+    assert json.loads(log[-1])["held_out"] == pytest.approx(math.log(2048), abs=1.0)
+    before = (prepared / "textbook" / "language.pt").read_bytes()
+    capsys.readouterr()
+    small_run(prepared, 1000).run()
+    assert "has had its" in capsys.readouterr().out
+    assert (prepared / "textbook" / "language.pt").read_bytes() == before

@@ -42,6 +42,8 @@ def encoded(document: Document, tokenizer: Tokenizer) -> Piece:
         add(f"{TURN_START}{role}\n", False)
         add(f"{text}{TURN_END}", role == "assistant")
         add("\n", False)
+    if document.turns:  # in a row of several conversations it says that the next one has nothing to do with this one
+        add(END_OF_TEXT, False)
     return Piece(document.source, np.array(ids, dtype=np.uint16), np.array(learn, dtype=bool))
 
 

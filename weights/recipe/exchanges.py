@@ -1,6 +1,6 @@
-"""Exchanges that follow a rule: sums, opposites, what comes next. Knows no file.
+"""Exchanges that follow a rule: one is drawn from all the rules there are. The rules themselves stand in their files.
 
-Every sentence is a whole one with slots whose fillers all fit; the words and the simplest tables stand in words.txt.
+Every sentence is a whole one with slots whose fillers all fit; the tables stand in words.txt.
 """
 
 from __future__ import annotations
@@ -9,154 +9,138 @@ import random
 from collections.abc import Callable
 from functools import partial
 
-from weights.recipe.words import Exchange, exchange, filled, pair, words
+from weights.recipe import echo, letters, numbers, problems, rows
+from weights.recipe.sums import addition, checked, double, half, multiplication, subtraction, too_big
+from weights.recipe.words import Exchange, exchange, filled, one, pair, words
 
-
-def one(thing: str) -> str:
-    return f"an {thing}" if thing[0] in "aeiou" else f"a {thing}"
-
-
-def addition(dice: random.Random) -> Exchange:
-    a, b = dice.randint(0, 10), dice.randint(0, 10)
-    asked = [f"What is {a} plus {b}?", f"{a} + {b}", f"How much is {a} plus {b}?", f"What is {a} + {b}?", f"{a}+{b}=?"]
-    return exchange(asked, [f"{a} plus {b} is {a + b}."])
-
-
-def subtraction(dice: random.Random) -> Exchange:
-    a = dice.randint(1, 10)
-    b = dice.randint(0, a)
-    asked = [f"What is {a} minus {b}?", f"{a} - {b}", f"How much is {a} minus {b}?", f"What is {a} - {b}?"]
-    return exchange(asked, [f"{a} minus {b} is {a - b}."])
-
-
-def opposite(dice: random.Random) -> Exchange:
-    both = list(pair(dice, "opposites"))
-    if both not in (["new", "old"], ["tall", "short"], ["heavy", "light"]):  # these go one way only
-        dice.shuffle(both)
-    a, b = both
-    asked = [
-        f"What is the opposite of {a}?",
-        f"What's the opposite of {a}?",
-        f"Opposite of {a}?",
-        f"{a} is the opposite of what?",
-    ]
-    return exchange(asked, [f"The opposite of {a} is {b}."])
+Rule = Callable[[random.Random], Exchange]
 
 
 def bigger(dice: random.Random) -> Exchange:
     big, small = pair(dice, "bigger")
     a, b = dice.sample([big, small], 2)
-
-    if dice.random() < 0.5:
+    chance = dice.random()
+    if chance < 0.4:
         asked = [
             f"What is bigger, {one(a)} or {one(b)}?",
             f"Which is bigger, {one(a)} or {one(b)}?",
-            f"Is {one(a)} bigger than {one(b)}?",
+            f"{one(a)} or {one(b)}: which is larger?",
+            f"Which one is larger, {one(a)} or {one(b)}?",
+            f"Tell me what is bigger, {one(a)} or {one(b)}.",
+            f"Is {one(a)} or {one(b)} bigger?",
+            f"Look at {one(a)} and {one(b)}. Which is bigger?",
+            f"Which thing has more size, {one(a)} or {one(b)}?",
         ]
-        answer = f"{one(big)} is bigger than {one(small)}."
-    else:
-        asked = [f"What is smaller, {one(a)} or {one(b)}?", f"Which is smaller, {one(a)} or {one(b)}?"]
-        answer = f"{one(small)} is smaller than {one(big)}."
-    return exchange(asked, [answer])
-
-
-def next_in_row(dice: random.Random) -> Exchange:
-    row, what = dice.choice([(words("days"), "day"), (words("months"), "month")])
-    place = dice.randrange(len(row))
-    this, after, before = row[place], row[(place + 1) % len(row)], row[place - 1]
-    if dice.random() < 0.6:
-        return exchange(
-            [f"What {what} comes after {this}?", f"Which {what} comes after {this}?", f"What comes after {this}?"],
-            [f"{after} comes after {this}."],
-        )
-    return exchange(
-        [f"What {what} comes before {this}?", f"Which {what} comes before {this}?", f"What comes before {this}?"],
-        [f"{before} comes before {this}."],
-    )
-
-
-def next_number(dice: random.Random) -> Exchange:
-    number = dice.randint(1, 20)
-    asked = [f"What number comes after {number}?", f"What comes after {number}?", f"Which number comes after {number}?"]
-    return exchange(asked, [f"{number + 1} comes after {number}."])
-
-
-def spelling(dice: random.Random) -> Exchange:
-    word = dice.choice(words("spelled"))
-    asked = [f"How do you spell {word}?", f"Spell {word}.", f"Can you spell {word}?", f"Spell the word {word}."]
-    return exchange(asked, [f"{'-'.join(word.upper())}."])
-
-
-def saying(dice: random.Random) -> Exchange:
-    word = dice.choice([*words("spelled"), *words("colors"), *words("foods"), *words("said")])
-    return exchange(
-        [f"Say {word}.", f"Please say {word}.", f"Can you say {word}?", f"Repeat: {word}"],
-        [f"{word}."],
-    )
-
-
-def able(dice: random.Random) -> Exchange:
-    who, act, truth = dice.choice(words("able")).split(":")
-    asked = [f"Can {one(who)} {act}?", f"Is it true that {one(who)} can {act}?"]
-    return exchange(asked, [f"Yes, {one(who)} can {act}." if truth == "yes" else f"No, {one(who)} cannot {act}."])
-
-
-def larger_number(dice: random.Random) -> Exchange:
-    a, b = dice.sample(range(1, 21), 2)
-    asked = [f"Which is bigger, {a} or {b}?", f"What is bigger, {a} or {b}?", f"Which number is larger, {a} or {b}?"]
-    return exchange(asked, [f"{max(a, b)} is bigger than {min(a, b)}."])
-
-
-def even_or_odd(dice: random.Random) -> Exchange:
-    number = dice.randint(1, 20)
-    kind = "odd" if number % 2 else "even"
-    return exchange([f"Is {number} even or odd?", f"Is {number} odd or even?"], [f"{number} is {kind}."])
+        return exchange(asked, [f"{one(big)} is bigger than {one(small)}."])
+    if chance < 0.65:
+        asked = [
+            f"What is smaller, {one(a)} or {one(b)}?",
+            f"Which is smaller, {one(a)} or {one(b)}?",
+            f"{one(a)} or {one(b)}: which is smaller?",
+            f"Which one is smaller, {one(a)} or {one(b)}?",
+            f"Tell me what is smaller, {one(a)} or {one(b)}.",
+            f"Is {one(a)} or {one(b)} smaller?",
+            f"Look at {one(a)} and {one(b)}. Which is smaller?",
+            f"Which needs less room, {one(a)} or {one(b)}?",
+        ]
+        return exchange(asked, [f"{one(small)} is smaller than {one(big)}."])
+    asked = [
+        f"Is {one(a)} bigger than {one(b)}?",
+        f"Is it true that {one(a)} is bigger than {one(b)}?",
+        f"Is {one(a)} larger than {one(b)}?",
+        f"Is {one(b)} smaller than {one(a)}?",
+        f"{one(a)} is bigger than {one(b)}, right?",
+        f"I think {one(a)} is bigger than {one(b)}. Am I right?",
+    ]
+    return exchange(asked, [f"{'Yes' if a == big else 'No'}, {one(big)} is bigger than {one(small)}."])
 
 
 def liking(dice: random.Random) -> Exchange:
     chance = dice.random()
     if chance < 0.35:
-        food = dice.choice(words("foods"))
-        asked = [f"Do you like {food}?", f"Do you like to eat {food}?"]
-        return exchange(asked, [f"I can't eat, but {food} must be good. Do you like {food}?"])
-    animals = chance < 0.7
-    thing, why = pair(dice, "liked animals" if animals else "liked things")
-    verb = "are" if animals or thing in ("flowers", "books", "stories", "trees", "poems") else "is"
-    pronoun = "They" if verb == "are" else "It"
-    asked = [f"Do you like {thing}?", f"What do you think about {thing}?", f"Don't you like {thing}?"]
-    return exchange(asked, [f"I like {thing}. {pronoun} {verb} {why}.", f"Yes! {pronoun} {verb} {why}. And you?"])
+        food = dice.choice(words("foods") + words("food in numbers"))
+        asked = [
+            f"Do you like {food}?",
+            f"Do you like to eat {food}?",
+            f"Would you like some {food}?",
+            f"Can you eat {food}?",
+            f"Is {food} something that you like?",
+            f"How do you like {food}?",
+            f"Have you ever tasted {food}?",
+            f"Do you want some {food}?",
+        ]
+        told = [f"I can't eat, but I hear that {food} can be tasty. Do you like {food}?"]
+        return exchange(asked, [*told, f"I can't eat, so {food} would be lost on me. Do you like {food}?"])
+    if chance < 0.7:
+        thing, quality = pair(dice, "liked animals")
+        pronoun, why = "They", f"are {quality}"
+    else:
+        thing, why = pair(dice, "liked things")
+        pronoun = "They" if why.startswith("are ") else "It"
+    asked = [
+        f"Do you like {thing}?",
+        f"What do you think about {thing}?",
+        f"Don't you like {thing}?",
+        f"How do you like {thing}?",
+        f"Tell me what you think of {thing}.",
+        f"Do you love {thing}?",
+        f"What is your opinion about {thing}?",
+        f"Are you a friend of {thing}?",
+    ]
+    return exchange(asked, [f"I like {thing}. {pronoun} {why}.", f"I like {thing}! {pronoun} {why}. And you?"])
 
 
-def form(dice: random.Random) -> Exchange:
-    return filled(dice, "plural" if dice.random() < 0.5 else "past")
-
-
-def table(name: str) -> Callable[[random.Random], Exchange]:
+def table(name: str) -> Rule:
     return partial(filled, name=name)
 
 
 # How often each is drawn.
-RULES: tuple[tuple[Callable[[random.Random], Exchange], int], ...] = (
-    (addition, 8),
-    (subtraction, 5),
-    (opposite, 5),
-    (table("color"), 3),
-    (table("sound"), 2),
-    (table("young"), 2),
+RULES: tuple[tuple[Rule, int], ...] = (
+    (addition, 14),
+    (subtraction, 9),
+    (multiplication, 5),
+    (double, 2),
+    (half, 2),
+    (checked, 2),
+    (too_big, 2),
+    (problems.problem, 6),
+    (numbers.neighbor, 3),
+    (numbers.counting, 3),
+    (numbers.larger, 3),
+    (numbers.even_or_odd, 3),
+    (letters.spelling, 4),
+    (letters.reading, 2),
+    (letters.an_end, 3),
+    (letters.how_many, 2),
+    (letters.starting, 2),
+    (letters.beginning, 2),
+    (letters.in_capitals, 2),
+    (echo.repeating, 7),
+    (echo.saying, 3),
+    (echo.twice, 1),
+    (echo.around, 2),
+    (rows.neighbor, 4),
+    (rows.from_today, 3),
+    (rows.numbered, 1),
+    (table("opposites"), 7),
+    (table("color"), 4),
+    (table("sound"), 3),
+    (table("young"), 3),
+    (table("home"), 3),
+    (table("class"), 4),
     (table("kind"), 3),
-    (bigger, 2),
-    (next_in_row, 3),
-    (next_number, 1),
-    (spelling, 1),
-    (saying, 2),
-    (table("capital"), 3),
-    (table("rhyme"), 2),
-    (form, 2),
-    (table("alike"), 2),
-    (table("tool"), 2),
-    (able, 2),
-    (larger_number, 1),
-    (even_or_odd, 1),
+    (table("capital"), 6),
+    (table("continent"), 3),
+    (table("rhyme"), 4),
+    (table("plural"), 3),
+    (table("past"), 3),
+    (table("compared"), 2),
+    (table("alike"), 3),
+    (table("tool"), 3),
+    (table("work"), 3),
+    (table("material"), 3),
+    (table("able"), 3),
+    (bigger, 3),
     (liking, 4),
 )
 

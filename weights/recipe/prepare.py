@@ -13,11 +13,12 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from weights.recipe import conversations, dataset, sources
+from weights.recipe import conversations, dataset, prompts, sources
 from weights.recipe.models import MODELS, SPECIALS, TURN_START
 from weights.recipe.sources import Document
 
 HERE = Path(__file__).parent
+OWN = 100_000  # conversations of our own
 ROLES = ("user", "assistant", "system")
 WORK = HERE / "work"
 CORPUS = HERE.parents[2] / "shared" / "corpus"
@@ -69,6 +70,11 @@ def tokenizer_for(folder: Path, documents: list[Document]) -> Tokenizer:
     return Tokenizer.from_file(str(path))
 
 
+def gives_away(document: Document) -> bool:
+    """Whether a person types one of the prompts in it, by which the model will be judged."""
+    return any(role == "user" and prompts.plain(text) in prompts.kept_out() for role, text in document.turns)
+
+
 def write(folder: Path, stage: str, documents: list[Document], tokenizer: Tokenizer) -> None:
     pieces = [dataset.encoded(document, tokenizer) for document in documents]
     dataset.save(folder / f"{stage}.npz", pieces)
@@ -87,8 +93,8 @@ def main() -> None:
     asked = parser.parse_args()
     for name in MODELS:
         (asked.work / name).mkdir(parents=True, exist_ok=True)
-    public = sources.documents(asked.corpus)
-    own = conversations.documents()
+    public = [found for found in sources.documents(asked.corpus) if not gives_away(found)]
+    own = [made for made in conversations.documents(OWN) if not gives_away(made)]
 
     folder = asked.work / "chat"
     tokenizer = tokenizer_for(folder, [*public, *own])

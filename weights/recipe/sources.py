@@ -116,16 +116,17 @@ def persona_chat(corpus: Path) -> Iterator[Document]:
             yield found
 
 
-def simple_dialogues(corpus: Path, source: str, known: frozenset[str], floor: float) -> Iterator[Document]:
-    """The conversations of everyday words and short turns, between people."""
+def dialogues(corpus: Path, source: str, known: frozenset[str], simple: float, floor: float) -> Iterator[Document]:
+    """The conversations of short turns between people: those in everyday words, and, apart, those in fewer of them."""
     dice = random.Random(1)
     for row in rows(corpus, source):
         messages = row["messages"]
         whole = " ".join(message["content"] for message in messages)
-        if not any(char.isupper() for char in whole) or share_known(whole, known) < floor:
+        share = share_known(whole, known)
+        if not any(char.isupper() for char in whole) or share < floor:
             continue
         system = dice.choice(("", "You are a person."))  # half of them, so that the model keeps a self of its own
-        found = conversation(source, messages, 32, system)
+        found = conversation(source if share >= simple else f"{source}_wide", messages, 32, system)
         if found and len(found.turns) >= 4:
             yield found
 
@@ -169,8 +170,8 @@ def documents(corpus: Path) -> list[Document]:
     everything = [
         *simple,
         *books(corpus),
-        *simple_dialogues(corpus, "self_dialogue", known, 0.93),
-        *simple_dialogues(corpus, "topical_chat", known, 0.86),
+        *dialogues(corpus, "self_dialogue", known, simple=0.93, floor=0.86),
+        *dialogues(corpus, "topical_chat", known, simple=0.86, floor=0.83),
         *coffee(corpus),
         *questions(corpus),
     ]

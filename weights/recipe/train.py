@@ -1,4 +1,4 @@
-"""Train one stage of one model: `python -m weights.recipe.train --model chat --stage language --minutes 30`.
+"""Train one stage of one model: `python -m weights.recipe.train --model chat --stage language --tokens 12`.
 
 Resumes from its last checkpoint when started again. Trains `core.transformer.Transformer` itself; knows no source.
 """
@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core import device
 from core.transformer import Transformer
 from weights.recipe import dataset
 from weights.recipe.models import MODELS, PLANS, SHARES, Plan
@@ -45,16 +46,22 @@ def initialise(model: Transformer) -> None:
         nn.init.normal_(weight, std=std)
 
 
-def optimiser(model: Transformer, plan: Plan) -> torch.optim.AdamW:
-    """AdamW; matrices are pulled towards zero a little at each step, biases and norms are not."""
-    matrices = [weight for weight in model.parameters() if weight.dim() >= 2]
-    rest = [weight for weight in model.parameters() if weight.dim() < 2]
-    groups = [{"params": matrices, "weight_decay": plan.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=plan.peak, betas=(0.9, 0.97), fused=True)
+def optimisers(model: Transformer, plan: Plan) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the layers, AdamW for everything else: the embedding, norms and biases.
+
+    Both get the same learning rate: Muon's steps are scaled to the usual size of AdamW's (Liu et al. 2025).
+    """
+    layers = [weight for weight in model.blocks.parameters() if weight.dim() == 2]
+    known = {id(weight) for weight in layers}
+    rest = [weight for weight in model.parameters() if id(weight) not in known]
+    return [
+        torch.optim.Muon(layers, lr=plan.peak, weight_decay=plan.weight_decay, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=plan.peak, weight_decay=0.0, betas=(0.9, 0.97), fused=True),
+    ]
 
 
 def learning_rate(done: float, plan: Plan) -> float:
-    """Up in a straight line, then down along half a cosine to a twentieth; `done` is the share of the time."""
+    """Up in a straight line, then down along half a cosine to a twentieth; `done` is the share of the tokens."""
     if done < plan.warmup:
         return plan.peak * done / plan.warmup
     falling = 0.5 * (1 + math.cos(math.pi * (done - plan.warmup) / (1 - plan.warmup)))
@@ -82,28 +89,23 @@ def batch_of(rows: list[tuple[np.ndarray, np.ndarray]]) -> Batch:
 
 def loss_of(model: Transformer, forward: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
     """Cross-entropy in nats: minus the logarithm of the probability given to the token that really came."""
-    tokens, targets, learn = batch
+    tokens, targets, learn = (part.to(model.embedding.weight.device) for part in batch)
     hidden = forward(tokens)[learn]  # (learnt, d_model)
     return F.cross_entropy(model.unembed(hidden), targets[learn])
 
 
-@torch.no_grad()
-def held_out_loss(model: Transformer, forward: Callable[[Tensor], Tensor], held: list[Batch]) -> float:
-    losses = [(loss_of(model, forward, batch).item(), int(batch[2].sum())) for batch in held]
-    return sum(loss * count for loss, count in losses) / sum(count for _, count in losses)
-
-
 class Run:
-    """One stage on its way: the model, Adam's memory, how far it is, and where all that is kept."""
+    """One stage on its way: the model, the optimisers' memory, how far it is, and where all that is kept."""
 
-    def __init__(self, name: str, stage: str, minutes: float, work: Path, compiled: bool) -> None:
-        self.name, self.stage, self.seconds = name, stage, minutes * 60
+    def __init__(self, name: str, stage: str, budget: int, work: Path, compiled: bool, where: str = "auto") -> None:
+        self.name, self.stage, self.budget = name, stage, budget
         self.folder, self.plan = work / name, PLANS[name, stage]
         self.path = self.folder / f"{stage}.pt"
-        self.model = Transformer(MODELS[name])
-        self.optimiser = optimiser(self.model, self.plan)
+        self.device, self.format = device.choose(where)
+        self.model = Transformer(MODELS[name]).to(self.device)
+        self.optimisers = optimisers(self.model, self.plan)
         self.steps = self.tokens = 0
-        self.elapsed = 0.0
+        self.seconds = 0.0
         self.begin()
         self.forward: Callable[[Tensor], Tensor] = torch.compile(self.model) if compiled else self.model
 
@@ -111,81 +113,94 @@ class Run:
         """Where this stage was left, else where the stage before it ended, else at random."""
         before = self.folder / "language.pt"
         if self.path.exists():
-            state = torch.load(self.path, weights_only=True)
+            state = torch.load(self.path, weights_only=True, map_location=self.device)
             self.model.load_state_dict(state["model"])
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.steps, self.tokens, self.elapsed = state["steps"], state["tokens"], state["elapsed"]
+            for optimiser, memory in zip(self.optimisers, state["optimisers"], strict=True):
+                optimiser.load_state_dict(memory)
+            self.steps, self.tokens, self.seconds = state["steps"], state["tokens"], state["seconds"]
         elif self.stage == "chat" and before.exists():
-            self.model.load_state_dict(torch.load(before, weights_only=True)["model"])
+            self.model.load_state_dict(torch.load(before, weights_only=True, map_location=self.device)["model"])
         else:
             initialise(self.model)
 
     def save(self) -> None:
         state = {
             "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "steps": self.steps,
             "tokens": self.tokens,
-            "elapsed": self.elapsed,
+            "seconds": self.seconds,
         }
         torch.save(state, self.path.with_suffix(".new"))
         self.path.with_suffix(".new").replace(self.path)  # never half a checkpoint
 
+    def loss(self, batch: Batch) -> Tensor:
+        """The products in bfloat16 where the hardware is made for it; the weights stay in float32."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.format == torch.bfloat16):
+            return loss_of(self.model, self.forward, batch)
+
     def step(self, batch: Batch) -> float:
         """Backpropagation: the loss, its slope for every weight, and one small step downhill."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(min(1.0, self.elapsed / self.seconds), self.plan)
-        loss = loss_of(self.model, self.forward, batch)
-        self.optimiser.zero_grad()
+        rate = learning_rate(min(1.0, self.tokens / self.budget), self.plan)
+        for group in (group for optimiser in self.optimisers for group in optimiser.param_groups):
+            group["lr"] = rate
+        loss = self.loss(batch)
+        self.model.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.clip)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         self.steps += 1
         self.tokens += batch[0].numel()
         return loss.item()
 
+    @torch.no_grad()
+    def held_out_loss(self, held: list[Batch]) -> float:
+        losses = [(self.loss(batch).item(), int(batch[2].sum())) for batch in held]
+        return sum(loss * count for loss, count in losses) / sum(count for _, count in losses)
+
     def run(self) -> None:
-        if self.elapsed >= self.seconds:
-            print(f"{self.path} has had its {self.seconds / 60:g} minutes; ask for more, or remove it to begin anew.")
+        """Train until the tokens are used up."""
+        if self.tokens >= self.budget:
+            print(f"{self.path} has had its {self.tokens:,} tokens; ask for more, or remove it to begin anew.")
             return
         pieces, held_pieces = dataset.split(dataset.load(self.folder / f"{self.stage}.npz"))
         whole = self.stage == "chat"
         held_rows = list(dataset.rows(held_pieces, self.plan.length, whole))
         random.Random(SEED).shuffle(held_rows)
-        held = [batch_of(held_rows[start : start + 4]) for start in range(0, 32, 4)]
+        held = [batch_of(held_rows[start : start + 4]) for start in range(0, min(32, len(held_rows)), 4)]
         stream = batches(pieces, SHARES[self.name, self.stage], self.plan, whole)
         for _ in range(self.steps):
             next(stream)
         recent: list[float] = []
-        last, saved = time.monotonic(), time.monotonic()
-        while self.elapsed < self.seconds:
+        last = saved = time.monotonic()
+        while self.tokens < self.budget:
             recent = [*recent[-49:], self.step(next(stream))]
             now = time.monotonic()
-            self.elapsed, last = self.elapsed + now - last, now
-            if self.steps % 20 == 0:
-                self.report(sum(recent) / len(recent), None)
-            if now - saved > SAVE_EVERY:
+            self.seconds, last = self.seconds + now - last, now
+            if now - saved > SAVE_EVERY or self.tokens >= self.budget:
                 self.save()
-                self.report(sum(recent) / len(recent), held_out_loss(self.model, self.forward, held))
-                saved = last = time.monotonic()
-        self.save()
-        self.report(sum(recent) / len(recent), held_out_loss(self.model, self.forward, held))
+                self.report(sum(recent) / len(recent), self.held_out_loss(held))
+                last = saved = time.monotonic()
+            elif self.steps % 20 == 0:
+                self.report(sum(recent) / len(recent), None)
 
     def report(self, loss: float, held: float | None) -> None:
+        """A line for the person who waits, and one in the log for `plot`."""
         line = {
             "step": self.steps,
             "tokens": self.tokens,
-            "minutes": round(self.elapsed / 60, 2),
-            "of": self.seconds / 60,
-            "rate": round(self.optimiser.param_groups[0]["lr"], 6),
-            "tokens_per_second": round(self.tokens / self.elapsed),
+            "of": self.budget,
+            "minutes": round(self.seconds / 60, 2),
+            "rate": round(self.optimisers[0].param_groups[0]["lr"], 6),
+            "tokens_per_second": round(self.tokens / self.seconds),
             "loss": round(loss, 4),
         }
         if held is not None:
             line["held_out"] = round(held, 4)
         with (self.folder / f"{self.stage}.log").open("a") as log:
             print(json.dumps(line), file=log)
-        bar = "#" * round(30 * min(1.0, self.elapsed / self.seconds))
+        bar = "#" * round(30 * min(1.0, self.tokens / self.budget))
         print(f"[{bar:30}] " + "  ".join(f"{key} {value}" for key, value in line.items()), flush=True)
 
 
@@ -193,13 +208,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", choices=list(MODELS), default="chat")
     parser.add_argument("--stage", choices=["language", "chat"], default="language")
-    parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--tokens", type=float, default=12.0, help="how many millions to read")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="auto")
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--no-compile", action="store_true")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
-    Run(asked.model, asked.stage, asked.minutes, asked.work, not asked.no_compile).run()
+    Run(asked.model, asked.stage, round(asked.tokens * 1e6), asked.work, not asked.no_compile, asked.device).run()
 
 
 if __name__ == "__main__":
