@@ -39,7 +39,15 @@ def test_a_fault_is_named(text: str, fault: str) -> None:
     assert fault in faults(said(text))
 
 
-@pytest.mark.parametrize("text", ["Yes. Yes. No.", "GPT is short for a long name.", "No, I am not ChatGPT.", "I like you. I like cats. I like dogs."])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Yes. Yes. No.",
+        "GPT is short for a long name.",
+        "No, I am not ChatGPT.",
+        "I like you. I like cats. I like dogs.",
+    ],
+)
 def test_a_good_reply_has_none(text: str) -> None:
     assert faults(said(text)) == []
 
