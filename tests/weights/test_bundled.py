@@ -16,6 +16,9 @@ from core.settings import Settings
 from core.step import Finished
 from tests.weights import tiny  # settles transformers' noise before it is imported
 from weights.load import load
+from weights.recipe.evaluate import last_answers
+from weights.recipe.judging import faults
+from weights.recipe.prompts import Prompt
 from weights.shelf import BUNDLED
 
 TEXTBOOK = BUNDLED / "textbook"
@@ -137,8 +140,25 @@ def test_the_textbook_machine_continues_a_story(textbook: Model) -> None:
     assert chances.mean().exp() > 100 / textbook.tokenizer.vocab_size
 
 
+@pytest.fixture(scope="module")
+def answered(chat: Model) -> list[tuple[Prompt, Finished]]:
+    """What it answers to the closed questions among the 200 prompts, at temperature 0."""
+    return [pair for pair in last_answers(Engine(chat), 0.0, seed=1) if pair[0].right]
+
+
+def test_its_answers_are_as_right_as_its_card_says(answered: list[tuple[Prompt, Finished]]) -> None:
+    told = [prompt.accepts(answer.text) for prompt, answer in answered if prompt.group == "memory"]
+    asked = [prompt.accepts(answer.text) for prompt, answer in answered if prompt.group != "memory"]
+    assert sum(asked) >= 0.85 * len(asked) == 0.85 * 100
+    assert sum(told) >= 0.8 * len(told) == 0.8 * 20
+
+
+def test_its_answers_end_and_are_clean(answered: list[tuple[Prompt, Finished]]) -> None:
+    assert sum(not faults(answer) for _, answer in answered) >= 0.97 * len(answered)
+
+
 def test_both_are_small_enough_for_the_package() -> None:
-    assert sum(file.stat().st_size for file in BUNDLED.rglob("*") if file.is_file()) < 16 * 2**20
+    assert sum(file.stat().st_size for file in BUNDLED.rglob("*") if file.is_file()) < 32 * 2**20
     assert sum(file.stat().st_size for file in TEXTBOOK.iterdir()) < 2_000_000
 
 

@@ -62,9 +62,18 @@ FRAMES = (
     "{bare}?",
 )
 # How much likelier than by its number of exchanges a file is drawn for the middle of a conversation.
-EMPHASIS = {"self": 2.5, "machine": 2.5, "machine_talk": 1.5, "unknown": 1.5, "logitscope": 1.0}
+EMPHASIS = {
+    "self": 3.0,
+    "machine": 2.5,
+    "machine_talk": 1.5,
+    "facts_nature": 1.5,
+    "facts_world": 1.5,
+    "unknown": 1.5,
+    "stories": 0.6,
+    "poems": 0.6,
+}
 EDGES = ("opening", "closing", "untold")  # drawn for their own places
-RULE_SHARE = 0.3  # of the middle exchanges
+RULE_SHARE = 0.5  # of the middle exchanges
 
 
 @dataclass(frozen=True)

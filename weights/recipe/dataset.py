@@ -14,7 +14,6 @@ from weights.recipe.models import END_OF_TEXT, TURN_END, TURN_START
 from weights.recipe.sources import Document
 
 HELD_OUT = 50  # one document in so many is never trained on
-IGNORE = -100
 
 
 @dataclass(frozen=True)

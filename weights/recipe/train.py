@@ -26,6 +26,8 @@ from weights.recipe.prepare import WORK
 
 SEED = 20
 SAVE_EVERY = 180.0  # seconds
+SIZES = 512  # the number of tokens learnt in a batch is a multiple of this
+IGNORED = -100  # a target that costs nothing
 Batch = tuple[Tensor, Tensor, Tensor]  # tokens, targets: (batch, time) ids; learn: (batch, time) bool
 
 
@@ -90,8 +92,11 @@ def batch_of(rows: list[tuple[np.ndarray, np.ndarray]]) -> Batch:
 def loss_of(model: Transformer, forward: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
     """Cross-entropy in nats: minus the logarithm of the probability given to the token that really came."""
     tokens, targets, learn = (part.to(model.embedding.weight.device) for part in batch)
-    hidden = forward(tokens)[learn]  # (learnt, d_model)
-    return F.cross_entropy(model.unembed(hidden), targets[learn])
+    places = learn.flatten().nonzero()[:, 0]
+    # Filled up to one of few sizes: for every size it meets, the matrix library keeps memory that it never gives back.
+    filling = -len(places) % SIZES
+    hidden = forward(tokens).flatten(0, 1)[F.pad(places, (0, filling))]  # (learnt and filling, d_model)
+    return F.cross_entropy(model.unembed(hidden), F.pad(targets.flatten()[places], (0, filling), value=IGNORED))
 
 
 class Run:
