@@ -95,6 +95,21 @@ class Keys:
             raise self.bad(name, "a list of texts")
         return value
 
+    def counts(self, name: str) -> list[int] | None:
+        """A list of whole numbers of at least 0."""
+        value = self.value(name)
+        if value is not None and not (isinstance(value, list) and all(type(n) is int and n >= 0 for n in value)):
+            raise self.bad(name, "a list of whole numbers")
+        return value
+
+    def numbers(self, name: str) -> tuple[float, ...]:
+        """A list of finite numbers above 0."""
+        value = self.value(name)
+        items = value if isinstance(value, list) else [None]
+        if not all(type(item) in (int, float) and 0 < item < math.inf for item in items):
+            raise self.bad(name, "a list of numbers above 0")
+        return tuple(items)
+
     def ids(self, name: str) -> list[int]:
         """Token ids: a number, a list of them, or none."""
         value = self.value(name)
