@@ -37,8 +37,8 @@ class Rotary:
             raise ValueError(f"rotary width must be an even number above 0, not {self.width}")
         factors = ("factor", "low_frequency_factor", "high_frequency_factor", "magnitude")
         for name in ("theta", "original_context", *factors):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"rotary {name} must be above 0, not {getattr(self, name)}")
+            if not 1e-9 < getattr(self, name) < 1e15:  # beyond, the arithmetic of the scalings overflows
+                raise ValueError(f"rotary {name} must lie between 1e-9 and 1e15, not {getattr(self, name)}")
         if self.scaling == "yarn" and self.theta == 1.0:
             raise ValueError("rotary theta 1.0 turns every pair alike, and yarn tells them apart")
         if len(self.short_factors) != len(self.long_factors):
@@ -121,13 +121,15 @@ class ModelConfig:
             raise ValueError(f"windowed layers need a window of at least 1 token, not {self.window}")
         for what in ("windowed", "unturned", "expert"):
             layers: frozenset[int] = getattr(self, f"{what}_layers")
-            if layers and not 0 <= min(layers) <= max(layers) < self.n_layers:
-                raise ValueError(f"layer {max(layers)} is {what} but there are only {self.n_layers} layers")
+            if outside := [layer for layer in layers if not 0 <= layer < self.n_layers]:
+                raise ValueError(f"layer {max(outside)} is {what} but there are only {self.n_layers} layers")
         if self.n_experts_used > self.n_experts:
             raise ValueError(f"a token cannot use {self.n_experts_used} of {self.n_experts} experts")
         if self.positions == "rotary":
             for rotary in (self.rotary, self.rotary_local or self.rotary):
                 self._check_rotary(rotary)
+            if self.rotary_local is not None and self.rotary_local.scaling == "longrope":
+                raise ValueError("windowed layers cannot have a longrope of their own")
         if self.positions == "sinusoidal" and (self.d_model % 2 or self.d_model < 4):
             raise ValueError(f"sines and cosines come in pairs, and d_model {self.d_model} is odd or below 4")
 

@@ -28,6 +28,7 @@ class RotaryEmbedding(nn.Module):
 
     def forward(self, positions: Tensor, *, long: bool = False) -> Turns:
         """cos and sin, each (time, width / 2), for positions (time,)."""
+        long = long and self.rotary.scaling == "longrope"
         angle = positions[:, None] * (self.long_frequencies if long else self.frequencies)  # (time, width / 2)
         if self.rotary.magnitude == 1.0:
             return angle.cos(), angle.sin()

@@ -82,12 +82,12 @@ def attend(q: Tensor, k: Tensor, v: Tensor, view: View, scale: float, softcap: f
     """Mix values by how well keys match queries: (batch, heads, time, d_head)."""
     batch, heads, time, d_head = q.shape
     group = heads // k.shape[1]
+    causal = view.causal
     if time == 1:  # one token: its query heads stand in for the time axis, so shared keys are read once
-        q = q.view(batch, heads // group, group, d_head)
+        q, causal = q.view(batch, heads // group, group, d_head), False
     elif group > 1:
         k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
     if softcap is None:
-        causal = view.causal and time > 1
         mixed = F.scaled_dot_product_attention(
             q, k, v, attn_mask=None if causal else view.mask, is_causal=causal, scale=scale
         )
@@ -196,8 +196,7 @@ class Transformer(nn.Module):
 
     def is_long(self, length: int) -> bool:
         """Whether a text of this many tokens is turned otherwise than a shorter one, from its first token on."""
-        rotary, local = self.config.rotary, self.config.rotary_local
-        return self.config.positions == "rotary" and (rotary.is_long(length) or (local or rotary).is_long(length))
+        return self.config.positions == "rotary" and self.config.rotary.is_long(length)
 
     def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """A row of the embedding matrix per token, plus its position's row: (batch, time, d_model)."""

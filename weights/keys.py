@@ -57,11 +57,11 @@ class Keys:
         self._asked.add(name)
         return self._values.get(name)
 
-    def count(self, name: str, default: int | None = None, *, least: int = 1) -> int:
-        """A whole number of at least `least`."""
+    def count(self, name: str, default: int | None = None, *, least: int = 1, most: int | None = None) -> int:
+        """A whole number of at least `least` and at most `most`."""
         value = self._or(name, default)
-        if type(value) is not int or value < least:
-            raise self.bad(name, f"a whole number of at least {least}")
+        if type(value) is not int or value < least or (most is not None and value > most):
+            raise self.bad(name, f"a whole number of at least {least}" + (f" and at most {most:,}" if most else ""))
         return value
 
     def maybe_count(self, name: str) -> int | None:
@@ -105,10 +105,9 @@ class Keys:
     def numbers(self, name: str) -> tuple[float, ...]:
         """A list of finite numbers above 0."""
         value = self.value(name)
-        items = value if isinstance(value, list) else [None]
-        if not all(type(item) in (int, float) and 0 < item < math.inf for item in items):
+        if not isinstance(value, list) or not all(type(one) in (int, float) and 0 < one < math.inf for one in value):
             raise self.bad(name, "a list of numbers above 0")
-        return tuple(items)
+        return tuple(value)
 
     def ids(self, name: str) -> list[int]:
         """Token ids: a number, a list of them, or none."""
@@ -163,6 +162,7 @@ class Keys:
 
     def unsupported(self, name: str) -> UnsupportedModel:
         found = show(self._values.get(name))
+        name = name if name.isprintable() else show(name)
         return UnsupportedModel(
             f"{self.where} has {name} {found}, which would change the result in a way not known here.", _ANOTHER
         )

@@ -20,6 +20,7 @@ from weights.family import Family, Index, Source
 from weights.keys import show
 
 _CHUNK = 1_000_000  # values of a stored tensor in memory beside what is done
+_MODULE = 1_000  # values that take as much memory as a module without its own
 Progress = Callable[[float], None]  # how much of the work is done, 0 to 1
 
 
@@ -109,7 +110,10 @@ def _tied_as_stored(stored: dict[str, Stored], family: Family, config: ModelConf
 def _check_size(stored: Mapping[str, Stored], config: ModelConfig) -> None:
     """Refuse a config whose matrices are of quite another size, before any of them is made."""
     layer = config.d_model * (config.n_heads * config.d_head + config.d_ff)  # two of its matrices
-    wanted = config.d_model * config.vocab_size + config.n_layers * layer
+    expert = max(config.d_model * config.d_expert, _MODULE)
+    table = 0 if config.positions == "rotary" else config.context_length
+    wanted = config.d_model * (config.vocab_size + table) + config.n_layers * layer
+    wanted += len(config.expert_layers) * config.n_experts * expert
     held = sum(one.n_values for one in stored.values())
     if wanted > 100 * held:
         raise BadCheckpoint(

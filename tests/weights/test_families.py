@@ -7,6 +7,7 @@ import inspect
 import re
 import subprocess
 import sys
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ KINDS = [kind for kind in FAMILIES if kind != "logitscope"]
 def config_of(case: str, **changes: Any) -> dict[str, Any]:
     """The config.json transformers writes for a case, with changes; a change to None removes the key."""
     kind, options = tiny.CASES[case]
-    values: dict[str, Any] = AutoConfig.for_model(kind, **options).to_dict() | changes
+    values: dict[str, Any] = AutoConfig.for_model(kind, **deepcopy(options)).to_dict() | changes
     return {name: value for name, value in values.items() if name not in changes or changes[name] is not None}
 
 
@@ -283,7 +284,7 @@ PUBLISHED |= {
     | {"rope_scaling": {"factor": 4.0, "original_max_position_embeddings": 32768, "type": "yarn"}},
     "Phi-3-mini-128k-instruct": PUBLISHED["Phi-3-mini-4k-instruct"]
     | {"max_position_embeddings": 131072, "sliding_window": 262144}
-    | {"rope_scaling": {"long_factor": [1.5] * 48, "short_factor": [1.0] * 48, "type": "su"}},
+    | {"rope_scaling": {"long_factor": [1.5] * 48, "short_factor": [1.0] * 48, "type": "longrope"}},
     "SmolLM3-3B": {
         "architectures": ["SmolLM3ForCausalLM"],
         "attention_bias": False,
@@ -463,7 +464,7 @@ PUBLISHED |= {
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_published_config_means_what_transformers_makes_of_it(name: str) -> None:
     published = PUBLISHED[name]
-    plain = AutoConfig.for_model(**published).to_dict()  # everything spelled out, in the new spelling
+    plain = AutoConfig.for_model(**deepcopy(published)).to_dict()  # everything spelled out, in the new spelling
     assert "rope_theta" not in plain
     assert read_config(published)[1] == read_config(plain)[1]
 
@@ -475,6 +476,7 @@ WITHOUT_EFFECT = {
     *("initializer_range", "pad_token_id", "use_cache", "output_attentions", "output_hidden_states", "return_dict"),
     *("hidden_dropout", "dropout", "layerdrop", "activation_dropout", "router_jitter_noise"),  # only in training
     *("output_router_logits", "router_aux_loss_coef", "init_std", "classifier_dropout", "is_encoder_decoder"),
+    "is_decoder",  # only in an example
     "reorder_and_upcast_attn",  # the same numbers at a higher precision
     "original_max_position_embeddings",  # only with a rope that is refused
 }
@@ -528,6 +530,13 @@ def test_yarn_makes_room_for_what_it_stretches_to() -> None:
     assert read_config(published)[1].context_length == 131072
     assert read_config(published | {"max_position_embeddings": 200_000})[1].context_length == 200_000
     assert read_config(config_of("yarn"))[1].context_length == 128
+
+
+@pytest.mark.parametrize("former", ["su", "yarn"])
+def test_longrope_under_the_names_it_was_published_with(former: str) -> None:
+    now = PUBLISHED["Phi-3-mini-128k-instruct"]
+    then = now | {"rope_scaling": now["rope_scaling"] | {"type": former}}
+    assert read_config(then)[1] == read_config(now)[1]
 
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
@@ -615,7 +624,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("mixtral", {"num_experts_per_tok": 6}, "a token cannot use 6 of 5 experts"),
     ("mixtral", {"num_local_experts": 0}, "has 0 as num_local_experts"),
     ("granite", {"residual_multiplier": 0}, "has 0 as residual_multiplier"),
-    ("longrope", {"rope_scaling": tiny.LONGROPE | {"short_factor": [1.0] * 3}}, "3 short factors, but 4 long ones"),
+    ("longrope", {"rope_scaling": tiny.LONGROPE | {"short_factor": [1.0] * 3}}, "3 short factors and 4 long ones"),
     ("longrope", {"rope_scaling": tiny.LONGROPE | {"short_factor": [1.0], "long_factor": [1.0]}}, "needs 4 factors"),
     ("longrope", {"rope_scaling": tiny.LONGROPE | {"long_factor": [1.0, 1.0, 1.0, 0.0]}}, "long_factor"),
     ("longrope", {"rope_scaling": tiny.LONGROPE | {"long_factor": None}}, "has no long_factor"),

@@ -140,7 +140,7 @@ def test_with_a_context_within_the_original_one_a_text_is_never_long(tmp_path: P
 
 
 def test_dynamic_ntk_ends_where_it_would_begin(tmp_path: Path) -> None:
-    """Beyond, transformers turns the whole text anew with each token, and its cached numbers are not its uncached."""
+    """One token more, and transformers turns all those before it otherwise."""
     folder = tiny.write("dynamic", tmp_path)
     ids = some_ids(129)
     decoder = decoder_of(opened(folder))

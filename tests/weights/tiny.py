@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +200,7 @@ def random_model(case: str) -> PreTrainedModel:
     """With every parameter random, norms and biases too, or a missed one would not show."""
     kind, options = CASES[case]
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **options)).eval()
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **deepcopy(options))).eval()
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.3)
     return model

@@ -57,7 +57,7 @@ def read_config(config: Mapping[str, object]) -> tuple[Family, ModelConfig]:
     keys = keys.defaulting(family.defaults)
     try:
         found = family.read(keys)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise BadCheckpoint(f"config.json contradicts itself: {error}.", "Copy or download it again.") from error
     for name in sorted(_TELLING & keys.unasked()):
         if not _is_neutral(keys.value(name)):

@@ -48,6 +48,11 @@ SANDWICH_NAMES = LLAMA_NAMES | {
 }
 
 
+def read_n_layers(keys: Keys, name: str = "num_hidden_layers") -> int:
+    """So many that each can be looked at: no model has more, and a file may say anything."""
+    return keys.count(name, most=10_000)
+
+
 def read_common(keys: Keys) -> dict[str, Any]:
     """What the descendants of Llama say in the same words."""
     heads, width = keys.count("num_attention_heads"), keys.count("hidden_size")
@@ -55,7 +60,7 @@ def read_common(keys: Keys) -> dict[str, Any]:
     return {
         "vocab_size": keys.count("vocab_size"),
         "context_length": read_context(keys),
-        "n_layers": keys.count("num_hidden_layers"),
+        "n_layers": read_n_layers(keys),
         "n_heads": heads,
         "n_kv_heads": keys.count("num_key_value_heads", heads),
         "d_model": width,
@@ -77,7 +82,7 @@ def read_silu_and_rms(keys: Keys, d_head: int = 0, *, scalings: Mapping[str, Sca
 
 def read_windows(keys: Keys, window: int | None, is_windowed: Callable[[int], bool]) -> dict[str, Any]:
     """Which layers look only so far back: those that `layer_types` names, else those of the family's own pattern."""
-    n_layers = keys.count("num_hidden_layers")
+    n_layers = read_n_layers(keys)
     kinds = keys.words("layer_types")
     if kinds is None:
         layers = frozenset(filter(is_windowed, range(n_layers))) if window else frozenset()

@@ -30,7 +30,8 @@ def _mixtral(keys: Keys) -> ModelConfig:
 
 def _qwen3_moe(keys: Keys) -> ModelConfig:
     fields = read_common(keys)
-    window = keys.maybe_count("sliding_window") if keys.flag("use_sliding_window") else None
+    window = keys.maybe_count("sliding_window")
+    window = window if keys.flag("use_sliding_window") else None
     keys.only("layer_types", (None,))
     n_experts = keys.count("num_experts", 128, least=0)
     n_experts = keys.count("num_local_experts", n_experts, least=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.config import ModelConfig
-from weights.families.common import ACTIVATIONS, OLD_ACTIVATIONS
+from weights.families.common import ACTIVATIONS, OLD_ACTIVATIONS, read_n_layers
 from weights.families.rotary import read_context, read_rotary
 from weights.family import Family
 from weights.keys import Keys
@@ -18,7 +18,7 @@ def _plain(keys: Keys, *, heads: str, width: str, layers: str) -> dict[str, Any]
     n_heads, d_model = keys.count(heads), keys.count(width)
     return {
         "vocab_size": keys.count("vocab_size"),
-        "n_layers": keys.count(layers),
+        "n_layers": read_n_layers(keys, layers),
         "n_heads": n_heads,
         "n_kv_heads": n_heads,
         "d_model": d_model,

@@ -10,6 +10,7 @@ from weights.families.common import (
     SILU,
     read_all_windowed,
     read_common,
+    read_n_layers,
     read_silu_and_rms,
     read_windows,
 )
@@ -28,7 +29,7 @@ def _mistral(keys: Keys) -> ModelConfig:
 
 def _smollm3(keys: Keys) -> ModelConfig:
     """Some layers do not turn. Their list is 1 for those that do."""
-    n_layers, every = keys.count("num_hidden_layers"), keys.count("no_rope_layer_interval", 4)
+    n_layers, every = read_n_layers(keys), keys.count("no_rope_layer_interval", 4)
     turned = keys.counts("no_rope_layers") or [(layer + 1) % every for layer in range(n_layers)]
     if len(turned) < n_layers:
         raise keys.bad("no_rope_layers", f"a list of {n_layers} numbers, one per layer")
