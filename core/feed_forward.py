@@ -52,7 +52,7 @@ class Experts(nn.Module):
         tokens = x.flatten(0, -2)  # (tokens, d_model)
         shares, chosen = self.route(tokens)
         out = torch.zeros_like(tokens)
-        for n in chosen.unique().tolist():  # the matrices of experts nobody chose are not read
+        for n in sorted(set(chosen.flatten().tolist())):  # the matrices of experts nobody chose are not read
             token, place = (chosen == n).nonzero(as_tuple=True)
             said = self.experts[n](tokens[token]) * shares[token, place, None]  # (tokens that chose it, d_model)
             out.index_add_(0, token, said.to(out.dtype))

@@ -129,11 +129,11 @@ def changes_to(config: ModelConfig) -> Iterator[tuple[str, dict[str, Any]]]:
     yield from another("norm", "layer", "rms")
     if config.qk_norm:
         yield from another("qk_norm_over", "head", "own head", "all heads")
-    for name, factor in (("norm_eps", 100), ("embedding_scale", 1.1), ("residual_scale", 1.1), ("logit_scale", 1.1)):
+    for name, factor in (("norm_eps", 1000), ("embedding_scale", 1.1), ("residual_scale", 1.1), ("logit_scale", 1.1)):
         yield from another(name, getattr(config, name) * factor)
     yield from another("attention_scale", 0.9 * (config.attention_scale or config.d_head**-0.5))
     for name in ("attention_softcap", "logit_softcap"):
-        yield from another(name, None if getattr(config, name) else 5.0)
+        yield from another(name, None if getattr(config, name) else 1.0)
     yield from another("positions", "rotary", "learned", "sinusoidal")
     yield from another("residual", "pre", "post", "sandwich", "branch", "parallel", "parallel, two norms")
     yield from another("activation", "silu", "gelu", "gelu_tanh", "relu")

@@ -56,12 +56,13 @@ LONGROPE = {
     "short_factor": [1.0, 1.1, 1.3, 1.5],
     "long_factor": [1.2, 2.0, 3.0, 4.5],
 }
+STABLELM = SIZES | {"num_key_value_heads": 2, "hidden_size": 64, "rope_theta": 100.0}  # a quarter of a head: two pairs
 NEOX = SIZES | {"rope_parameters": {"partial_rotary_factor": 0.5}}
 OPT_SIZES = {name: size for name, size in SIZES.items() if name != "intermediate_size"} | {"ffn_dim": 48}
 XGLM_SIZES: dict[str, Any] = {
     "vocab_size": VOCAB,
     "d_model": 32,
-    "ffn_dim": 48,
+    "ffn_dim": 96,
     "num_layers": 3,
     "attention_heads": 4,
     "max_position_embeddings": 128,
@@ -131,14 +132,14 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         | {"num_key_value_heads": 2, "embedding_multiplier": 1.7, "attention_multiplier": 0.3}
         | {"residual_multiplier": 0.6, "logits_scaling": 2.5},
     ),
-    "stablelm": ("stablelm", SIZES | {"num_key_value_heads": 2}),
+    "stablelm": ("stablelm", STABLELM),
     "stablelm, qkv bias, parallel": (
         "stablelm",
         SIZES
         | {"num_key_value_heads": 4, "use_qkv_bias": True, "use_parallel_residual": True}
         | {"partial_rotary_factor": 0.5},
     ),
-    "stablelm, norms of heads": ("stablelm", SIZES | {"num_key_value_heads": 2, "qk_layernorm": True}),
+    "stablelm, norms of heads": ("stablelm", STABLELM | {"qk_layernorm": True}),
     "gpt_neox": ("gpt_neox", NEOX),
     "gpt_neox, one after the other, no bias": (
         "gpt_neox",
