@@ -19,6 +19,7 @@ class KVCache:
     def __init__(self, config: ModelConfig, *, device: torch.device, dtype: torch.dtype) -> None:
         self.limit = config.context_length
         self.length = 0
+        self.long = False  # whether the keys were turned as in a long text, see `Rotary.is_long`
         shape = (config.n_layers, 1, config.n_kv_heads, min(GROWTH, self.limit), config.d_head)
         self._keys = torch.empty(shape, device=device, dtype=dtype)
         self._values = torch.empty(shape, device=device, dtype=dtype)
@@ -59,6 +60,16 @@ class KVCache:
         self._keys[layer, :, :, self.length : end] = k
         self._values[layer, :, :, self.length : end] = v
         return self._keys[layer, :, :, :end], self._values[layer, :, :, :end]
+
+    def turn(self, long: bool) -> None:
+        """Say how the keys that are written next are turned.
+
+        Raises:
+            ValueError: those already here were turned otherwise, so they have to be computed anew.
+        """
+        if self.length and long != self.long:
+            raise ValueError(f"{self.length} positions were read as a {'long' if self.long else 'short'} text")
+        self.long = long
 
     def advance(self, time: int) -> None:
         """Count the `time` positions just written as filled."""

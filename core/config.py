@@ -13,21 +13,44 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Rotary:
-    """How rotary position embedding turns pairs of channels (Su et al. 2021, arXiv 2104.09864)."""
+    """How rotary position embedding turns pairs of channels (Su et al. 2021, arXiv 2104.09864).
+
+    The scalings stretch it over a longer context than it was trained on: linear every pair alike; llama3 and yarn
+    (Peng et al. 2023, arXiv 2309.00071) by how often a pair turns round in the original context; longrope (Ding et al.
+    2024, arXiv 2402.13753) each pair by a factor of its own, and by another once the text is longer than that.
+    """
 
     theta: float = 10_000.0
     width: int | None = None  # channels of a head that turn; None means all
-    scaling: Literal["none", "linear", "llama3"] = "none"
+    scaling: Literal["none", "linear", "llama3", "yarn", "longrope"] = "none"
     factor: float = 1.0
-    low_frequency_factor: float = 1.0
-    high_frequency_factor: float = 4.0
+    low_frequency_factor: float = 1.0  # pairs with fewer turns in the original context are stretched in full
+    high_frequency_factor: float = 4.0  # pairs with more are left as they are
+    whole_pairs: bool = True  # yarn: both borders are moved outward to the next pair
     original_context: int = 8192
+    short_factors: tuple[float, ...] = ()  # longrope: one per pair, for texts up to the original context
+    long_factors: tuple[float, ...] = ()  # and for longer ones
+    magnitude: float = 1.0  # turned queries and keys grow by this
 
     def __post_init__(self) -> None:
         if self.width is not None and (self.width <= 0 or self.width % 2):
             raise ValueError(f"rotary width must be an even number above 0, not {self.width}")
-        if self.theta <= 0 or self.factor <= 0:
-            raise ValueError(f"rotary theta and factor must be above 0, not {self.theta} and {self.factor}")
+        factors = ("factor", "low_frequency_factor", "high_frequency_factor", "magnitude")
+        for name in ("theta", "original_context", *factors):
+            if not 1e-9 < getattr(self, name) < 1e15:  # beyond, the arithmetic of the scalings overflows
+                raise ValueError(f"rotary {name} must lie between 1e-9 and 1e15, not {getattr(self, name)}")
+        if self.scaling == "yarn" and self.theta == 1.0:
+            raise ValueError("rotary theta 1.0 turns every pair alike, and yarn tells them apart")
+        if len(self.short_factors) != len(self.long_factors):
+            raise ValueError(
+                f"there are {len(self.short_factors)} short factors and {len(self.long_factors)} long ones"
+            )
+        if (least := min(self.short_factors + self.long_factors, default=1)) <= 0:
+            raise ValueError(f"longrope factors must be above 0, not {least}")
+
+    def is_long(self, length: int) -> bool:
+        """Whether a text of this many tokens is turned by the long factors, its first tokens too."""
+        return self.scaling == "longrope" and length > self.original_context
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,17 +71,22 @@ class ModelConfig:
     positions: Literal["rotary", "learned", "sinusoidal"] = "rotary"
     rotary: Rotary = Rotary()
     rotary_local: Rotary | None = None  # for windowed layers, if they turn differently
+    unturned_layers: frozenset[int] = frozenset()  # layers that are not told where a token is (NoPE, arXiv 2305.19466)
+    sinusoids: Literal["in turn", "halves"] = "in turn"  # sine, cosine, sine ...; or all sines, then all cosines
+    position_offset: int = 0  # number of the first position in the table of sinusoids
     embedding_scale: float = 1.0
 
     # normalisation
     norm: Literal["rms", "layer"] = "rms"
     norm_eps: float = 1e-5
-    residual: Literal["pre", "post", "sandwich", "parallel"] = "pre"
+    residual: Literal["pre", "post", "sandwich", "branch", "parallel", "parallel, two norms"] = "pre"
+    residual_scale: float = 1.0  # of what a layer adds
 
     # attention
     qkv_bias: bool = False
     output_bias: bool = False
     qk_norm: bool = False
+    qk_norm_over: Literal["head", "own head", "all heads"] = "head"  # one for every head, one per head, one across them
     attention_scale: float | None = None  # None means d_head ** -0.5
     attention_softcap: float | None = None
     window: int | None = None
@@ -69,24 +97,47 @@ class ModelConfig:
     gated: bool = True
     mlp_bias: bool = False
 
+    # mixture of experts
+    expert_layers: frozenset[int] = frozenset()
+    n_experts: int = 1
+    n_experts_used: int = 1  # per token
+    d_expert: int = 1  # d_ff of one expert
+    renormalised: bool = True  # the weights of the experts that are used sum to 1
+
     # unembedding
     tied_embeddings: bool = True
     head_bias: bool = False
+    logit_scale: float = 1.0
     logit_softcap: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "context_length", "n_layers", "n_heads", "n_kv_heads", "d_model", "d_head", "d_ff"):
+        sizes = ("vocab_size", "context_length", "n_layers", "n_heads", "n_kv_heads", "d_model", "d_head", "d_ff")
+        for name in (*sizes, "n_experts", "n_experts_used", "d_expert"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.n_heads % self.n_kv_heads:
             raise ValueError(f"{self.n_heads} query heads cannot share {self.n_kv_heads} key heads evenly")
         if self.windowed_layers and (self.window is None or self.window < 1):
             raise ValueError(f"windowed layers need a window of at least 1 token, not {self.window}")
-        if self.windowed_layers and max(self.windowed_layers) >= self.n_layers:
-            raise ValueError(f"layer {max(self.windowed_layers)} is windowed but there are only {self.n_layers} layers")
-        if self.positions == "rotary" and (self.rotary.width or self.d_head) > self.d_head:
-            raise ValueError(f"rotary width {self.rotary.width} is more than the {self.d_head} channels of a head")
-        if self.positions == "rotary" and (self.rotary.width or self.d_head) % 2:
+        for what in ("windowed", "unturned", "expert"):
+            layers: frozenset[int] = getattr(self, f"{what}_layers")
+            if outside := [layer for layer in layers if not 0 <= layer < self.n_layers]:
+                raise ValueError(f"layer {max(outside)} is {what} but there are only {self.n_layers} layers")
+        if self.n_experts_used > self.n_experts:
+            raise ValueError(f"a token cannot use {self.n_experts_used} of {self.n_experts} experts")
+        if self.positions == "rotary":
+            for rotary in (self.rotary, self.rotary_local or self.rotary):
+                self._check_rotary(rotary)
+            if self.rotary_local is not None and self.rotary_local.scaling == "longrope":
+                raise ValueError("windowed layers cannot have a longrope of their own")
+        if self.positions == "sinusoidal" and (self.d_model % 2 or self.d_model < 4):
+            raise ValueError(f"sines and cosines come in pairs, and d_model {self.d_model} is odd or below 4")
+
+    def _check_rotary(self, rotary: Rotary) -> None:
+        width = rotary.width or self.d_head
+        if width > self.d_head:
+            raise ValueError(f"rotary width {rotary.width} is more than the {self.d_head} channels of a head")
+        if width % 2:
             raise ValueError(f"rotary positions turn pairs of channels, and {self.d_head} is odd")
-        if self.positions == "sinusoidal" and self.d_model % 2:
-            raise ValueError(f"sines and cosines come in pairs, and d_model {self.d_model} is odd")
+        if rotary.scaling == "longrope" and len(rotary.short_factors) != width // 2:
+            raise ValueError(f"longrope needs {width // 2} factors, one per pair, not {len(rotary.short_factors)}")

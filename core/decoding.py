@@ -48,7 +48,8 @@ class Decoder:
     def prefill(self, ids: Sequence[int]) -> Iterator[int]:
         """Read the tokens after those already there, in chunks; yields how many positions are filled after each.
 
-        Stop asking and it stops: what was read stays, and is not read again.
+        Stop asking and it stops: what was read stays, and is not read again. Unless the text has become so long, or
+        so short again, that the model turns all of its positions otherwise: then everything is read anew.
 
         Raises:
             ContextFull: not all of them fit; then none is read.
@@ -61,14 +62,14 @@ class Decoder:
                 f"The text contains token {max(ids)}, but this model knows {vocab_size} tokens.",
                 "Its tokenizer.json names a token that its weights have no row for; leave that text out.",
             )
-        for start in range(0, len(ids), CHUNK):
-            self._forward(list(ids[start : start + CHUNK]))
+        for _ in self._read(list(ids)):
             yield len(self.ids)
 
     def decode_one(self, token_id: int) -> NDArray[np.float32]:
         """Read one token; the logits (vocab,) of the one after it."""
         self._require(1)
-        self._forward([token_id])
+        for _ in self._read([token_id]):
+            pass
         return self.logits(len(self.ids) - 1)
 
     @torch.inference_mode()
@@ -96,11 +97,28 @@ class Decoder:
                 f"{end} tokens do not fit in this model's context of {self.limit}.", "Shorten the text or start anew."
             )
 
+    def _read(self, ids: list[int]) -> Iterator[None]:
+        """Read in chunks, and before that what is already there, if it has to be read anew.
+
+        What the model expected after a token when the text was still short stays as it was recorded.
+        """
+        length, known = len(self.ids) + len(ids), 0
+        long = self._transformer.is_long(length)
+        if long != self._cache.long:
+            known = len(self.ids) if long else 0
+            ids = self.ids + ids
+            self.rewind(0)
+        for start in range(0, len(ids), CHUNK):
+            self._forward(ids[start : start + CHUNK], length=length, known=known)
+            yield
+
     @torch.inference_mode()
-    def _forward(self, ids: list[int]) -> None:
+    def _forward(self, ids: list[int], *, length: int, known: int) -> None:
+        """One pass of a text that will have `length` tokens; the hidden states of the first `known` ones are kept."""
         start, end = len(self.ids), len(self.ids) + len(ids)
+        tokens = torch.tensor([ids], device=self._device)
         try:
-            hidden = self._transformer(torch.tensor([ids], device=self._device), self._cache)  # (1, time, d_model)
+            hidden = self._transformer(tokens, self._cache, length=length)  # (1, time, d_model)
             if end > len(self._hidden):
                 grown = self._hidden.new_empty(self._cache.capacity, self._hidden.shape[1])
                 grown[:start] = self._hidden[:start]
@@ -111,5 +129,6 @@ class Decoder:
                 f"There is not enough memory on {self._device} for {end} tokens of context.",
                 "Use a smaller --context, a smaller model or another --device.",
             ) from error
-        self._hidden[start:end] = hidden[0]
+        first = min(max(start, known), end)
+        self._hidden[first:end] = hidden[0, first - start :]
         self.ids += ids

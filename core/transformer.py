@@ -7,9 +7,6 @@ heads; d_head, d_model, d_ff and vocab as in `ModelConfig`. Knows no family, fil
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -17,31 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.cache import KVCache
-from core.config import ModelConfig, Rotary
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "silu": F.silu,
-    "gelu": F.gelu,
-    "gelu_tanh": partial(F.gelu, approximate="tanh"),
-    "relu": F.relu,
-}
-
-
-class RMSNorm(nn.Module):
-    """Divide by the root mean square, in float32 (Zhang and Sennrich 2019, arXiv 1910.07467)."""
-
-    def __init__(self, width: int, eps: float) -> None:
-        super().__init__()
-        self.eps = eps
-        self.weight = nn.Parameter(torch.ones(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x.float(), self.weight.shape, self.weight.float(), self.eps).to(x.dtype)
-
-
-def make_norm(config: ModelConfig, width: int | None = None) -> nn.Module:
-    kind: Callable[..., nn.Module] = RMSNorm if config.norm == "rms" else nn.LayerNorm
-    return kind(width or config.d_model, eps=config.norm_eps)
+from core.config import ModelConfig
+from core.feed_forward import make_feed_forward
+from core.norms import make_head_norm, make_norm
+from core.rotary import RotaryEmbedding, Turns, rotate
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -49,38 +25,20 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
     return x.view(*x.shape[:-1], heads, -1).transpose(1, 2)
 
 
-def rotary_frequencies(rotary: Rotary, width: int) -> Tensor:
-    """Angle in radians by which each pair of channels turns per position: (width / 2,)."""
-    frequency = rotary.theta ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
-    if rotary.scaling == "linear":
-        return frequency / rotary.factor
-    if rotary.scaling == "llama3":
-        wavelength = 2 * math.pi / frequency
-        turns = rotary.original_context / wavelength
-        low, high = rotary.low_frequency_factor, rotary.high_frequency_factor
-        keep = ((turns - low) / (high - low)).clamp(0, 1)  # 1: as trained, 0: stretched
-        return frequency * keep + frequency / rotary.factor * (1 - keep)
-    return frequency
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn the leading channels of x (batch, heads, time, d_head) by their position's angles (time, width / 2)."""
-    half = cos.shape[-1]
-    a, b, rest = x[..., :half].float(), x[..., half : 2 * half].float(), x[..., 2 * half :]
-    turned = torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1)
-    return torch.cat((turned.to(x.dtype), rest), dim=-1)
-
-
-def sinusoids(length: int, width: int) -> Tensor:
-    """The position table of "Attention Is All You Need", sines and cosines in turn: (length, width)."""
-    angle = torch.arange(length)[:, None] * 10_000.0 ** (-torch.arange(0, width, 2) / width)
-    return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1)
+def sinusoids(config: ModelConfig) -> Tensor:
+    """The position table of "Attention Is All You Need", or the same with the sines before the cosines and the last
+    pair at the very end of the range of frequencies: (context_length, d_model)."""
+    pairs = torch.arange(config.d_model // 2)
+    share = pairs / (len(pairs) - 1) if config.sinusoids == "halves" else 2 * pairs / config.d_model
+    positions = torch.arange(config.context_length) + config.position_offset
+    angle = positions[:, None] * 10_000.0**-share  # (context_length, d_model / 2)
+    return torch.stack((angle.sin(), angle.cos()), dim=1 if config.sinusoids == "halves" else 2).flatten(1)
 
 
 class View(NamedTuple):
     """What a layer sees of one pass: how far its positions turn, how far back it looks, what came before."""
 
-    turns: tuple[Tensor, Tensor] | None  # cos, sin, each (time, width / 2)
+    turns: Turns | None  # None: these layers are not told where a token is
     mask: Tensor | None  # (time, length), True where attention is allowed; None: everything
     causal: bool  # no mask needed: each token sees itself and those before it, and nothing is cached
     cache: KVCache | None
@@ -99,15 +57,20 @@ class Attention(nn.Module):
         self.key = nn.Linear(config.d_model, config.n_kv_heads * config.d_head, bias=config.qkv_bias)
         self.value = nn.Linear(config.d_model, config.n_kv_heads * config.d_head, bias=config.qkv_bias)
         self.output = nn.Linear(config.n_heads * config.d_head, config.d_model, bias=config.output_bias)
-        self.query_norm = make_norm(config, config.d_head) if config.qk_norm else nn.Identity()
-        self.key_norm = make_norm(config, config.d_head) if config.qk_norm else nn.Identity()
+        self.norm_across_heads = config.qk_norm_over == "all heads"
+        self.query_norm = make_head_norm(config, config.n_heads)
+        self.key_norm = make_head_norm(config, config.n_kv_heads)
 
     def forward(self, x: Tensor, view: View) -> Tensor:
-        q = self.query_norm(split_heads(self.query(x), self.n_heads))  # (batch, heads, time, d_head)
-        k = self.key_norm(split_heads(self.key(x), self.n_kv_heads))  # (batch, kv_heads, time, d_head)
+        q, k = self.query(x), self.key(x)
+        if self.norm_across_heads:
+            q, k = self.query_norm(q), self.key_norm(k)
+        q, k = split_heads(q, self.n_heads), split_heads(k, self.n_kv_heads)  # (batch, (kv_)heads, time, d_head)
+        if not self.norm_across_heads:
+            q, k = self.query_norm(q), self.key_norm(k)
         v = split_heads(self.value(x), self.n_kv_heads)  # (batch, kv_heads, time, d_head)
         if view.turns is not None:
-            q, k = rotate(q, *view.turns), rotate(k, *view.turns)
+            q, k = rotate(q, view.turns), rotate(k, view.turns)
         if view.cache is not None:
             k, v = view.cache.write(self.layer, k, v)  # (1, kv_heads, length, d_head)
         mixed = attend(q, k, v, view, self.scale, self.softcap)
@@ -119,12 +82,12 @@ def attend(q: Tensor, k: Tensor, v: Tensor, view: View, scale: float, softcap: f
     """Mix values by how well keys match queries: (batch, heads, time, d_head)."""
     batch, heads, time, d_head = q.shape
     group = heads // k.shape[1]
+    causal = view.causal
     if time == 1:  # one token: its query heads stand in for the time axis, so shared keys are read once
-        q = q.view(batch, heads // group, group, d_head)
+        q, causal = q.view(batch, heads // group, group, d_head), False
     elif group > 1:
         k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
     if softcap is None:
-        causal = view.causal and time > 1
         mixed = F.scaled_dot_product_attention(
             q, k, v, attn_mask=None if causal else view.mask, is_causal=causal, scale=scale
         )
@@ -136,30 +99,15 @@ def attend(q: Tensor, k: Tensor, v: Tensor, view: View, scale: float, softcap: f
     return mixed.reshape(batch, heads, time, d_head)
 
 
-class FeedForward(nn.Module):
-    """Each token on its own, through a wider layer and back."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.activation = ACTIVATIONS[config.activation]
-        self.up = nn.Linear(config.d_model, config.d_ff, bias=config.mlp_bias)
-        self.gate = nn.Linear(config.d_model, config.d_ff, bias=config.mlp_bias) if config.gated else None
-        self.down = nn.Linear(config.d_ff, config.d_model, bias=config.mlp_bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        wide = self.up(x)  # (batch, time, d_ff)
-        wide = self.activation(wide) if self.gate is None else self.activation(self.gate(x)) * wide
-        out: Tensor = self.down(wide)  # (batch, time, d_model)
-        return out
-
-
 class Block(nn.Module):
-    """Attention, then feed-forward, each added to the residual stream.
+    """Attention f, then feed-forward g, each added to the residual stream.
 
-    pre        x + f(norm(x))                            GPT-2, Llama
-    post       norm(x + f(x))                            the original transformer
-    sandwich   x + norm(f(norm(x)))                      a norm on either side
-    parallel   x + f(norm(x)) + g(norm(x)), one norm     both at once
+    pre                   x + f(norm(x))
+    post                  norm(x + f(x)): the original transformer
+    sandwich              x + norm(f(norm(x)))
+    branch                x + norm(f(x))
+    parallel              x + f(norm(x)) + g(norm(x)): both at once, one norm
+    parallel, two norms   the same, a norm for each
     """
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
@@ -169,32 +117,35 @@ class Block(nn.Module):
         def norm_if(wanted: bool) -> nn.Module:
             return make_norm(config) if wanted else nn.Identity()
 
-        self.parallel = where == "parallel"
+        self.residual, self.scale = where, config.residual_scale
         self.attention = Attention(config, layer)
-        self.feed_forward = FeedForward(config)
-        self.attention_norm = norm_if(where != "post")
-        self.attention_out_norm = norm_if(where == "sandwich")
+        self.feed_forward = make_feed_forward(config, layer)
+        self.attention_norm = norm_if(where not in ("post", "branch"))
+        self.attention_out_norm = norm_if(where in ("sandwich", "branch"))
         self.attention_sum_norm = norm_if(where == "post")
-        self.feed_forward_norm = norm_if(where in ("pre", "sandwich"))
-        self.feed_forward_out_norm = norm_if(where == "sandwich")
+        self.feed_forward_norm = norm_if(where in ("pre", "sandwich", "parallel, two norms"))
+        self.feed_forward_out_norm = norm_if(where in ("sandwich", "branch"))
         self.feed_forward_sum_norm = norm_if(where == "post")
 
     def forward(self, x: Tensor, view: View) -> Tensor:
         h: Tensor = self.attention_norm(x)
-        if self.parallel:
-            both: Tensor = self.attention(h, view) + self.feed_forward(h)
-            return x + both
-        x = self.attention_sum_norm(x + self.attention_out_norm(self.attention(h, view)))
-        h = self.feed_forward_norm(x)
-        out: Tensor = self.feed_forward_sum_norm(x + self.feed_forward_out_norm(self.feed_forward(h)))
+        said: Tensor = self.attention(h, view)
+        if self.residual == "parallel":
+            return self.add(x, said + self.feed_forward(h))
+        if self.residual == "parallel, two norms":
+            return self.add(x, said + self.feed_forward(self.feed_forward_norm(x)))
+        x = self.attention_sum_norm(self.add(x, self.attention_out_norm(said)))
+        said = self.feed_forward(self.feed_forward_norm(x))
+        out: Tensor = self.feed_forward_sum_norm(self.add(x, self.feed_forward_out_norm(said)))
         return out
+
+    def add(self, x: Tensor, said: Tensor) -> Tensor:
+        return x + said if self.scale == 1.0 else x + said * self.scale
 
 
 class Transformer(nn.Module):
     """Embedding and positions, the blocks, the last norm; `unembed` turns what comes out into logits."""
 
-    frequencies: Tensor
-    local_frequencies: Tensor
     position_table: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
@@ -204,39 +155,48 @@ class Transformer(nn.Module):
         if config.positions == "learned":
             self.position_embedding = nn.Embedding(config.context_length, config.d_model)
         if config.positions == "sinusoidal":
-            self.register_buffer("position_table", sinusoids(config.context_length, config.d_model), persistent=False)
-        width = config.rotary.width or config.d_head
-        local = config.rotary_local or config.rotary
-        self.register_buffer("frequencies", rotary_frequencies(config.rotary, width), persistent=False)
-        self.register_buffer("local_frequencies", rotary_frequencies(local, width), persistent=False)
+            self.register_buffer("position_table", sinusoids(config), persistent=False)
+        if config.positions == "rotary":
+            self.rotary = RotaryEmbedding(config.rotary, config.d_head)
+            self.rotary_local = RotaryEmbedding(config.rotary_local or config.rotary, config.d_head)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layers))
         self.norm = nn.Identity() if config.residual == "post" else make_norm(config)
         self.head = nn.Linear(config.d_model, config.vocab_size, bias=config.head_bias)
         if config.tied_embeddings:
             self.head.weight = self.embedding.weight
 
-    def forward(self, tokens: Tensor, cache: KVCache | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, cache: KVCache | None = None, *, length: int = 0) -> Tensor:
         """Hidden states after the last norm (batch, time, d_model) for tokens (batch, time).
 
         With a cache (batch 1) the tokens stand after those cached, and are added to it; without one they
         begin at position 0.
+
+        Args:
+            length: of the whole text, if more of it follows in later passes: it may decide how all of it is turned.
+
+        Raises:
+            ValueError: they do not fit, or what is cached was turned otherwise than a text of this length is.
         """
         start = 0 if cache is None else cache.length
         time = tokens.shape[1]
+        long = self.is_long(max(start + time, length))
         if cache is not None:
             cache.reserve(start + time)
+            cache.turn(long)
         positions = torch.arange(start, start + time, device=tokens.device)  # (time,)
-        whole = self._view(positions, start, cache, self.frequencies, window=None)
-        local = whole
-        if self.config.windowed_layers:
-            local = self._view(positions, start, cache, self.local_frequencies, window=self.config.window)
+        views = self._views(positions, cache, long)
         x = self.embed(tokens, positions)  # (batch, time, d_model)
         for layer, block in enumerate(self.blocks):
-            x = block(x, local if layer in self.config.windowed_layers else whole)
+            view = views[layer in self.config.windowed_layers]
+            x = block(x, view._replace(turns=None) if layer in self.config.unturned_layers else view)
         if cache is not None:
             cache.advance(time)
         out: Tensor = self.norm(x)
         return out
+
+    def is_long(self, length: int) -> bool:
+        """Whether a text of this many tokens is turned otherwise than a shorter one, from its first token on."""
+        return self.config.positions == "rotary" and self.config.rotary.is_long(length)
 
     def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """A row of the embedding matrix per token, plus its position's row: (batch, time, d_model)."""
@@ -252,19 +212,25 @@ class Transformer(nn.Module):
     def unembed(self, hidden: Tensor) -> Tensor:
         """Logits (..., vocab) in float32 for hidden states (..., d_model)."""
         logits: Tensor = self.head(hidden).float()
+        if self.config.logit_scale != 1.0:
+            logits = logits * self.config.logit_scale
         cap = self.config.logit_softcap
         return logits if cap is None else cap * torch.tanh(logits / cap)
 
-    def _view(
-        self, positions: Tensor, start: int, cache: KVCache | None, frequencies: Tensor, window: int | None
-    ) -> View:
-        turns = None
-        if self.config.positions == "rotary":
-            angle = positions[:, None] * frequencies  # (time, width / 2)
-            turns = (angle.cos(), angle.sin())
+    def _views(self, positions: Tensor, cache: KVCache | None, long: bool) -> tuple[View, View]:
+        """What ordinary layers see, and what windowed ones do."""
+        start = 0 if cache is None else cache.length
+        whole = self._view(positions, start, cache, window=None)
+        local = self._view(positions, start, cache, self.config.window) if self.config.windowed_layers else whole
+        if self.config.positions != "rotary":
+            return whole, local
+        turns = self.rotary(positions, long=long)
+        return whole._replace(turns=turns), local._replace(turns=self.rotary_local(positions, long=long))
+
+    def _view(self, positions: Tensor, start: int, cache: KVCache | None, window: int | None) -> View:
         causal = start == 0 and window is None and self.config.attention_softcap is None
         mask = None if causal else visible(start, positions, window)
-        return View(turns, mask, causal, cache)
+        return View(None, mask, causal, cache)
 
 
 def visible(start: int, positions: Tensor, window: int | None) -> Tensor | None:

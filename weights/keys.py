@@ -57,11 +57,11 @@ class Keys:
         self._asked.add(name)
         return self._values.get(name)
 
-    def count(self, name: str, default: int | None = None, *, least: int = 1) -> int:
-        """A whole number of at least `least`."""
+    def count(self, name: str, default: int | None = None, *, least: int = 1, most: int | None = None) -> int:
+        """A whole number of at least `least` and at most `most`."""
         value = self._or(name, default)
-        if type(value) is not int or value < least:
-            raise self.bad(name, f"a whole number of at least {least}")
+        if type(value) is not int or value < least or (most is not None and value > most):
+            raise self.bad(name, f"a whole number of at least {least}" + (f" and at most {most:,}" if most else ""))
         return value
 
     def maybe_count(self, name: str) -> int | None:
@@ -94,6 +94,20 @@ class Keys:
         if value is not None and not (isinstance(value, list) and all(isinstance(word, str) for word in value)):
             raise self.bad(name, "a list of texts")
         return value
+
+    def counts(self, name: str) -> list[int] | None:
+        """A list of whole numbers of at least 0."""
+        value = self.value(name)
+        if value is not None and not (isinstance(value, list) and all(type(n) is int and n >= 0 for n in value)):
+            raise self.bad(name, "a list of whole numbers")
+        return value
+
+    def numbers(self, name: str) -> tuple[float, ...]:
+        """A list of finite numbers above 0."""
+        value = self.value(name)
+        if not isinstance(value, list) or not all(type(one) in (int, float) and 0 < one < math.inf for one in value):
+            raise self.bad(name, "a list of numbers above 0")
+        return tuple(value)
 
     def ids(self, name: str) -> list[int]:
         """Token ids: a number, a list of them, or none."""
@@ -148,6 +162,7 @@ class Keys:
 
     def unsupported(self, name: str) -> UnsupportedModel:
         found = show(self._values.get(name))
+        name = name if name.isprintable() else show(name)
         return UnsupportedModel(
             f"{self.where} has {name} {found}, which would change the result in a way not known here.", _ANOTHER
         )

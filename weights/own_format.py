@@ -14,15 +14,20 @@ def read_own(keys: Keys) -> ModelConfig:
     fields = keys.table("transformer")
     if fields is None:
         raise keys.bad("transformer", "an object with the fields of a transformer")
-    values = _fields_of(ModelConfig, fields)
+    values = _read_fields(ModelConfig, fields)
     for name in ("rotary", "rotary_local"):
         if table := fields.table(name):
-            values[name] = Rotary(**_fields_of(Rotary, table))
-    values["windowed_layers"] = frozenset(values.get("windowed_layers", ()))
+            values[name] = Rotary(**_read_fields(Rotary, table))
     return ModelConfig(**values)
 
 
-def _fields_of(kind: type, keys: Keys) -> dict[str, Any]:
+def fields_of(config: ModelConfig) -> dict[str, Any]:
+    """What `read_own` reads, ready for JSON."""
+    fields = dataclasses.asdict(config)
+    return {name: sorted(value) if isinstance(value, frozenset) else value for name, value in fields.items()}
+
+
+def _read_fields(kind: type, keys: Keys) -> dict[str, Any]:
     """Values for a dataclass's fields, each of the type the field has."""
     types = get_type_hints(kind)
     found: dict[str, Any] = {}
@@ -34,7 +39,8 @@ def _fields_of(kind: type, keys: Keys) -> dict[str, Any]:
             continue
         if not _fits(value, types[field_.name]):
             raise keys.unsupported(field_.name)
-        found[field_.name] = value
+        collect = get_origin(types[field_.name])
+        found[field_.name] = collect(value) if collect in (frozenset, tuple) else value
     for unknown in sorted(keys.unasked()):
         raise keys.unsupported(unknown)
     return found
@@ -45,6 +51,8 @@ def _fits(value: object, wanted: Any) -> bool:
         return value in get_args(wanted)
     if get_origin(wanted) is frozenset:
         return isinstance(value, list) and all(type(item) is int for item in value)
+    if get_origin(wanted) is tuple:
+        return isinstance(value, list) and all(_fits(item, float) for item in value)
     if options := get_args(wanted):
         return any(_fits(value, option) for option in options)
     if wanted is Rotary:

@@ -16,10 +16,11 @@ from core.config import ModelConfig
 from core.errors import BadCheckpoint, OutOfMemory, UnsupportedModel
 from core.transformer import Transformer
 from weights.checkpoint import Checkpoint, Stored
-from weights.family import Family, Source
+from weights.family import Family, Index, Source
 from weights.keys import show
 
 _CHUNK = 1_000_000  # values of a stored tensor in memory beside what is done
+_MODULE = 1_000  # values that take as much memory as a module without its own
 Progress = Callable[[float], None]  # how much of the work is done, 0 to 1
 
 
@@ -41,15 +42,16 @@ def read_transformer(
         UnsupportedModel: tensors are left over, so the model is not what its config says.
         OutOfMemory: it does not fit.
     """
+    family = family.as_stored(checkpoint.tensors)
     stored = _without_ballast(checkpoint.tensors, family)
     config = _tied_as_stored(stored, family, config)
     _check_size(stored, config)
     with _WithoutWeights():
         transformer = Transformer(config)
     sources = _locate(transformer, stored, family)
-    _refuse_left_over(stored, family, sources)
+    _refuse_left_over(stored, sources)
     try:
-        weights = _read_all(sources, stored, device, dtype, on_progress)
+        weights = _read_all(transformer, sources, stored, device, dtype, on_progress)
         if transformer.config.tied_embeddings:
             weights["head.weight"] = weights["embedding.weight"]
         transformer.load_state_dict(weights, assign=True)
@@ -108,7 +110,10 @@ def _tied_as_stored(stored: dict[str, Stored], family: Family, config: ModelConf
 def _check_size(stored: Mapping[str, Stored], config: ModelConfig) -> None:
     """Refuse a config whose matrices are of quite another size, before any of them is made."""
     layer = config.d_model * (config.n_heads * config.d_head + config.d_ff)  # two of its matrices
-    wanted = config.d_model * config.vocab_size + config.n_layers * layer
+    expert = max(config.d_model * config.d_expert, _MODULE)
+    table = 0 if config.positions == "rotary" else config.context_length
+    wanted = config.d_model * (config.vocab_size + table) + config.n_layers * layer
+    wanted += len(config.expert_layers) * config.n_experts * expert
     held = sum(one.n_values for one in stored.values())
     if wanted > 100 * held:
         raise BadCheckpoint(
@@ -121,28 +126,29 @@ def _locate(transformer: Transformer, stored: Mapping[str, Stored], family: Fami
     """Where each of our tensors lies; every one must be there, in the right shape, and be made of floats."""
     parameters = dict(transformer.named_parameters())
     shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
-    sources = {name: family.locate(name, shapes) for name in shapes}
-    missing = sorted({source.name for source in sources.values()} - set(stored))
+    sources = {name: family.locate(name, shapes, transformer.config) for name in shapes}
+    pieces = {piece.name: piece for source in sources.values() for piece in source.pieces}
+    missing = sorted(set(pieces) - set(stored))
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise BadCheckpoint(f"The tensor {missing[0]}{more} is missing.", "Copy or download the checkpoint again.")
-    for source in sources.values():
-        found = stored[source.name]
-        if found.shape != source.shape:
+    for piece in pieces.values():
+        found = stored[piece.name]
+        if found.shape != piece.shape:
             raise BadCheckpoint(
-                f"The tensor {source.name} has the shape {found.shape}, but config.json implies {source.shape}.",
+                f"The tensor {piece.name} has the shape {found.shape}, but config.json implies {piece.shape}.",
                 "The config and the weights are of different models.",
             )
         if not found.is_float:
             raise UnsupportedModel(
-                f"The tensor {source.name} is stored as {show(found.dtype)}, which is not a floating-point format.",
+                f"The tensor {piece.name} is stored as {show(found.dtype)}, which is not a floating-point format.",
                 "Choose a checkpoint that is not quantised.",
             )
     return sources
 
 
-def _refuse_left_over(stored: Mapping[str, Stored], family: Family, sources: Mapping[str, Source]) -> None:
-    left_over = sorted(set(stored) - {source.name for source in sources.values()})
+def _refuse_left_over(stored: Mapping[str, Stored], sources: Mapping[str, Source]) -> None:
+    left_over = sorted(set(stored) - {piece.name for source in sources.values() for piece in source.pieces})
     if left_over:
         more = f" and {len(left_over) - 1} more" if len(left_over) > 1 else ""
         raise UnsupportedModel(
@@ -152,41 +158,52 @@ def _refuse_left_over(stored: Mapping[str, Stored], family: Family, sources: Map
 
 
 def _read_all(
+    transformer: Transformer,
     sources: Mapping[str, Source],
     stored: Mapping[str, Stored],
     device: torch.device,
     dtype: torch.dtype,
     tell: Progress,
 ) -> dict[str, nn.Parameter]:
-    total = sum(stored[source.name].n_values for source in sources.values())
+    parameters = dict(transformer.named_parameters())
+    total = sum(parameter.numel() for parameter in parameters.values())
     done = 0
     weights: dict[str, nn.Parameter] = {}
     for name, source in sources.items():
-        weights[name] = nn.Parameter(_read(source, stored[source.name], device, dtype), requires_grad=False)
-        done += stored[source.name].n_values
+        found = _read(source, parameters[name].shape, stored, device, dtype)
+        weights[name] = nn.Parameter(found, requires_grad=False)
+        done += found.numel()
         tell(done / total)
     return weights
 
 
-def _read(source: Source, stored: Stored, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """One of our tensors, in memory of its own, copied a few rows of the stored one at a time."""
-    n_rows = source.rows.stop - source.rows.start
-    shape = (n_rows, *source.shape[:-1]) if source.transposed else (n_rows, *source.shape[1:])
+def _read(
+    source: Source, shape: torch.Size, stored: Mapping[str, Stored], device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """One of our tensors, in memory of its own."""
     found = torch.empty(shape, device=device, dtype=torch.float32 if source.plus_one else dtype)
-    target, origin = (found.T, 0) if source.transposed else (found, source.rows.start)
-    step = max(1, _CHUNK * len(target) // max(1, found.numel()))
-    for first in range(0, len(target), step):
-        rows = slice(origin + first, origin + min(first + step, len(target)))
-        target[first : first + step].copy_(_mapped(stored, rows, source.rows if source.transposed else None))
+    for piece in source.pieces:
+        target = found[piece.ours]
+        _copy(stored[piece.name], piece.stored, target.T if source.transposed else target)
     return found.add_(1) if source.plus_one else found  # exact: these norms compute in float32 anyway
 
 
-def _mapped(stored: Stored, rows: slice = slice(None), columns: slice | None = None) -> Tensor:
+def _copy(stored: Stored, part: Index, target: Tensor) -> None:
+    """Fill the target with a part of a stored tensor, a few rows at a time."""
+    axis = next(n for n, one in enumerate(part) if isinstance(one, slice))  # of the stored tensor: that of our rows
+    step = max(1, _CHUNK * len(target) // max(1, target.numel()))
+    for first in range(0, len(target), step):
+        last = min(first + step, len(target))
+        start: int = part[axis].start  # type: ignore[union-attr]
+        rows = slice(start + first, start + last)
+        target[first:last].copy_(_mapped(stored, (*part[:axis], rows, *part[axis + 1 :])))
+
+
+def _mapped(stored: Stored, part: Index = (slice(None),)) -> Tensor:
     """A part of a stored tensor. The file is mapped anew each time, so that pages already copied are given back."""
     try:
         with safe_open(stored.file, framework="pt") as file:
-            part = file.get_slice(stored.name)
-            found: Tensor = part[rows] if columns is None else part[rows, columns]
+            found: Tensor = file.get_slice(stored.name)[part]
             return found
     except (OSError, SafetensorError) as error:
         raise BadCheckpoint(f"{stored.file} cannot be read any more.", "Copy or download it again.") from error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -48,6 +49,20 @@ CONFIGS = {
     "parallel, part turns": dataclasses.replace(SMALL, residual="parallel", rotary=Rotary(width=4), norm="layer"),
     "one key head": dataclasses.replace(SMALL, n_kv_heads=1),
     "stretched": dataclasses.replace(SMALL, rotary=Rotary(scaling="llama3", factor=8.0, original_context=32)),
+    "yarn": dataclasses.replace(SMALL, rotary=Rotary(scaling="yarn", factor=4.0, original_context=16, magnitude=1.1)),
+    "some do not turn": dataclasses.replace(
+        SMALL, unturned_layers=frozenset({1, 2}), window=6, windowed_layers=frozenset({0, 1})
+    ),
+    "norms of branches, across heads": dataclasses.replace(
+        SMALL, residual="branch", qk_norm=True, qk_norm_over="all heads", residual_scale=0.7, logit_scale=0.5
+    ),
+    "parallel, two norms, a norm per head": dataclasses.replace(
+        SMALL, residual="parallel, two norms", norm="layer", qk_norm=True, qk_norm_over="own head"
+    ),
+    "sines first": dataclasses.replace(TEXTBOOK, sinusoids="halves", position_offset=2),
+    "experts": dataclasses.replace(
+        SMALL, expert_layers=frozenset({0, 2}), n_experts=5, n_experts_used=2, d_expert=24, renormalised=False
+    ),
 }
 
 
@@ -129,6 +144,39 @@ def test_a_batch_is_its_sequences() -> None:
         assert_same(transformer(tokens), torch.cat([transformer(row[None]) for row in tokens]))
 
 
+def test_experts_are_all_asked_and_most_of_them_ignored() -> None:
+    """As the paper writes it: a sum over all experts, with nothing for those that are not among the likeliest."""
+    for renormalised in (False, True):
+        config = dataclasses.replace(CONFIGS["experts"], renormalised=renormalised)
+        experts = random_transformer(config).blocks[0].feed_forward
+        x = torch.randn(2, 7, 32, generator=torch.Generator().manual_seed(1))
+        shares = (x @ experts.router.weight.T).softmax(-1)  # (batch, time, n_experts)
+        kept = shares.argsort(descending=True).argsort() < 2
+        shares = shares * kept
+        if renormalised:
+            shares = shares / shares.sum(-1, keepdim=True)
+        want = sum(shares[..., n, None] * expert(x) for n, expert in enumerate(experts.experts))
+        assert_same(experts(x), want)
+
+
+def test_the_names_of_the_weights_stay() -> None:
+    """A training run that was begun goes on with them."""
+    linear = [f"attention.{part}" for part in ("query", "key", "value", "output")]
+    linear += [f"feed_forward.{part}" for part in ("up", "gate", "down")]
+    block = [*linear, "attention_norm", "feed_forward_norm"]
+    want = {f"blocks.{layer}.{part}.weight" for layer in range(3) for part in block}
+    assert set(random_transformer(SMALL).state_dict()) == want | {"embedding.weight", "norm.weight", "head.weight"}
+
+
+@pytest.mark.parametrize("name", ["plain", "textbook", "yarn", "some do not turn"])
+def test_one_graph_for_the_compiler(name: str) -> None:
+    """Training compiles the forward pass; a break in its graph would be an error here."""
+    transformer = random_transformer(CONFIGS[name])
+    compiled = torch.compile(transformer, fullgraph=True, backend="eager")
+    for n in (20, 30):
+        assert_same(compiled(some_tokens(n)), transformer(some_tokens(n)))
+
+
 # --- no token sees the future, a window ends where it ends ------------------------------------------------------------
 
 
@@ -139,7 +187,8 @@ def test_a_token_changes_nothing_before_it(name: str) -> None:
     before = transformer(tokens)
     tokens[0, 20] = (tokens[0, 20] + 1) % 101
     after = transformer(tokens)
-    torch.testing.assert_close(after[:, :20], before[:, :20], rtol=0, atol=0)
+    rounding = 1e-5 if CONFIGS[name].expert_layers else 0  # tokens of one expert are multiplied together
+    torch.testing.assert_close(after[:, :20], before[:, :20], rtol=0, atol=rounding)
     assert (after[:, 20] - before[:, 20]).abs().max() > 1e-3
 
 
@@ -244,6 +293,12 @@ def test_bfloat16_stays_near_float32(name: str) -> None:
         ({"rotary": Rotary(width=10)}, "rotary width 10 is more than the 8 channels"),
         ({"d_head": 9}, "9 is odd"),
         ({"positions": "sinusoidal", "d_model": 33}, "d_model 33 is odd"),
+        ({"unturned_layers": frozenset({3})}, "layer 3 is unturned but there are only 3 layers"),
+        ({"expert_layers": frozenset({-1})}, "layer -1 is expert but there are only 3 layers"),
+        ({"expert_layers": frozenset({0}), "n_experts_used": 2}, "a token cannot use 2 of 1 experts"),
+        ({"n_experts": 0}, "n_experts must be at least 1, not 0"),
+        ({"rotary": Rotary(scaling="longrope")}, "longrope needs 4 factors, one per pair, not 0"),
+        ({"rotary_local": Rotary(width=10)}, "rotary width 10 is more than the 8 channels"),
     ],
 )
 def test_a_config_that_contradicts_itself(change: dict[str, object], said: str) -> None:
@@ -251,7 +306,20 @@ def test_a_config_that_contradicts_itself(change: dict[str, object], said: str) 
         dataclasses.replace(SMALL, **change)
 
 
-@pytest.mark.parametrize("change", [{"width": 0}, {"width": 3}, {"width": -2}, {"theta": 0.0}, {"factor": -1.0}])
-def test_a_rotary_embedding_that_cannot_be(change: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=str(next(iter(change.values())))):
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"width": 0}, {"width": 3}, {"width": -2}, {"theta": 0.0}, {"factor": -1.0}, {"magnitude": 0.0}),
+        *({"original_context": 0}, {"scaling": "yarn", "theta": 1.0}),
+    ],
+)
+def test_a_rotary_embedding_that_cannot_be(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=str(list(change.values())[-1])):
         Rotary(**change)
+
+
+def test_longrope_factors_that_cannot_be() -> None:
+    with pytest.raises(ValueError, match="1 short factors and 2 long ones"):
+        Rotary(short_factors=(1.0,), long_factors=(1.0, 2.0))
+    with pytest.raises(ValueError, match=r"must be above 0, not -2\.0"):
+        Rotary(short_factors=(1.0,), long_factors=(-2.0,))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -11,15 +10,15 @@ from safetensors.torch import save_file
 
 from core.model import Model
 from tests.tiny import CHATML, tiny_backend
+from weights.own_format import fields_of
 
 
 @pytest.fixture(scope="session")
 def checkpoint(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny random model in our own format. It never ends a turn by itself."""
     folder = tmp_path_factory.mktemp("tiny")
-    config = asdict(model.transformer.config)
-    config["windowed_layers"] = sorted(config["windowed_layers"])
-    (folder / "config.json").write_text(json.dumps({"model_type": "logitscope", "transformer": config}))
+    config = {"model_type": "logitscope", "transformer": fields_of(model.transformer.config)}
+    (folder / "config.json").write_text(json.dumps(config))
     (folder / "tokenizer.json").write_text(tiny_backend().to_str())
     (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": CHATML}))
     save_file(model.transformer.state_dict(), folder / "model.safetensors")

@@ -217,6 +217,24 @@ def test_sizes_no_machine_has(size: dict[str, int], folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("case", "size"),
+    [
+        ("mistral", {"num_hidden_layers": 10**12}),
+        ("smollm3", {"num_hidden_layers": 10**12, "no_rope_layers": None}),
+        ("mixtral", {"num_local_experts": 10**9}),
+        ("xglm", {"max_position_embeddings": 10**12}),
+        ("yarn", {"rope_parameters": tiny.YARN | {"original_max_position_embeddings": 10**400}}),
+        ("longrope", {"max_position_embeddings": 10**400}),
+        ("yarn", {"rope_parameters": tiny.YARN | {"beta_slow": 1e-320}}),
+    ],
+)
+def test_numbers_that_would_fill_the_memory_or_overflow(case: str, size: dict[str, Any], tmp_path: Path) -> None:
+    tiny.write(case, tmp_path)
+    tiny.change_json(tmp_path / "config.json", **size)
+    refused(tmp_path, BadCheckpoint, "config.json")
+
+
+@pytest.mark.parametrize(
     "name",
     [
         "../secret.safetensors",

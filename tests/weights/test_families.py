@@ -7,6 +7,7 @@ import inspect
 import re
 import subprocess
 import sys
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from transformers.activations import ACT2FN
 from transformers.models.openai.modeling_openai import ACT_FNS
 
 from core.errors import BadCheckpoint, LogitscopeError, UnsupportedModel
-from core.transformer import ACTIVATIONS
+from core.feed_forward import ACTIVATIONS
 from tests.weights import tiny
 from weights.families import FAMILIES, read_config
 from weights.keys import Keys
@@ -29,14 +30,16 @@ KINDS = [kind for kind in FAMILIES if kind != "logitscope"]
 def config_of(case: str, **changes: Any) -> dict[str, Any]:
     """The config.json transformers writes for a case, with changes; a change to None removes the key."""
     kind, options = tiny.CASES[case]
-    values: dict[str, Any] = AutoConfig.for_model(kind, **options).to_dict() | changes
+    values: dict[str, Any] = AutoConfig.for_model(kind, **deepcopy(options)).to_dict() | changes
     return {name: value for name, value in values.items() if name not in changes or changes[name] is not None}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_key_left_out_means_what_transformers_takes_it_to_mean(kind: str) -> None:
-    heads = {"hidden_size": 128, "num_attention_heads": 32}  # so many that every default number of key heads divides it
-    sizes = tiny.GPT_SIZES if "gpt" in kind else tiny.SIZES | heads
+    heads = {"hidden_size": 512, "num_attention_heads": 32}  # so many that every default number of key heads divides it
+    named_otherwise = {"opt": tiny.OPT_SIZES | heads, "xglm": tiny.XGLM_SIZES}
+    named_otherwise |= {"gpt2": tiny.GPT_SIZES, "openai-gpt": tiny.GPT_SIZES}
+    sizes = named_otherwise.get(kind, tiny.SIZES | heads)
     shortest = {"model_type": kind} | sizes
     _, want = read_config(AutoConfig.for_model(kind, **sizes).to_dict())
     assert read_config(shortest)[1] == want
@@ -276,10 +279,192 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 }
 
 
+PUBLISHED |= {
+    "Qwen2.5-0.5B-Instruct with yarn": PUBLISHED["Qwen2.5-0.5B-Instruct"]
+    | {"rope_scaling": {"factor": 4.0, "original_max_position_embeddings": 32768, "type": "yarn"}},
+    "Phi-3-mini-128k-instruct": PUBLISHED["Phi-3-mini-4k-instruct"]
+    | {"max_position_embeddings": 131072, "sliding_window": 262144}
+    | {"rope_scaling": {"long_factor": [1.5] * 48, "short_factor": [1.0] * 48, "type": "longrope"}},
+    "SmolLM3-3B": {
+        "architectures": ["SmolLM3ForCausalLM"],
+        "attention_bias": False,
+        "hidden_act": "silu",
+        "hidden_size": 2048,
+        "intermediate_size": 11008,
+        "layer_types": ["full_attention"] * 36,
+        "max_position_embeddings": 65536,
+        "max_window_layers": 28,
+        "mlp_bias": False,
+        "model_type": "smollm3",
+        "no_rope_layer_interval": 4,
+        "no_rope_layers": [1, 1, 1, 0] * 9,
+        "num_attention_heads": 16,
+        "num_hidden_layers": 36,
+        "num_key_value_heads": 4,
+        "pretraining_tp": 2,
+        "rms_norm_eps": 1e-06,
+        "rope_scaling": None,
+        "rope_theta": 5000000.0,
+        "sliding_window": None,
+        "use_sliding_window": False,
+        "vocab_size": 128256,
+    },
+    "OLMo-2-1124-7B-Instruct": {
+        "architectures": ["Olmo2ForCausalLM"],
+        "attention_bias": False,
+        "hidden_act": "silu",
+        "hidden_size": 4096,
+        "intermediate_size": 11008,
+        "max_position_embeddings": 4096,
+        "model_type": "olmo2",
+        "num_attention_heads": 32,
+        "num_hidden_layers": 32,
+        "num_key_value_heads": 32,
+        "rms_norm_eps": 1e-06,
+        "rope_scaling": None,
+        "rope_theta": 500000,
+        "tie_word_embeddings": False,
+        "vocab_size": 100352,
+    },
+    "granite-3.1-2b-instruct": {
+        "architectures": ["GraniteForCausalLM"],
+        "attention_bias": False,
+        "attention_multiplier": 0.015625,
+        "embedding_multiplier": 12.0,
+        "hidden_act": "silu",
+        "hidden_size": 2048,
+        "intermediate_size": 8192,
+        "logits_scaling": 8.0,
+        "max_position_embeddings": 131072,
+        "mlp_bias": False,
+        "model_type": "granite",
+        "num_attention_heads": 32,
+        "num_hidden_layers": 40,
+        "num_key_value_heads": 8,
+        "residual_multiplier": 0.22,
+        "rms_norm_eps": 1e-05,
+        "rope_scaling": None,
+        "rope_theta": 5000000.0,
+        "tie_word_embeddings": True,
+        "vocab_size": 49155,
+    },
+    "stablelm-2-1_6b": {
+        "architectures": ["StableLmForCausalLM"],
+        "hidden_act": "silu",
+        "hidden_size": 2048,
+        "intermediate_size": 5632,
+        "layer_norm_eps": 1e-05,
+        "max_position_embeddings": 4096,
+        "model_type": "stablelm",
+        "num_attention_heads": 32,
+        "num_hidden_layers": 24,
+        "num_key_value_heads": 32,
+        "partial_rotary_factor": 0.25,
+        "rope_theta": 10000,
+        "tie_word_embeddings": False,
+        "use_qkv_bias": True,
+        "vocab_size": 100352,
+    },
+    "pythia-160m": {
+        "architectures": ["GPTNeoXForCausalLM"],
+        "hidden_act": "gelu",
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "layer_norm_eps": 1e-05,
+        "max_position_embeddings": 2048,
+        "model_type": "gpt_neox",
+        "num_attention_heads": 12,
+        "num_hidden_layers": 12,
+        "rotary_emb_base": 10000,
+        "rotary_pct": 0.25,
+        "tie_word_embeddings": False,
+        "use_parallel_residual": True,
+        "vocab_size": 50304,
+    },
+    "opt-125m": {
+        "_remove_final_layer_norm": False,
+        "activation_function": "relu",
+        "architectures": ["OPTForCausalLM"],
+        "do_layer_norm_before": True,
+        "ffn_dim": 3072,
+        "hidden_size": 768,
+        "max_position_embeddings": 2048,
+        "model_type": "opt",
+        "num_attention_heads": 12,
+        "num_hidden_layers": 12,
+        "pad_token_id": 1,
+        "prefix": "</s>",
+        "vocab_size": 50272,
+        "word_embed_proj_dim": 768,
+    },
+    "xglm-564M": {
+        "activation_function": "gelu",
+        "architectures": ["XGLMForCausalLM"],
+        "attention_heads": 16,
+        "d_model": 1024,
+        "decoder_start_token_id": 2,
+        "ffn_dim": 4096,
+        "max_position_embeddings": 2048,
+        "model_type": "xglm",
+        "num_layers": 24,
+        "pad_token_id": 1,
+        "scale_embedding": True,
+        "vocab_size": 256008,
+    },
+    "Mixtral-8x7B-Instruct-v0.1": {
+        "architectures": ["MixtralForCausalLM"],
+        "hidden_act": "silu",
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "max_position_embeddings": 32768,
+        "model_type": "mixtral",
+        "num_attention_heads": 32,
+        "num_experts_per_tok": 2,
+        "num_hidden_layers": 32,
+        "num_key_value_heads": 8,
+        "num_local_experts": 8,
+        "output_router_logits": False,
+        "rms_norm_eps": 1e-05,
+        "rope_theta": 1000000.0,
+        "router_aux_loss_coef": 0.02,
+        "sliding_window": None,
+        "tie_word_embeddings": False,
+        "vocab_size": 32000,
+    },
+    "Qwen3-30B-A3B": {
+        "architectures": ["Qwen3MoeForCausalLM"],
+        "attention_bias": False,
+        "decoder_sparse_step": 1,
+        "head_dim": 128,
+        "hidden_act": "silu",
+        "hidden_size": 2048,
+        "intermediate_size": 6144,
+        "max_position_embeddings": 40960,
+        "max_window_layers": 48,
+        "mlp_only_layers": [],
+        "model_type": "qwen3_moe",
+        "moe_intermediate_size": 768,
+        "norm_topk_prob": True,
+        "num_attention_heads": 32,
+        "num_experts": 128,
+        "num_experts_per_tok": 8,
+        "num_hidden_layers": 48,
+        "num_key_value_heads": 4,
+        "rms_norm_eps": 1e-06,
+        "rope_scaling": None,
+        "rope_theta": 1000000.0,
+        "sliding_window": None,
+        "tie_word_embeddings": False,
+        "use_sliding_window": False,
+        "vocab_size": 151936,
+    },
+}
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_published_config_means_what_transformers_makes_of_it(name: str) -> None:
     published = PUBLISHED[name]
-    plain = AutoConfig.for_model(**published).to_dict()  # everything spelled out, in the new spelling
+    plain = AutoConfig.for_model(**deepcopy(published)).to_dict()  # everything spelled out, in the new spelling
     assert "rope_theta" not in plain
     assert read_config(published)[1] == read_config(plain)[1]
 
@@ -289,6 +474,9 @@ WITHOUT_EFFECT = {
     *("attention_dropout", "attn_pdrop", "embd_pdrop", "resid_pdrop", "summary_first_dropout"),  # only in training
     *("summary_proj_to_labels", "summary_use_proj", "problem_type", "num_labels"),  # heads that classify
     *("initializer_range", "pad_token_id", "use_cache", "output_attentions", "output_hidden_states", "return_dict"),
+    *("hidden_dropout", "dropout", "layerdrop", "activation_dropout", "router_jitter_noise"),  # only in training
+    *("output_router_logits", "router_aux_loss_coef", "init_std", "classifier_dropout", "is_encoder_decoder"),
+    "is_decoder",  # only in an example
     "reorder_and_upcast_attn",  # the same numbers at a higher precision
     "original_max_position_embeddings",  # only with a rope that is refused
 }
@@ -337,8 +525,22 @@ def test_the_first_gemma_says_gelu_and_means_the_approximation() -> None:
     assert read_config(config_of("gemma", hidden_act="gelu"))[1].activation == "gelu_tanh"
 
 
+def test_yarn_makes_room_for_what_it_stretches_to() -> None:
+    published = PUBLISHED["Qwen2.5-0.5B-Instruct with yarn"]
+    assert read_config(published)[1].context_length == 131072
+    assert read_config(published | {"max_position_embeddings": 200_000})[1].context_length == 200_000
+    assert read_config(config_of("yarn"))[1].context_length == 128
+
+
+@pytest.mark.parametrize("former", ["su", "yarn"])
+def test_longrope_under_the_names_it_was_published_with(former: str) -> None:
+    now = PUBLISHED["Phi-3-mini-128k-instruct"]
+    then = now | {"rope_scaling": now["rope_scaling"] | {"type": former}}
+    assert read_config(then)[1] == read_config(now)[1]
+
+
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
-    ("llama", {"model_type": "mixtral"}, "'mixtral'"),
+    ("llama", {"model_type": "mamba"}, "'mamba'"),
     ("llama", {"architectures": ["LlamaForSequenceClassification"]}, "LlamaForSequenceClassification"),
     ("llama", {"architectures": ["LlamaBidirectionalModel"]}, "architectures"),
     ("llama", {"quantization_config": {"quant_method": "gptq", "bits": 4}}, "quantization_config"),
@@ -350,10 +552,19 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("llama", {"logits_scaling": 8.0}, "logits_scaling 8.0"),
     ("llama", {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}}, "partial_rotary_factor"),
     ("llama", {"rope_parameters": {"rope_type": "default", "mrope_section": [1, 2]}}, "mrope_section"),
-    ("llama", {"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "rope_type 'yarn'"),
-    ("llama", {"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "type 'dynamic'"),
-    ("llama", {"rope_scaling": {"rope_type": "longrope", "type": "linear", "factor": 2.0}}, "'longrope'"),
-    ("phi3", {"rope_scaling": {"type": "su", "short_factor": [1.0], "long_factor": [1.0]}}, "type 'su'"),
+    ("llama", {"rope_parameters": {"rope_type": "axial"}}, "rope_type 'axial'"),
+    ("llama", {"rope_scaling": {"type": "dynamic", "factor": 2.0, "alpha": 1000.0}}, "alpha 1000.0"),
+    ("llama", {"rope_scaling": {"rope_type": "proportional", "type": "linear", "factor": 2.0}}, "'proportional'"),
+    ("phi3", {"rope_scaling": {"type": "linear", "factor": 2.0}}, "type 'linear'"),
+    ("longrope", {"rope_scaling": tiny.LONGROPE | {"short_mscale": 1.1}}, "short_mscale 1.1"),
+    ("qwen3_moe", {"layer_types": ["full_attention"] * 3}, "layer_types"),
+    ("opt", {"word_embed_proj_dim": 16}, "word_embed_proj_dim 16"),
+    ("opt", {"_remove_final_layer_norm": True}, "_remove_final_layer_norm True"),
+    ("opt", {"layer_norm_elementwise_affine": False}, "layer_norm_elementwise_affine False"),
+    ("xglm", {"add_cross_attention": True}, "add_cross_attention True"),
+    ("xglm", {"pad_token_id": 5}, "pad_token_id 5"),
+    ("gpt_neox", {"partial_rotary_factor": 0.5}, "partial_rotary_factor 0.5"),
+    ("mixtral", {"quantization_config": {"quant_method": "awq", "bits": 4}}, "quantization_config"),
     ("mistral", {"layer_types": ["full_attention"] * 3}, "layer_types"),
     ("qwen2", {"layer_types": ["full_attention", "linear_attention", "full_attention"]}, "layer_types"),
     ("qwen2", {"layer_types": ["full_attention"]}, "layer_types"),
@@ -408,6 +619,18 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("llama", {"rope_parameters": {"rope_type": "linear"}}, "rope_parameters in config.json has no factor"),
     ("llama", {"rope_parameters": {"rope_type": "llama3", "factor": 8.0}}, "low_freq_factor"),
     ("qwen2", {"use_sliding_window": False, "layer_types": ["sliding_attention"] * 3}, "window"),
+    ("smollm3", {"no_rope_layers": [1, 0]}, "has [1, 0] as no_rope_layers"),
+    ("smollm3", {"no_rope_layers": [0.5] * 3}, "as no_rope_layers"),
+    ("mixtral", {"num_experts_per_tok": 6}, "a token cannot use 6 of 5 experts"),
+    ("mixtral", {"num_local_experts": 0}, "has 0 as num_local_experts"),
+    ("granite", {"residual_multiplier": 0}, "has 0 as residual_multiplier"),
+    ("longrope", {"rope_scaling": tiny.LONGROPE | {"short_factor": [1.0] * 3}}, "3 short factors and 4 long ones"),
+    ("longrope", {"rope_scaling": tiny.LONGROPE | {"short_factor": [1.0], "long_factor": [1.0]}}, "needs 4 factors"),
+    ("longrope", {"rope_scaling": tiny.LONGROPE | {"long_factor": [1.0, 1.0, 1.0, 0.0]}}, "long_factor"),
+    ("longrope", {"rope_scaling": tiny.LONGROPE | {"long_factor": None}}, "has no long_factor"),
+    ("longrope", {"original_max_position_embeddings": 1}, "has 1 as original_max_position_embeddings"),
+    ("yarn", {"rope_parameters": {"rope_type": "yarn"}}, "has no factor"),
+    ("yarn", {"rope_parameters": tiny.YARN | {"rope_theta": 1.0}}, "theta"),
     ("phi", {"partial_rotary_factor": 0.3, "rope_parameters": None, "hidden_size": 40}, "even"),
 ]
 

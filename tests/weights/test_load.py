@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import subprocess
@@ -16,13 +17,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoTokenizer, GPT2Model, LlamaModel
 
-from core.cache import KVCache
 from core.config import ModelConfig, Rotary
+from core.decoding import Decoder
 from core.errors import BadCheckpoint, BadSetting, BadTemplate, UnsupportedModel
 from core.model import Model
 from core.transformer import Transformer
 from tests.weights import tiny
 from weights.load import load
+from weights.own_format import fields_of
 
 STORIES = Path(__file__).resolve().parents[3] / "shared" / "checkpoints" / "stories260K"
 Folder = Callable[[str], Path]
@@ -60,13 +62,12 @@ def some_tokens(n: int = 40, vocab: int = tiny.VOCAB) -> Tensor:
 
 
 def greedy(model: Model, ids: list[int], n: int) -> list[int]:
-    cache = KVCache(model.transformer.config, device=model.device, dtype=model.dtype)
-    found: list[int] = []
-    new = ids
-    for _ in range(n):
-        hidden = model.transformer(torch.tensor([new]), cache)
-        new = [int(model.transformer.unembed(hidden[0, -1]).argmax())]
-        found += new
+    decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype)
+    for _ in decoder.prefill(ids):
+        pass
+    found = [int(decoder.logits(len(ids) - 1).argmax())]
+    while len(found) < n:
+        found.append(int(decoder.decode_one(found[-1]).argmax()))
     return found
 
 
@@ -105,66 +106,99 @@ def test_a_real_checkpoint_tells_the_same_story() -> None:
 
 
 def mutants(config: ModelConfig) -> Iterator[tuple[str, ModelConfig]]:
-    """The config with one thing wrong at a time: (name of the field, config)."""
+    """The config with one thing wrong at a time: (name of the field, config). What is refused at once is left out."""
+    for name, changes in changes_to(config):
+        with contextlib.suppress(ValueError):
+            yield name, dataclasses.replace(config, **changes)
 
-    def wrong(name: str, **changes: Any) -> tuple[str, ModelConfig]:
-        return name, dataclasses.replace(config, **changes)
 
-    for name in ("vocab_size", "n_layers", "d_ff"):
-        yield wrong(name, **{name: getattr(config, name) + 1})
+def changes_to(config: ModelConfig) -> Iterator[tuple[str, dict[str, Any]]]:
+    def another(name: str, *values: object) -> Iterator[tuple[str, dict[str, Any]]]:
+        yield from ((name, {name: value}) for value in values if value != getattr(config, name))
+
+    for name in ("vocab_size", "n_layers"):
+        yield from another(name, getattr(config, name) + 1)
+    if len(config.expert_layers) < config.n_layers:
+        yield from another("d_ff", config.d_ff + 1)
     for name in ("qkv_bias", "output_bias", "mlp_bias", "head_bias", "gated", "qk_norm", "tied_embeddings"):
-        yield wrong(name, **{name: not getattr(config, name)})
-    yield wrong("d_model", d_model=config.d_model * 2)
-    yield wrong("d_head", n_heads=config.n_heads * 2, n_kv_heads=config.n_kv_heads * 2, d_head=config.d_head // 2)
-    yield wrong("n_heads", n_heads=config.n_heads * 2)
-    yield wrong("n_kv_heads", n_kv_heads=1 if config.n_kv_heads > 1 else config.n_heads)
-    yield wrong("norm", norm="layer" if config.norm == "rms" else "rms")
-    yield wrong("norm_eps", norm_eps=config.norm_eps * 100)
-    yield wrong("embedding_scale", embedding_scale=config.embedding_scale * 1.1)
-    yield wrong("attention_scale", attention_scale=0.9 * (config.attention_scale or config.d_head**-0.5))
-    yield wrong("attention_softcap", attention_softcap=None if config.attention_softcap else 5.0)
-    yield wrong("logit_softcap", logit_softcap=None if config.logit_softcap else 5.0)
-    for positions in {"rotary", "learned", "sinusoidal"} - {config.positions}:
-        yield wrong("positions", positions=positions)
-    for residual in {"pre", "post", "sandwich", "parallel"} - {config.residual}:
-        yield wrong("residual", residual=residual)
-    for activation in {"silu", "gelu", "gelu_tanh", "relu"} - {config.activation}:
-        yield wrong("activation", activation=activation)
-    if config.windowed_layers:
-        assert config.window is not None
-        yield wrong("window", window=config.window + 1)
-        yield wrong("windowed_layers", windowed_layers=config.windowed_layers - {min(config.windowed_layers)})
-        local = config.rotary_local or config.rotary
-        yield wrong("rotary_local", rotary_local=dataclasses.replace(local, theta=local.theta * 2))
-    else:
-        yield wrong("windowed_layers", window=4, windowed_layers=frozenset({1}))
+        yield from another(name, True, False)
+    yield from another("d_model", config.d_model * 2)
+    yield "d_head", {"n_heads": config.n_heads * 2, "n_kv_heads": config.n_kv_heads * 2, "d_head": config.d_head // 2}
+    yield from another("n_heads", config.n_heads * 2)
+    yield from another("n_kv_heads", 1 if config.n_kv_heads > 1 else config.n_heads)
+    yield from another("norm", "layer", "rms")
+    if config.qk_norm:
+        yield from another("qk_norm_over", "head", "own head", "all heads")
+    for name, factor in (("norm_eps", 1000), ("embedding_scale", 1.1), ("residual_scale", 1.1), ("logit_scale", 1.1)):
+        yield from another(name, getattr(config, name) * factor)
+    yield from another("attention_scale", 0.9 * (config.attention_scale or config.d_head**-0.5))
+    for name in ("attention_softcap", "logit_softcap"):
+        yield from another(name, None if getattr(config, name) else 1.0)
+    yield from another("positions", "rotary", "learned", "sinusoidal")
+    yield from another("residual", "pre", "post", "sandwich", "branch", "parallel", "parallel, two norms")
+    yield from another("activation", "silu", "gelu", "gelu_tanh", "relu")
+    yield from window_changes(config)
+    yield from expert_changes(config)
+    if config.positions == "sinusoidal":
+        yield from another("sinusoids", "in turn", "halves")
+        yield from another("position_offset", config.position_offset + 1)
     if config.positions == "rotary":
-        for name, changes in rotary_mutants(config):
-            yield wrong(name, rotary=dataclasses.replace(config.rotary, **changes))
+        yield from another("unturned_layers", config.unturned_layers ^ {1})
+        for name, changes in rotary_changes(config):
+            yield name, {"rotary": dataclasses.replace(config.rotary, **changes)}
 
 
-def rotary_mutants(config: ModelConfig) -> Iterator[tuple[str, dict[str, Any]]]:
+def window_changes(config: ModelConfig) -> Iterator[tuple[str, dict[str, Any]]]:
+    if not config.windowed_layers:
+        yield "windowed_layers", {"window": 4, "windowed_layers": frozenset({1})}
+        return
+    assert config.window is not None
+    yield "window", {"window": config.window + 1}
+    yield "windowed_layers", {"windowed_layers": config.windowed_layers - {min(config.windowed_layers)}}
+    if not config.windowed_layers <= config.unturned_layers:
+        local = config.rotary_local or config.rotary
+        yield "rotary_local", {"rotary_local": dataclasses.replace(local, theta=local.theta * 2)}
+
+
+def expert_changes(config: ModelConfig) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield "expert_layers", {"expert_layers": config.expert_layers ^ {0}}
+    if config.expert_layers:
+        yield "n_experts", {"n_experts": config.n_experts + 1}
+        yield "n_experts_used", {"n_experts_used": config.n_experts_used + 1}
+        yield "d_expert", {"d_expert": config.d_expert + 1}
+        yield "renormalised", {"renormalised": not config.renormalised}
+
+
+def rotary_changes(config: ModelConfig) -> Iterator[tuple[str, dict[str, Any]]]:
     rotary = config.rotary
     yield "rotary", {"theta": rotary.theta * 2}
     yield "theta", {"theta": rotary.theta * 1.1}
     yield "width", {"width": None if rotary.width else config.d_head // 2}
+    yield "magnitude", {"magnitude": rotary.magnitude * 1.1}
     if rotary.scaling == "none":
         yield "scaling", {"scaling": "linear", "factor": 2.0}
         return
     yield "scaling", {"scaling": "none"}
+    if rotary.scaling != "linear":
+        yield "original_context", {"original_context": rotary.original_context * 4}
+    if rotary.scaling == "longrope":
+        for name in ("short_factors", "long_factors"):
+            yield name, {name: tuple(1.5 * factor for factor in getattr(rotary, name))}
+        return
     yield "factor", {"factor": rotary.factor * 2}
-    if rotary.scaling == "llama3":
-        yield "low_frequency_factor", {"low_frequency_factor": rotary.low_frequency_factor * 2}
-        yield "high_frequency_factor", {"high_frequency_factor": rotary.high_frequency_factor * 2}
-        yield "original_context", {"original_context": rotary.original_context * 2}
+    if rotary.scaling in ("llama3", "yarn"):
+        yield "low_frequency_factor", {"low_frequency_factor": rotary.low_frequency_factor * 3.5}
+        yield "high_frequency_factor", {"high_frequency_factor": rotary.low_frequency_factor * 1.5}
+    if rotary.scaling == "yarn":
+        yield "whole_pairs", {"whole_pairs": not rotary.whole_pairs}
 
 
 @pytest.mark.parametrize("case", tiny.CASES)
 def test_no_field_of_the_config_can_be_wrong_unnoticed(case: str, folder: Folder) -> None:
     """Each makes the weights not fit, or moves the logits by twice the tolerance of the golden test."""
-    tokens = some_tokens()
-    want = tiny.reference(folder(case))(tokens).logits
-    right = opened(folder(case)).transformer
+    reference, right = tiny.reference(folder(case)), opened(folder(case)).transformer
+    texts = [some_tokens(), some_tokens(80)] if right.config.rotary.scaling == "longrope" else [some_tokens()]
+    wanted = [reference(text).logits for text in texts]
     weights = dict(right.named_parameters())
     unnoticed: list[tuple[str, float]] = []
     for name, config in mutants(right.config):
@@ -175,7 +209,8 @@ def test_no_field_of_the_config_can_be_wrong_unnoticed(case: str, folder: Folder
             )
         except RuntimeError:  # a tensor is missing, left over, or of another shape
             continue
-        moved = (logits(wrong, tokens) - want).abs().max().item()
+        differences = (logits(wrong, text) - want for text, want in zip(texts, wanted, strict=True))
+        moved = max(difference.abs().max().item() for difference in differences)
         if moved < 2e-4:
             unnoticed.append((name, moved))
     assert not unnoticed
@@ -218,10 +253,22 @@ def test_stored_without_its_head_and_prefix(case: str, kind: Any, tmp_path: Path
     assert_like_transformers(tmp_path)
 
 
+@pytest.mark.parametrize("case", ["gpt_neox", "mixtral", "mixtral, windows", "qwen3_moe, some plain layers"])
+def test_stored_under_the_names_of_transformers_5(case: str, tmp_path: Path) -> None:
+    """Experts as one tensor, the head under its new name."""
+    tiny.write(case, tmp_path, save_original_format=False)
+    names = set(load_file(tmp_path / "model.safetensors"))
+    assert "lm_head.weight" in names
+    assert not any(".experts.0." in name for name in names)
+    assert_like_transformers(tmp_path)
+
+
 def test_masks_and_frequencies_that_old_files_hold_are_passed_over(tmp_path: Path) -> None:
     for case, extra in (
         ("gpt2", {"transformer.h.0.attn.bias": torch.ones(1, 1, 128, 128)}),
         ("llama", {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)}),
+        ("gpt_neox", {"gpt_neox.layers.0.attention.bias": torch.ones(1, 1, 128, 128)}),
+        ("xglm", {"model.embed_positions.weights": torch.ones(130, 32)}),
     ):
         tiny.write(case, tmp_path / case)
         path = tmp_path / case / "model.safetensors"
@@ -312,8 +359,7 @@ TEXTBOOK = ModelConfig(
 
 def write_own(folder: Path, config: ModelConfig) -> Transformer:
     transformer = Transformer(config).eval()
-    fields = dataclasses.asdict(config) | {"windowed_layers": sorted(config.windowed_layers)}
-    tiny.change_json(folder / "config.json", model_type="logitscope", transformer=fields)
+    tiny.change_json(folder / "config.json", model_type="logitscope", transformer=fields_of(config))
     save_file({name: t.clone() for name, t in transformer.named_parameters()}, folder / "model.safetensors")
     tiny.write_tokenizer(folder)
     return transformer
@@ -327,6 +373,15 @@ def write_own(folder: Path, config: ModelConfig) -> Transformer:
             TEXTBOOK, positions="rotary", rotary_local=Rotary(), window=3, windowed_layers=frozenset({1})
         ),
         dataclasses.replace(TEXTBOOK, positions="learned", tied_embeddings=True, head_bias=False),
+        dataclasses.replace(
+            TEXTBOOK,
+            positions="rotary",
+            rotary=Rotary(scaling="longrope", short_factors=(1.0,) * 4, long_factors=(2.0,) * 4),
+            expert_layers=frozenset({1}),
+            n_experts=3,
+            n_experts_used=2,
+            d_expert=5,
+        ),
     ],
 )
 def test_our_own_format_comes_back_as_it_was(config: ModelConfig, tmp_path: Path) -> None:
@@ -340,18 +395,27 @@ def test_our_own_format_comes_back_as_it_was(config: ModelConfig, tmp_path: Path
 
 def test_a_field_of_our_own_format_that_a_later_version_added(tmp_path: Path) -> None:
     write_own(tmp_path, TEXTBOOK)
-    fields = dataclasses.asdict(TEXTBOOK) | {"windowed_layers": [], "experts": 8}
+    fields = fields_of(TEXTBOOK) | {"experts": 8}
     tiny.change_json(tmp_path / "config.json", transformer=fields)
     with pytest.raises(UnsupportedModel, match="experts 8"):
         opened(tmp_path)
 
 
 @pytest.mark.parametrize(
-    "change", [{"n_layers": "2"}, {"activation": "swiglu"}, {"windowed_layers": [0.5]}, {"qkv_bias": 1}, {"d_ff": 0}]
+    "change",
+    [
+        {"n_layers": "2"},
+        {"activation": "swiglu"},
+        {"windowed_layers": [0.5]},
+        {"expert_layers": 2},
+        {"qkv_bias": 1},
+        {"d_ff": 0},
+        {"rotary": {"short_factors": ["1"]}},
+    ],
 )
 def test_a_field_of_our_own_format_with_a_wrong_value(change: dict[str, Any], tmp_path: Path) -> None:
     write_own(tmp_path, TEXTBOOK)
-    fields = dataclasses.asdict(TEXTBOOK) | {"windowed_layers": []} | change
+    fields = fields_of(TEXTBOOK) | change
     tiny.change_json(tmp_path / "config.json", transformer=fields)
     with pytest.raises((UnsupportedModel, BadCheckpoint), match=next(iter(change))):
         opened(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,27 @@ LLAMA3 = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 32,
 }
+YARN = {"rope_type": "yarn", "rope_theta": 500.0, "factor": 2.0, "original_max_position_embeddings": 64}
+LONGROPE = {
+    "rope_type": "longrope",
+    "short_factor": [1.0, 1.1, 1.3, 1.5],
+    "long_factor": [1.2, 2.0, 3.0, 4.5],
+}
+STABLELM = SIZES | {"num_key_value_heads": 2, "hidden_size": 64, "rope_theta": 100.0}  # a quarter of a head: two pairs
+NEOX = SIZES | {"rope_parameters": {"partial_rotary_factor": 0.5}}
+OPT_SIZES = {name: size for name, size in SIZES.items() if name != "intermediate_size"} | {"ffn_dim": 48}
+XGLM_SIZES: dict[str, Any] = {
+    "vocab_size": VOCAB,
+    "d_model": 32,
+    "ffn_dim": 96,
+    "num_layers": 3,
+    "attention_heads": 4,
+    "max_position_embeddings": 128,
+    "bos_token_id": None,
+    "eos_token_id": None,
+}
+MOE = SIZES | {"num_key_value_heads": 2, "num_experts_per_tok": 2}
+QWEN3_MOE = MOE | {"num_experts": 5, "moe_intermediate_size": 24, "head_dim": 16}
 GEMMA3_ROPES = {
     "full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 5000.0},
     "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
@@ -95,6 +117,83 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         GPT_SIZES | {"activation_function": "relu", "n_inner": 40, "scale_attn_weights": False},
     ),
     "openai-gpt": ("openai-gpt", GPT_SIZES),
+    "smollm3": ("smollm3", SIZES | {"num_key_value_heads": 2, "no_rope_layers": [1, 0, 1]}),
+    "smollm3, biases, windows": (
+        "smollm3",
+        SIZES
+        | {"num_key_value_heads": 2, "no_rope_layer_interval": 2, "use_sliding_window": True, "sliding_window": 6}
+        | {"attention_bias": True, "mlp_bias": True, "tie_word_embeddings": False},
+    ),
+    "olmo2": ("olmo2", SIZES | {"num_key_value_heads": 2}),
+    "olmo2, biases": ("olmo2", SIZES | {"attention_bias": True, "tie_word_embeddings": True}),
+    "granite": (
+        "granite",
+        SIZES
+        | {"num_key_value_heads": 2, "embedding_multiplier": 1.7, "attention_multiplier": 0.3}
+        | {"residual_multiplier": 0.6, "logits_scaling": 2.5},
+    ),
+    "stablelm": ("stablelm", STABLELM),
+    "stablelm, qkv bias, parallel": (
+        "stablelm",
+        SIZES
+        | {"num_key_value_heads": 4, "use_qkv_bias": True, "use_parallel_residual": True}
+        | {"partial_rotary_factor": 0.5},
+    ),
+    "stablelm, norms of heads": ("stablelm", STABLELM | {"qk_layernorm": True}),
+    "gpt_neox": ("gpt_neox", NEOX),
+    "gpt_neox, one after the other, no bias": (
+        "gpt_neox",
+        NEOX | {"use_parallel_residual": False, "attention_bias": False, "hidden_act": "gelu_fast"},
+    ),
+    "opt": ("opt", OPT_SIZES),
+    "opt, post-norm, no bias": (
+        "opt",
+        OPT_SIZES | {"do_layer_norm_before": False, "enable_bias": False, "activation_function": "gelu"},
+    ),
+    "xglm": ("xglm", XGLM_SIZES),
+    "xglm, no scale": ("xglm", XGLM_SIZES | {"scale_embedding": False, "activation_function": "relu"}),
+    "mixtral": ("mixtral", MOE | {"num_local_experts": 5}),
+    "mixtral, windows": (
+        "mixtral",
+        MOE | {"num_local_experts": 3, "sliding_window": 5, "head_dim": 12, "num_experts_per_tok": 1},
+    ),
+    "qwen3_moe": ("qwen3_moe", QWEN3_MOE),
+    "qwen3_moe, some plain layers": (
+        "qwen3_moe",
+        QWEN3_MOE
+        | {"norm_topk_prob": True, "mlp_only_layers": [1], "num_experts_per_tok": 3}
+        | {"use_sliding_window": True, "sliding_window": 7},
+    ),
+    "yarn": ("llama", SIZES | {"num_key_value_heads": 2, "rope_parameters": YARN}),
+    "yarn, every knob": (
+        "qwen2",
+        SIZES
+        | {"num_key_value_heads": 2, "hidden_size": 64}
+        | {"rope_parameters": YARN | {"beta_fast": 4.0, "beta_slow": 0.5, "truncate": False, "attention_factor": 1.3}},
+    ),
+    "yarn, two scales": (
+        "qwen3",
+        SIZES
+        | {"num_key_value_heads": 2, "head_dim": 16}
+        | {"rope_parameters": YARN | {"rope_theta": 300.0, "mscale": 1.5, "mscale_all_dim": 0.7}},
+    ),
+    "longrope": (
+        "phi3",
+        SIZES | {"original_max_position_embeddings": 48, "rope_parameters": LONGROPE, "rope_theta": 500.0},
+    ),
+    "longrope, a part turns": (
+        "phi3",
+        SIZES
+        | {"original_max_position_embeddings": 48, "partial_rotary_factor": 0.5, "sliding_window": 60}
+        | {
+            "rope_parameters": LONGROPE
+            | {"short_factor": [1.0, 1.2], "long_factor": [1.5, 4.0], "attention_factor": 1.2}
+        },
+    ),
+    "dynamic": (
+        "llama",
+        SIZES | {"rope_parameters": {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 500.0}},
+    ),
 }
 
 
@@ -102,7 +201,7 @@ def random_model(case: str) -> PreTrainedModel:
     """With every parameter random, norms and biases too, or a missed one would not show."""
     kind, options = CASES[case]
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **options)).eval()
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **deepcopy(options))).eval()
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.3)
     return model

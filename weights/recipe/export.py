@@ -6,7 +6,6 @@ Knows how the two shipped models are written down, nothing of how they were trai
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from core.config import ModelConfig
 from weights.families import read_config
+from weights.own_format import fields_of
 from weights.recipe.models import END_OF_TEXT, MODELS, TURN_END
 from weights.recipe.prepare import WORK
 
@@ -58,8 +58,7 @@ def llama_config(config: ModelConfig) -> dict[str, Any]:
 
 def own_config(config: ModelConfig) -> dict[str, Any]:
     """The textbook model, for which no other program has a class, in the fields of our own `ModelConfig`."""
-    fields = dataclasses.asdict(config) | {"windowed_layers": sorted(config.windowed_layers)}
-    return {"architectures": ["Transformer"], "model_type": "logitscope", "transformer": fields}
+    return {"architectures": ["Transformer"], "model_type": "logitscope", "transformer": fields_of(config)}
 
 
 def tensors(config: dict[str, Any], weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -68,9 +67,8 @@ def tensors(config: dict[str, Any], weights: dict[str, Tensor]) -> dict[str, Ten
     if ours.tied_embeddings:
         weights = {name: weight for name, weight in weights.items() if name != "head.weight"}
     shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
-    return {
-        family.locate(name, shapes).name: weight.to(torch.bfloat16).contiguous() for name, weight in weights.items()
-    }
+    names = {name: family.locate(name, shapes, ours).pieces[0].name for name in weights}
+    return {names[name]: weight.to(torch.bfloat16).contiguous() for name, weight in weights.items()}
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -1,0 +1,37 @@
+"""The Qwens: Llamas with biases or norms on queries and keys. Knows no torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.config import ModelConfig
+from weights.families.common import LLAMA_NAMES, SILU, read_common, read_silu_and_rms, read_windows
+from weights.family import Family
+from weights.keys import Keys
+
+
+def _qwen(keys: Keys) -> dict[str, Any]:
+    window = keys.maybe_count("sliding_window")
+    window = window if keys.flag("use_sliding_window") else None
+    first = keys.count("max_window_layers", least=0)
+    return read_common(keys) | read_silu_and_rms(keys) | read_windows(keys, window, lambda layer: layer >= first)
+
+
+def _qwen2(keys: Keys) -> ModelConfig:
+    fields = _qwen(keys)
+    fields |= {"qkv_bias": True, "output_bias": False}
+    return ModelConfig(**fields)
+
+
+def _qwen3(keys: Keys) -> ModelConfig:
+    return ModelConfig(**_qwen(keys), qk_norm=True)
+
+
+_QWEN = SILU | {"num_key_value_heads": 32, "sliding_window": 4096, "max_window_layers": 28}
+
+FAMILIES = {
+    "qwen2": Family(architecture="Qwen2ForCausalLM", read=_qwen2, names=LLAMA_NAMES, defaults=_QWEN),
+    "qwen3": Family(
+        architecture="Qwen3ForCausalLM", read=_qwen3, names=LLAMA_NAMES, defaults=_QWEN | {"head_dim": 128}
+    ),
+}
