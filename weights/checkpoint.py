@@ -70,7 +70,7 @@ class Checkpoint:
             return (single,)
         if not index.is_file():
             raise BadCheckpoint(f"{self.folder} has no model.safetensors.", _hint_without_weights(self.folder))
-        return tuple(self.folder / name for name in sorted(set(_weight_map(index).values())))
+        return tuple(self.folder / name for name in sorted(set(weight_map(index).values())))
 
     @cached_property
     def tensors(self) -> Mapping[str, Stored]:
@@ -83,10 +83,15 @@ class Checkpoint:
         for file in self.files:
             found |= _headers(file)
         if len(self.files) > 1:
-            for name, file_name in _weight_map(self.folder / "model.safetensors.index.json").items():
+            for name, file_name in weight_map(self.folder / "model.safetensors.index.json").items():
                 if name not in found:
                     raise BadCheckpoint(f"{self.folder / file_name} lacks the tensor {show(name)}.", _AGAIN)
         return found
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many values each tensor has."""
+        return {name: stored.n_values for name, stored in self.tensors.items()}
 
     @property
     def n_bytes(self) -> int:
@@ -158,7 +163,7 @@ def read_text(path: Path) -> str:
         raise BadCheckpoint(f"{path} is damaged: it is not UTF-8 text.", _AGAIN) from error
 
 
-def _weight_map(index: Path) -> dict[str, str]:
+def weight_map(index: Path) -> dict[str, str]:
     """Which shard holds which tensor, from an index; every shard is a plain name of a file beside it."""
     table = read_json(index).get("weight_map")
     if not isinstance(table, dict) or not table:

@@ -42,6 +42,11 @@ class Family:
     def is_ballast(self, name: str) -> bool:
         return name.endswith(self.ballast)
 
+    def count_parameters(self, sizes: Mapping[str, int], config: ModelConfig) -> int:
+        """Of stored tensors, name -> number of values: without ballast, and a tied matrix that is stored twice once."""
+        twice = {self.head} if config.tied_embeddings else set()
+        return sum(size for name, size in sizes.items() if name not in twice and not self.is_ballast(name))
+
     def locate(self, name: str, shapes: Mapping[str, tuple[int, ...]]) -> Source:
         """Where our tensor `name` lies, given the shapes of all of ours."""
         block, stem, kind = _split(name)
