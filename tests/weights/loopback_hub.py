@@ -53,6 +53,20 @@ def cut(after: int) -> Fault:
     return fault
 
 
+def hold(after: int, reached: threading.Event) -> Fault:
+    """After so many bytes nothing more comes, until the other side is gone."""
+
+    def fault(handler: _Handler, body: bytes, first: int) -> None:
+        handler.begin(body, first)
+        handler.wfile.write(body[first : first + after])
+        handler.wfile.flush()
+        reached.set()
+        handler.connection.recv(1)  # ends with the connection
+        handler.close_connection = True
+
+    return fault
+
+
 def status(code: int) -> Fault:
     def fault(handler: _Handler, body: bytes, first: int) -> None:
         handler.refuse(code)
