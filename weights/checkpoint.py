@@ -19,6 +19,8 @@ from core.errors import BadCheckpoint, ModelNotFound
 from weights.keys import Keys, read_json, show
 
 _AGAIN = "Copy or download it again."
+_GIVE = "Give the directory that holds config.json and model.safetensors."
+_NO_GGUF = "Only safetensors checkpoints can be opened, not GGUF files."
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 _FLOATS = frozenset(("F64", "F32", "F16", "BF16"))
 
@@ -52,7 +54,7 @@ class Checkpoint:
         """
         if not os.path.isdir(folder):
             what = "is a file, not a directory" if os.path.isfile(folder) else "does not exist"
-            raise ModelNotFound(f"{folder} {what}.", "Give the directory that holds config.json and model.safetensors.")
+            raise ModelNotFound(f"{folder} {what}.", _NO_GGUF if folder.suffix == ".gguf" else _GIVE)
         if not (folder / "config.json").is_file():
             raise ModelNotFound(f"{folder} holds no model: there is no config.json.", _hint_without_config(folder))
         self.folder = folder
@@ -194,9 +196,7 @@ def _headers(file: Path) -> dict[str, Stored]:
 def _hint_without_config(folder: Path) -> str:
     if (folder / "adapter_config.json").is_file():
         return "It is an adapter: merge it into its base model and give that directory."
-    if any(folder.glob("*.gguf")):
-        return "Only safetensors checkpoints can be opened, not GGUF files."
-    return "Give the directory that holds config.json and model.safetensors."
+    return _GIVE
 
 
 def _hint_without_weights(folder: Path) -> str:

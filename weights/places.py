@@ -7,6 +7,8 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
+OLLAMA_SERVICE = Path("/usr/share/ollama/.ollama/models")
+
 
 def data_folder() -> Path:
     """The folder of what the person owns here, or LOGITSCOPE_DATA; it need not exist yet."""
@@ -38,7 +40,7 @@ def ollama_folders() -> list[Path]:
     chosen = os.environ.get("OLLAMA_MODELS")
     if chosen:
         return [_path(chosen)]
-    return [_path("~/.ollama/models"), Path("/usr/share/ollama/.ollama/models")]
+    return [_path("~/.ollama/models"), OLLAMA_SERVICE]
 
 
 def lmstudio_folders() -> list[Path]:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from core.errors import BadSetting, LogitscopeError, ModelNotFound
-from weights import shelf
+from weights import places, shelf
 from weights.downloads import remove
 from weights.gguf_header import is_gguf, read_header
 from weights.room import Room
@@ -30,6 +30,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("LOGITSCOPE_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(places, "OLLAMA_SERVICE", tmp_path / "none")
     monkeypatch.setattr(shelf, "_OWN", {"bundled": tmp_path / "none", "textbook": tmp_path / "none"})
     return tmp_path
 
