@@ -75,9 +75,9 @@ def show_models(entries: Sequence[ShelfEntry], room: Room) -> None:
     for column in (3, 4, 6, 7):
         table.columns[column].justify = "right"
     for e in entries:
-        row: tuple[str, ...] = (e.name, e.source, e.family or "", _short(e.parameters), _size(e.bytes), e.quantisation or "")
-        row += (f"{e.context:,}" if e.context else "", _size(e.needs), _note(e))
-        table.add_row(*(Text(visible(cell)) for cell in row), style="dim" if e.problem or e.fits == 0 else None)
+        cells = [e.name, e.source, e.family or "", _short(e.parameters), _size(e.bytes), e.quantisation or ""]
+        cells += [f"{e.context:,}" if e.context else "", _size(e.needs), _note(e)]
+        table.add_row(*(Text(visible(cell)) for cell in cells), style="dim" if e.problem or e.fits == 0 else None)
     console = Console(highlight=False)
     console.print(table)
     free = f", {_size(room.free)} free" if room.free is not None else ""

@@ -11,6 +11,7 @@ from core.config import ModelConfig
 from core.errors import OutOfMemory
 from weights.memory import BITS, Need, context_that_fits, need_of
 from weights.room import Room, _of_vm_stat, free_here
+from weights.shelf import listing
 
 # The shape of an 8-billion Llama 3.1: 32 layers, 8 key heads of 128 channels, so 65,536 numbers a token.
 LLAMA = Need(n_parameters=8_030_261_248, cache_values=2 * 32 * 8 * 128, context=131_072)
@@ -134,3 +135,25 @@ def test_what_a_mac_says() -> None:
     )
     assert _of_vm_stat(text) == 16_384 * 127
     assert _of_vm_stat("nothing") is None
+
+
+def test_a_model_is_opened_with_the_context_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the listing says it needs is enough, and a byte less is not."""
+    from weights import load as loading
+
+    entry = next(one for one in listing(room=room(1, "float32")) if one.name == "textbook")
+    assert entry.context is not None
+    assert entry.needs is not None
+    assert loading.load("textbook", device="cpu", dtype="float32").context_length == entry.context
+
+    def little(*_: object) -> Room:
+        return Room(device="cpu", dtype="float32", free=(entry.needs or 0) - 1)
+
+    def read(*_: object, **__: object) -> None:
+        raise AssertionError("weights were read")
+
+    monkeypatch.setattr(loading, "room", little)
+    assert loading.load("textbook", device="cpu", dtype="float32", context=100).context_length == 100
+    monkeypatch.setattr(loading, "read_transformer", read)
+    with pytest.raises(OutOfMemory, match=r"textbook needs 1\.\d MB in float32"):
+        loading.load("textbook", device="cpu", dtype="float32")
