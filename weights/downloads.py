@@ -16,16 +16,18 @@ from pathlib import Path
 from core.errors import BadCheckpoint, BadSetting, DownloadFailed
 from weights import places, scan, shelf
 from weights.keys import read_json, show
+from weights.scan import Source
 
 RECORD = "download.json"
+LOCK = ".lock"
 PART = ".part"  # ending of a file that is still coming in
 
-_OTHERS = {
-    "shipped": ("came with Logitscope and is not removed", ""),
-    "Hugging Face": ("lies in the cache of Hugging Face", "Remove it there: hf cache rm model/OWNER/NAME."),
-    "Ollama": ("belongs to Ollama", "Remove it there: ollama rm NAME."),
+_OTHERS: dict[Source, tuple[str, str]] = {
+    "shipped": ("came with Logitscope and is not removed", "Choose one that was fetched: logitscope models."),
+    "Hugging Face": ("lies in the cache of Hugging Face", "Remove it there: hf cache rm model/{repo}."),
+    "Ollama": ("belongs to Ollama", "Remove it there: ollama rm {name}."),
     "LM Studio": ("belongs to LM Studio", "Remove it there, under My Models."),
-    "folder": ("was not downloaded by Logitscope", "Remove it yourself if you are sure."),
+    "folder": ("was not fetched by Logitscope", "Remove it yourself if you are sure."),
 }
 
 
@@ -79,14 +81,11 @@ class Record:
         self.write()
 
     def drop(self, names: Iterable[str]) -> None:
-        """Remove these files, and the folder with the last of them."""
-        for name in names:
+        """Remove these files."""
+        for name in list(names):
             (self.folder / name).unlink(missing_ok=True)
             self._forget(name)
-        if self.sums:
-            self.write()
-        else:
-            shutil.rmtree(self.folder)
+        self.write()
 
     def write(self) -> None:
         fresh = self.folder / (RECORD + PART)
@@ -110,6 +109,14 @@ def unfinished(path: Path) -> str | None:
     name = repo.relative_to(places.downloads_folder()).as_posix()
     name += "" if path.is_dir() else f":{path.relative_to(repo).as_posix()}"
     return f"Its download was interrupted. `logitscope models pull {name}` goes on with it."
+
+
+def tidy(repo: Path) -> None:
+    """Remove the folder of a repository that holds nothing of it, and the folder of its owner with the last one."""
+    if not any(path.is_file() and path.stat().st_size and path.name != RECORD for path in repo.rglob("*")):
+        shutil.rmtree(repo, ignore_errors=True)
+    if repo.parent.is_dir() and not any(repo.parent.iterdir()):
+        repo.parent.rmdir()
 
 
 def to_remove(name: str) -> tuple[str, int]:
@@ -137,8 +144,7 @@ def remove(name: str) -> None:
             shutil.rmtree(repo)
         else:
             Record.of(repo).drop(_files_of(path, repo))
-        if not any(repo.parent.iterdir()):
-            repo.parent.rmdir()  # the owner's folder
+        tidy(repo)
     except OSError as error:
         raise DownloadFailed(f"{error.filename or repo} cannot be removed: {error.strerror}.") from error
 
@@ -154,9 +160,10 @@ def _ours(name: str) -> tuple[Path | None, Path]:
     ours = _repository(path)
     if ours is not None and path.is_file():
         return path, ours
-    source = next((one.source for one in scan.found() if one.path == path), "folder")
-    why, hint = _OTHERS["shipped" if shelf.is_shipped(path) else source if source in _OTHERS else "folder"]
-    raise BadSetting(f"{show(name)} {why}.", hint)
+    source: Source = next((one.source for one in scan.found() if one.path == path), "folder")
+    why, hint = _OTHERS.get("shipped" if shelf.is_shipped(path) else source, _OTHERS["folder"])
+    title = shelf.title(path)
+    raise BadSetting(f"{show(name)} {why}.", hint.format(name=title, repo=title.partition(":")[0]))
 
 
 def _repository(path: Path) -> Path | None:

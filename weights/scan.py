@@ -160,8 +160,8 @@ def _ollama_blob(manifest: Path) -> str | None:
 
 
 def listed(folder: Path) -> list[Path]:
-    """What is in a folder, by name; nothing if it cannot be listed."""
+    """What is in a folder and can be shown, by name; nothing if it cannot be listed."""
     try:
-        return sorted(folder.iterdir())
+        return sorted(one for one in folder.iterdir() if one.name.isprintable())
     except OSError:
         return []

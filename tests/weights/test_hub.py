@@ -18,6 +18,7 @@ from core.errors import BadSetting, DownloadFailed, LogitscopeError, ModelNotFou
 from tests.weights.loopback_hub import Hub, Repo, cut, damaged, git_sum, status, without_ranges
 from weights import fetch, hub, hub_errors, shelf
 from weights.downloads import Record, remove
+from weights.repository import parse
 
 CONFIG = {"model_type": "llama", "vocab_size": 300, "hidden_size": 32, "num_attention_heads": 4}
 CONFIG |= {"num_hidden_layers": 2, "intermediate_size": 48, "max_position_embeddings": 128}
@@ -210,6 +211,7 @@ def test_pickles_are_not_fetched(server: Hub, folder: Path) -> None:
         ({"config.json": b'{"model_type": "mamba"}'}, "'mamba'"),
         ({"config.json": b"{"}, "not JSON"),
         ({"tokenizer.json": None}, "no tokenizer.json"),
+        ({"config.json": None}, "no config.json"),
         ({"model.safetensors": None, "adapter_model.safetensors": noise(2_000)}, "no model.safetensors"),
         (
             {"model.safetensors": None, "x.safetensors": b"", "model.safetensors.index.json": TRICK},
@@ -226,11 +228,17 @@ def test_what_cannot_be_opened_is_refused_before_its_weights_come(
         hub.pull("some/model")
     assert said in caught.value.message
     assert "model.safetensors" not in server.fetched()
-    assert not folder.exists(), "nothing is left behind"
+    assert not folder.parent.exists(), "nothing is left behind"
 
 
 def test_names_that_lead_out_of_the_folder_are_not_followed(server: Hub, folder: Path) -> None:
-    tricks = {"../../out.gguf": GGUFS["tiny-Q8_0.gguf"], "a\\..\\b.gguf": b"x", "/etc/c.gguf": b"x", "c:d.gguf": b"x"}
+    tricks = {
+        "../../out.gguf": GGUFS["tiny-Q8_0.gguf"],
+        "a\\..\\b.gguf": b"x",
+        "/etc/c.gguf": b"x",
+        "c:d.gguf": b"x",
+        "\x1b[2J.gguf": b"x",
+    }
     server.repos["some/model"] = Repo({**tricks, "fine.gguf": b"x"})
     assert hub.pull("some/model") == "some/model:fine.gguf"
     assert server.fetched() == ["fine.gguf"]
@@ -244,6 +252,7 @@ def test_a_gated_model_says_what_to_do_and_comes_with_the_right_token(
         hub.pull("some/model")
     assert f"{server.address}/some/model" in caught.value.hint
     assert "HF_TOKEN" in caught.value.hint
+    assert not folder.parent.exists(), "nothing is left behind"
     monkeypatch.setenv("HF_TOKEN", "another")
     with pytest.raises(DownloadFailed, match="this HF_TOKEN may not"):
         hub.pull("some/model")
@@ -313,7 +322,7 @@ def test_two_at_once(server: Hub, folder: Path) -> None:
 @pytest.mark.parametrize("text", ["", "model", "a/b/c", "../x", "a/..", "a b/c", "a/b:", "\x1b[2J/x", "http://x/y"])
 def test_what_is_no_reference(text: str) -> None:
     with pytest.raises(BadSetting) as caught:
-        hub.parse(text)
+        parse(text)
     assert str(caught.value).isprintable()
 
 
