@@ -71,6 +71,18 @@ def test_only_what_is_needed_comes_and_is_what_was_sent(server: Hub, folder: Pat
     assert shelf.title(folder) == "some/model"
 
 
+def test_what_was_fetched_can_be_opened(server: Hub) -> None:
+    from weights.load import load
+
+    files = {path.name: path.read_bytes() for path in (shelf.BUNDLED / "textbook").iterdir()}
+    server.repos["some/textbook"] = Repo(files)
+    fetched, own = load(hub.pull("some/textbook"), device="cpu"), load("textbook", device="cpu")
+    assert fetched.name == "some/textbook"
+    weights = own.transformer.state_dict()
+    assert weights
+    assert all(value.equal(weights[name]) for name, value in fetched.transformer.state_dict().items())
+
+
 @pytest.mark.parametrize("again", ["some/model", "SOME/Model", "https://huggingface.co/some/model", "hf.co/some/model"])
 def test_what_is_here_is_not_fetched_again(again: str, server: Hub, folder: Path) -> None:
     hub.pull("some/model")
