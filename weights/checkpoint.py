@@ -91,11 +91,6 @@ class Checkpoint:
         return found
 
     @property
-    def sizes(self) -> dict[str, int]:
-        """How many values each tensor has."""
-        return {name: stored.n_values for name, stored in self.tensors.items()}
-
-    @property
     def n_bytes(self) -> int:
         """Of all weight files together."""
         return sum(file.stat().st_size for file in self.files)

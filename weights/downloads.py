@@ -160,8 +160,9 @@ def _ours(name: str) -> tuple[Path | None, Path]:
     ours = _repository(path)
     if ours is not None and path.is_file():
         return path, ours
-    source: Source = next((one.source for one in scan.found() if one.path == path), "folder")
-    why, hint = _OTHERS.get("shipped" if shelf.is_shipped(path) else source, _OTHERS["folder"])
+    sources: list[Source] = ["shipped"] if shelf.is_shipped(path) else []
+    sources += [one.source for one in scan.found() if one.path == path]
+    why, hint = next((_OTHERS[one] for one in sources if one in _OTHERS), _OTHERS["folder"])
     title = shelf.title(path)
     raise BadSetting(f"{show(name)} {why}.", hint.format(name=title, repo=title.partition(":")[0]))
 

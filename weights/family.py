@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from core.config import ModelConfig
 from weights.keys import Keys
+
+
+class Counted(Protocol):
+    """A stored tensor, as far as its size goes."""
+
+    @property
+    def n_values(self) -> int: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +50,10 @@ class Family:
     def is_ballast(self, name: str) -> bool:
         return name.endswith(self.ballast)
 
-    def count_parameters(self, sizes: Mapping[str, int], config: ModelConfig) -> int:
-        """Of stored tensors, name -> number of values: without ballast, and a tied matrix that is stored twice once."""
+    def count_parameters(self, stored: Mapping[str, Counted], config: ModelConfig) -> int:
+        """Of stored tensors, by name: without ballast, and a tied matrix that is stored twice once."""
         twice = {self.head} if config.tied_embeddings else set()
-        return sum(size for name, size in sizes.items() if name not in twice and not self.is_ballast(name))
+        return sum(one.n_values for name, one in stored.items() if name not in twice and not self.is_ballast(name))
 
     def locate(self, name: str, shapes: Mapping[str, tuple[int, ...]]) -> Source:
         """Where our tensor `name` lies, given the shapes of all of ours."""

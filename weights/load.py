@@ -50,7 +50,7 @@ def load(
     tokenizer = vocabulary.read_tokenizer(checkpoint)
     _check_vocabulary(tokenizer, config, name)
     template = vocabulary.read_template(checkpoint)
-    need = memory.need_of(config, family.count_parameters(checkpoint.sizes, config))
+    need = memory.need_of(config, family.count_parameters(checkpoint.tensors, config))
     context = memory.context_that_fits(need, room(place, number_format), asked=context, name=name)
     transformer = read_transformer(
         checkpoint,

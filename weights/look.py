@@ -10,7 +10,7 @@ from core.errors import LogitscopeError, OutOfMemory
 from weights import downloads, memory
 from weights.checkpoint import Checkpoint, Stored
 from weights.families import read_config
-from weights.gguf_header import Header, read_header
+from weights.gguf_summary import Summary, read_summary
 from weights.memory import Need
 from weights.room import Room
 from weights.scan import Found, parts_of
@@ -37,7 +37,7 @@ def _checkpoint(entry: ShelfEntry, room: Room | None, context: int | None) -> Sh
         entry = replace(entry, family=kind if isinstance(kind, str) else None)
         family, config = read_config(checkpoint.config)
         entry = replace(entry, context=config.context_length, bytes=checkpoint.n_bytes)
-        parameters = family.count_parameters(checkpoint.sizes, config)
+        parameters = family.count_parameters(checkpoint.tensors, config)
         entry = replace(entry, parameters=parameters, quantisation=_format(checkpoint.tensors))
         _ = checkpoint.tokenizer_file
     except LogitscopeError as error:
@@ -56,26 +56,26 @@ def _format(tensors: Mapping[str, Stored]) -> str | None:
 def _gguf(entry: ShelfEntry, room: Room | None, context: int | None) -> ShelfEntry:
     try:
         files = [entry.path.with_name(name) for name in parts_of(entry.path.name)]
-        headers = [read_header(file) for file in files]
+        summaries = [read_summary(file) for file in files]
         entry = replace(
             entry,
-            family=headers[0].architecture,
-            parameters=sum(header.n_parameters for header in headers),
+            family=summaries[0].architecture,
+            parameters=sum(summary.n_parameters for summary in summaries),
             bytes=sum(file.stat().st_size for file in files),
-            quantisation=headers[0].quantisation,
-            context=headers[0].context,
+            quantisation=summaries[0].quantisation,
+            context=summaries[0].context,
             problem=gguf_problem(entry.path),
         )
     except LogitscopeError as error:
         return replace(entry, problem=error.message)
-    need = _need_of_gguf(headers[0], entry.parameters or 0)
+    need = _need_of_gguf(summaries[0], entry.parameters or 0)
     return entry if need is None else _fitted(entry, need, room, context)
 
 
-def _need_of_gguf(header: Header, n_parameters: int) -> Need | None:
-    if header.cache_values is None or header.context is None:
+def _need_of_gguf(summary: Summary, n_parameters: int) -> Need | None:
+    if summary.cache_values is None or summary.context is None:
         return None
-    return Need(n_parameters=n_parameters, cache_values=header.cache_values, context=header.context)
+    return Need(n_parameters=n_parameters, cache_values=summary.cache_values, context=summary.context)
 
 
 def _fitted(entry: ShelfEntry, need: Need, room: Room | None, context: int | None) -> ShelfEntry:

@@ -16,7 +16,7 @@ import pytest
 from core.errors import BadSetting, LogitscopeError, ModelNotFound
 from weights import places, shelf
 from weights.downloads import remove
-from weights.gguf_header import is_gguf, read_header
+from weights.gguf_summary import is_gguf, read_summary
 from weights.room import Room
 from weights.scan import is_model_file, parts_of, quantisation_in
 
@@ -147,12 +147,12 @@ def test_a_folder_that_the_person_names(home: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_header_as_the_gguf_package_writes_it(tmp_path: Path) -> None:
-    header = read_header(write_gguf(tmp_path / "x.gguf"))
-    assert (header.architecture, header.context, header.quantisation) == ("llama", 4096, "Q8_0")
-    assert header.n_parameters == 100 * 64 + 10
-    assert header.cache_values == 3 * 2 * (16 + 16)
-    other = read_header(write_gguf(tmp_path / "x-IQ4_XS.gguf", heads=[1, 2, 4], key_length=8, value_length=4))
-    assert other.quantisation == "IQ4_XS", "the name tells more than the header"
+    summary = read_summary(write_gguf(tmp_path / "x.gguf"))
+    assert (summary.architecture, summary.context, summary.quantisation) == ("llama", 4096, "Q8_0")
+    assert summary.n_parameters == 100 * 64 + 10
+    assert summary.cache_values == 3 * 2 * (16 + 16)
+    other = read_summary(write_gguf(tmp_path / "x-IQ4_XS.gguf", heads=[1, 2, 4], key_length=8, value_length=4))
+    assert other.quantisation == "IQ4_XS", "the name tells more than the summary"
     assert other.cache_values == (1 + 2 + 4) * (8 + 4)
 
 
@@ -179,7 +179,7 @@ def test_damaged_headers_are_one_sentence_and_take_no_memory(tmp_path: Path) -> 
         path = tmp_path / "damaged.gguf"
         path.write_bytes(data)
         try:
-            read_header(path)
+            read_summary(path)
         except LogitscopeError as error:
             said.append(error.message)
     assert len(said) > 150

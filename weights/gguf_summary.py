@@ -39,7 +39,7 @@ _FILE_TYPES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Header:
+class Summary:
     """What the listing shows; None for what the file does not say."""
 
     architecture: str | None
@@ -58,7 +58,7 @@ def is_gguf(path: Path) -> bool:
         return False
 
 
-def read_header(path: Path) -> Header:
+def read_summary(path: Path) -> Summary:
     """
     Raises:
         BadCheckpoint: it cannot be read, is damaged, or is not complete.
@@ -132,7 +132,7 @@ class _Cursor:
         return list(struct.unpack_from(f"<{length}{_FORMATS[kind]}", self._data, start))
 
 
-def _read(cursor: _Cursor, path: Path) -> Header:
+def _read(cursor: _Cursor, path: Path) -> Summary:
     if cursor.size < len(MAGIC) or cursor.number("I") != int.from_bytes(MAGIC, "little"):
         raise BadCheckpoint(f"{path} is not a GGUF file.", "Give a directory with config.json, or a .gguf file.")
     version = cursor.number("I")
@@ -148,7 +148,7 @@ def _read(cursor: _Cursor, path: Path) -> Header:
         if name.endswith(_WANTED):
             keys[name] = value
     n_parameters = sum(_tensor(cursor) for _ in range(n_tensors))
-    return _header(keys, n_parameters, path)
+    return _summed_up(keys, n_parameters, path)
 
 
 def _tensor(cursor: _Cursor) -> int:
@@ -164,10 +164,10 @@ def _tensor(cursor: _Cursor) -> int:
     return prod(shape)
 
 
-def _header(keys: Mapping[str, object], n_parameters: int, path: Path) -> Header:
+def _summed_up(keys: Mapping[str, object], n_parameters: int, path: Path) -> Summary:
     architecture = keys.get("general.architecture")
     known = architecture if isinstance(architecture, str) else None
-    return Header(
+    return Summary(
         architecture=known,
         quantisation=quantisation_in(path.name) or _quantisation(keys.get("general.file_type")),
         context=_count(keys.get(f"{known}.context_length")),
