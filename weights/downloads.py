@@ -16,13 +16,12 @@ from pathlib import Path
 from core.errors import BadCheckpoint, BadSetting, DownloadFailed
 from weights import places, scan, shelf
 from weights.keys import read_json, show
-from weights.scan import Source
 
 RECORD = "download.json"
 LOCK = ".lock"
 PART = ".part"  # ending of a file that is still coming in
 
-_OTHERS: dict[Source, tuple[str, str]] = {
+_OTHERS = {
     "shipped": ("came with Logitscope and is not removed", "Choose one that was fetched: logitscope models."),
     "Hugging Face": ("lies in the cache of Hugging Face", "Remove it there: hf cache rm model/{repo}."),
     "Ollama": ("belongs to Ollama", "Remove it there: ollama rm {name}."),
@@ -160,9 +159,10 @@ def _ours(name: str) -> tuple[Path | None, Path]:
     ours = _repository(path)
     if ours is not None and path.is_file():
         return path, ours
-    sources: list[Source] = ["shipped"] if shelf.is_shipped(path) else []
-    sources += [one.source for one in scan.found() if one.path == path]
-    why, hint = next((_OTHERS[one] for one in sources if one in _OTHERS), _OTHERS["folder"])
+    sources = {one.source for one in scan.found() if one.path == path} | (
+        {"shipped"} if shelf.is_shipped(path) else set()
+    )
+    why, hint = next((_OTHERS[one] for one in _OTHERS if one in sources), _OTHERS["folder"])
     title = shelf.title(path)
     raise BadSetting(f"{show(name)} {why}.", hint.format(name=title, repo=title.partition(":")[0]))
 

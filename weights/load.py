@@ -50,17 +50,23 @@ def load(
     tokenizer = vocabulary.read_tokenizer(checkpoint)
     _check_vocabulary(tokenizer, config, name)
     template = vocabulary.read_template(checkpoint)
-    need = memory.need_of(config, family.count_parameters(checkpoint.tensors, config))
-    context = memory.context_that_fits(need, room(place, number_format), asked=context, name=name)
+    fitting = config.context_length
+
+    def estimate() -> None:
+        nonlocal fitting
+        need = memory.need_of(config, family.count_parameters(checkpoint.tensors, config))
+        fitting = memory.context_that_fits(need, room(place, number_format), asked=context, name=name)
+
     transformer = read_transformer(
         checkpoint,
         family,
         config,
         device=place,
         dtype=number_format,
+        before_reading=estimate,
         on_progress=lambda fraction: tell(fraction, name),
     )
-    transformer.config = replace(transformer.config, context_length=context)
+    transformer.config = replace(transformer.config, context_length=fitting)
     return Model(
         name=name,
         transformer=transformer,

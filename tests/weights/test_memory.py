@@ -140,6 +140,7 @@ def test_what_a_mac_says() -> None:
 def test_a_model_is_opened_with_the_context_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the listing says it needs is enough, and a byte less is not."""
     from weights import load as loading
+    from weights import tensors
 
     entry = next(one for one in listing(room=room(1, "float32")) if one.name == "textbook")
     assert entry.context is not None
@@ -149,11 +150,11 @@ def test_a_model_is_opened_with_the_context_there_is_room_for(monkeypatch: pytes
     def little(*_: object) -> Room:
         return Room(device="cpu", dtype="float32", free=(entry.needs or 0) - 1)
 
-    def read(*_: object, **__: object) -> None:
+    def read(*_: object) -> None:
         raise AssertionError("weights were read")
 
     monkeypatch.setattr(loading, "room", little)
     assert loading.load("textbook", device="cpu", dtype="float32", context=100).context_length == 100
-    monkeypatch.setattr(loading, "read_transformer", read)
+    monkeypatch.setattr(tensors, "_read_all", read)
     with pytest.raises(OutOfMemory, match=r"textbook needs 1\.\d MB in float32"):
         loading.load("textbook", device="cpu", dtype="float32")
