@@ -56,3 +56,7 @@ class EmptyPrompt(LogitscopeError):
 
 class OutOfMemory(LogitscopeError):
     """The model or its cache does not fit in memory."""
+
+
+class DownloadFailed(LogitscopeError):
+    """A model could not be fetched: the network, the hub, the permission or the disk is in the way."""

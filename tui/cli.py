@@ -123,8 +123,8 @@ def _parser() -> argparse.ArgumentParser:
     tokens.add_argument("text", nargs="?", help="the text; left out, it is read from standard input")
     tokens.add_argument("--json", action="store_true", help="one JSON object")
 
-    models = command("models", "List the models that can be opened.")
-    models.add_argument("--json", action="store_true", help="one JSON object a line per model")
+    models = command("models", "List the models on this machine; fetch one; remove one.")
+    _add_models(models, common)
 
     bench = command("bench", "Measure prefill and decoding in tokens per second.")
     bench.add_argument("--prompt-tokens", type=_count, default=256, metavar="N", help="tokens to read (256)")
@@ -132,6 +132,23 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--repeat", type=_count, default=3, metavar="N", help="how often; the median is shown (3)")
     bench.add_argument("--json", action="store_true", help="one JSON object")
     return parser
+
+
+def _add_models(models: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+    models.add_argument("--json", action="store_true", help="one JSON object a line per model")
+    models.add_argument(
+        "--folder", action="append", default=[], metavar="DIRECTORY", help="list the models in it too; repeatable"
+    )
+    actions = models.add_subparsers(dest="action", metavar="ACTION", parser_class=_Parser)
+
+    def action(name: str, summary: str) -> argparse.ArgumentParser:
+        return actions.add_parser(name, help=summary, description=summary)
+
+    pull = action("pull", "Fetch a model of the Hugging Face hub, or go on with fetching it.")
+    pull.add_argument("model", metavar="OWNER/NAME[:FILE.gguf]", help="a checkpoint in safetensors, or one GGUF file")
+    remove = action("remove", "Remove a model that was fetched.")
+    remove.add_argument("model", metavar="NAME", help="as in the listing")
+    remove.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.chat_template import prompt_ids
@@ -72,15 +74,35 @@ def tokens(options: Options) -> None:
 
 
 def models(options: Options) -> None:
-    """List what can be opened."""
+    """List what can be opened, or fetch or remove a model."""
+    if options.arguments.action is not None:
+        from tui import models as commands
+
+        commands.ACTIONS[options.arguments.action](options.arguments)
+        return
+    from core.device import choose
+    from weights.room import room
     from weights.shelf import listing
 
-    entries = listing()
+    there = room(*choose(options.load.device, options.load.dtype))
+    entries = listing([_folder(one) for one in options.arguments.folder], there, options.load.context)
     if options.arguments.json:
         for entry in entries:
-            print(json.dumps(asdict(entry), default=str))
+            print(json.dumps(asdict(entry) | {"device": there.device, "dtype": there.dtype}, default=str))
     else:
-        tables.show_models(entries)
+        tables.show_models(entries, there)
+
+
+def _folder(text: str) -> Path:
+    """A folder of models that the person names.
+
+    Raises:
+        BadSetting: there is none.
+    """
+    folder = Path(os.path.expanduser(text))
+    if not folder.is_dir():
+        raise BadSetting(f"{text!r} is not a directory.", "Name one that holds models with --folder.")
+    return folder
 
 
 def open_engine(options: Options) -> Engine:

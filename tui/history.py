@@ -10,7 +10,7 @@ import json
 import os
 from pathlib import Path
 
-from tui.places import data_folder
+from weights.places import data_folder
 
 MOST = 500  # messages that are remembered
 _LONGEST = 100_000  # characters of a message that is still written to disk

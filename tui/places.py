@@ -1,17 +1,10 @@
-"""Where files of the person's own live: the data folder of the platform, or LOGITSCOPE_DATA."""
+"""Where the screen keeps files of its own, in the data folder."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from platformdirs import user_data_path
-
-
-def data_folder() -> Path:
-    """The folder; it need not exist yet."""
-    chosen = os.environ.get("LOGITSCOPE_DATA")
-    return Path(chosen).expanduser() if chosen else user_data_path("logitscope", appauthor=False)
+from weights.places import data_folder
 
 
 def log_file() -> Path | None:

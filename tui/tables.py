@@ -15,6 +15,7 @@ from tui.sanitize import visible, visible_token
 from tui.widgets.numbers import percent
 
 if TYPE_CHECKING:
+    from weights.room import Room
     from weights.shelf import ShelfEntry
 
 _BAR_WIDTH = 24
@@ -67,19 +68,42 @@ def show_tokens(tokens: Sequence[Mapping[str, Any]]) -> None:
     Console(highlight=False).print(table)
 
 
-def show_models(entries: Sequence[ShelfEntry]) -> None:
-    """One row per model on this machine."""
-    table = Table("name", "family", "parameters", "size", "context", "", box=None, pad_edge=False)
-    for column in (2, 3, 4):
+def show_models(entries: Sequence[ShelfEntry], room: Room) -> None:
+    """One row per model on this machine, and whether it fits where it would be opened."""
+    columns = ("name", "where", "family", "parameters", "size", "stored as", "context", "memory", "")
+    table = Table(*columns, box=None, pad_edge=False)
+    for column in (3, 4, 6, 7):
         table.columns[column].justify = "right"
     for e in entries:
-        parameters = f"{e.parameters / 1e6:,.2f} M" if e.parameters else ""
-        size = f"{e.bytes / 1e6:,.1f} MB" if e.bytes else ""
-        row = (e.name, e.family or "", parameters, size, f"{e.context:,}" if e.context else "", e.problem or "")
-        table.add_row(*(Text(visible(cell)) for cell in row), style="dim" if e.problem else None)
+        cells = [e.name, e.source, e.family or "", _short(e.parameters), _size(e.bytes), e.quantisation or ""]
+        cells += [f"{e.context:,}" if e.context else "", _size(e.needs), _note(e)]
+        table.add_row(*(Text(visible(cell)) for cell in cells), style="dim" if e.problem or e.fits == 0 else None)
     console = Console(highlight=False)
     console.print(table)
-    console.print(Text("Open one with --model NAME, or give a directory.", style="dim"))
+    free = f", {_size(room.free)} free" if room.free is not None else ""
+    console.print(Text(f"Memory is for {room.device} in {room.dtype}{free}. Open one with --model NAME.", style="dim"))
+
+
+def _note(entry: ShelfEntry) -> str:
+    """What stands in the way of a model, if anything does."""
+    if entry.problem:
+        return entry.problem
+    if entry.fits == 0:
+        return "too large"
+    shorter = entry.fits is not None and entry.context is not None and entry.fits < entry.context
+    return f"context up to {entry.fits:,}" if shorter else ""
+
+
+def _short(count: int | None) -> str:
+    if not count:
+        return ""
+    return f"{count / 1e9:,.2f} B" if count >= 1e9 else f"{count / 1e6:,.2f} M"
+
+
+def _size(n_bytes: int | None) -> str:
+    if not n_bytes:
+        return ""
+    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.1f} MB"
 
 
 def show_bench(record: Mapping[str, Any]) -> None:

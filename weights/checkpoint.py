@@ -19,6 +19,8 @@ from core.errors import BadCheckpoint, ModelNotFound
 from weights.keys import Keys, read_json, show
 
 _AGAIN = "Copy or download it again."
+_GIVE = "Give the directory that holds config.json and model.safetensors."
+_NO_GGUF = "Only safetensors checkpoints can be opened, not GGUF files."
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 _FLOATS = frozenset(("F64", "F32", "F16", "BF16"))
 
@@ -52,7 +54,7 @@ class Checkpoint:
         """
         if not os.path.isdir(folder):
             what = "is a file, not a directory" if os.path.isfile(folder) else "does not exist"
-            raise ModelNotFound(f"{folder} {what}.", "Give the directory that holds config.json and model.safetensors.")
+            raise ModelNotFound(f"{folder} {what}.", _NO_GGUF if folder.suffix == ".gguf" else _GIVE)
         if not (folder / "config.json").is_file():
             raise ModelNotFound(f"{folder} holds no model: there is no config.json.", _hint_without_config(folder))
         self.folder = folder
@@ -70,7 +72,7 @@ class Checkpoint:
             return (single,)
         if not index.is_file():
             raise BadCheckpoint(f"{self.folder} has no model.safetensors.", _hint_without_weights(self.folder))
-        return tuple(self.folder / name for name in sorted(set(_weight_map(index).values())))
+        return tuple(self.folder / name for name in sorted(set(weight_map(index).values())))
 
     @cached_property
     def tensors(self) -> Mapping[str, Stored]:
@@ -83,7 +85,7 @@ class Checkpoint:
         for file in self.files:
             found |= _headers(file)
         if len(self.files) > 1:
-            for name, file_name in _weight_map(self.folder / "model.safetensors.index.json").items():
+            for name, file_name in weight_map(self.folder / "model.safetensors.index.json").items():
                 if name not in found:
                     raise BadCheckpoint(f"{self.folder / file_name} lacks the tensor {show(name)}.", _AGAIN)
         return found
@@ -158,7 +160,7 @@ def read_text(path: Path) -> str:
         raise BadCheckpoint(f"{path} is damaged: it is not UTF-8 text.", _AGAIN) from error
 
 
-def _weight_map(index: Path) -> dict[str, str]:
+def weight_map(index: Path) -> dict[str, str]:
     """Which shard holds which tensor, from an index; every shard is a plain name of a file beside it."""
     table = read_json(index).get("weight_map")
     if not isinstance(table, dict) or not table:
@@ -189,9 +191,7 @@ def _headers(file: Path) -> dict[str, Stored]:
 def _hint_without_config(folder: Path) -> str:
     if (folder / "adapter_config.json").is_file():
         return "It is an adapter: merge it into its base model and give that directory."
-    if any(folder.glob("*.gguf")):
-        return "Only safetensors checkpoints can be opened, not GGUF files."
-    return "Give the directory that holds config.json and model.safetensors."
+    return _GIVE
 
 
 def _hint_without_weights(folder: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from core.config import ModelConfig
 from weights.keys import Keys
@@ -21,6 +22,13 @@ class Piece:
     shape: tuple[int, ...]  # of the whole stored tensor
     stored: Index
     ours: Index
+
+
+class Counted(Protocol):
+    """A stored tensor, as far as its size goes."""
+
+    @property
+    def n_values(self) -> int: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +69,11 @@ class Family:
 
     def is_ballast(self, name: str) -> bool:
         return name.endswith(self.ballast)
+
+    def count_parameters(self, stored: Mapping[str, Counted], config: ModelConfig) -> int:
+        """Of stored tensors, by name: without ballast, and a tied matrix that is stored twice once."""
+        twice = {self.head} if config.tied_embeddings else set()
+        return sum(one.n_values for name, one in stored.items() if name not in twice and not self.is_ballast(name))
 
     def as_stored(self, stored: Collection[str]) -> Family:
         """The same with the names that most of these stored tensors go by."""

@@ -11,9 +11,10 @@ from core.device import choose
 from core.errors import BadCheckpoint, BadSetting
 from core.model import Model
 from core.tokenizer import Tokenizer
-from weights import shelf, vocabulary
+from weights import memory, shelf, vocabulary
 from weights.checkpoint import Checkpoint
 from weights.families import read_config
+from weights.room import room
 from weights.tensors import read_transformer
 
 
@@ -31,7 +32,8 @@ def load(
         source: a name on the shelf or a directory, see `shelf.find`.
         device: such as "cuda"; None for the best there is.
         dtype: such as "bfloat16"; None for what the device is good at.
-        context: the most tokens it shall have in mind; None for what it was made for.
+        context: the most tokens it shall have in mind; None for what it was made for, or for
+            as much of it as there is memory for.
         on_progress: told the part of the work that is done, 0 to 1, and what is being done.
 
     Raises:
@@ -48,15 +50,23 @@ def load(
     tokenizer = vocabulary.read_tokenizer(checkpoint)
     _check_vocabulary(tokenizer, config, name)
     template = vocabulary.read_template(checkpoint)
+    fitting = config.context_length
+
+    def estimate() -> None:
+        nonlocal fitting
+        need = memory.need_of(config, family.count_parameters(checkpoint.tensors, config))
+        fitting = memory.context_that_fits(need, room(place, number_format), asked=context, name=name)
+
     transformer = read_transformer(
         checkpoint,
         family,
         config,
         device=place,
         dtype=number_format,
+        before_reading=estimate,
         on_progress=lambda fraction: tell(fraction, name),
     )
-    transformer.config = replace(transformer.config, context_length=context or config.context_length)
+    transformer.config = replace(transformer.config, context_length=fitting)
     return Model(
         name=name,
         transformer=transformer,

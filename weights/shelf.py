@@ -1,14 +1,17 @@
-"""Which models are on this machine, and where: the two in the package, the Hugging Face cache. Must not know torch."""
+"""Which models are on this machine, what they are called, and whether they can be opened. Must not know torch."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import LogitscopeError, ModelNotFound
+from core.errors import ModelNotFound
+from weights import scan
 from weights.keys import show
+from weights.room import Room
+from weights.scan import Source
 
 BUNDLED = Path(__file__).resolve().parent / "bundled"
 _OWN = {"bundled": BUNDLED, "textbook": BUNDLED / "textbook"}
@@ -20,106 +23,109 @@ class ShelfEntry:
 
     name: str
     path: Path
+    source: Source = "folder"
     family: str | None = None
     parameters: int | None = None
     bytes: int | None = None
+    quantisation: str | None = None
     context: int | None = None
+    needs: int | None = None  # bytes of memory to open it, with the context that `fits` tells
+    fits: int | None = None  # tokens of context there is memory for; 0 if it does not fit, None if that is not known
     problem: str | None = None  # why it cannot be opened
 
 
 def find(name: str | os.PathLike[str]) -> Path:
-    """The directory of a model: "bundled", "textbook", OWNER/NAME of the Hugging Face cache, or a path.
+    """The directory or GGUF file of a model.
+
+    Args:
+        name: "bundled", "textbook", a name in the listing (its part before the colon is enough where only one model
+            has it, a quantisation after the colon will do), or a path.
 
     Raises:
-        ModelNotFound: there is none.
+        ModelNotFound: there is none, or more than one.
     """
     text = os.fspath(name)
     path = os.path.expanduser(text)
     if text in _OWN:
         return _OWN[text]
     if text and os.path.exists(path):  # a file is explained by whoever opens it
-        return Path(path).resolve()
-    cached = {title: folder for title, folder in _cached() if title.lower() == text.lower()}
-    if cached:
-        return cached.get(text) or next(iter(cached.values()))
+        return _only_one_in(Path(os.path.abspath(path)))
+    named = _named(text)
+    if len(named) == 1:
+        return named[0].path
+    if named:
+        several = ", ".join(one.name for one in named[:8])
+        raise ModelNotFound(f"There are {len(named)} models that {show(text)} could be.", f"Choose one of {several}.")
     raise ModelNotFound(f"There is no model {show(text)}.", _suggestion(text))
 
 
-def title(folder: Path) -> str:
-    """What to call the model in a directory."""
+def is_shipped(path: Path) -> bool:
+    """Whether it came with Logitscope."""
+    return path in _OWN.values()
+
+
+def title(path: Path) -> str:
+    """What to call the model at a path."""
     own = {path: name for name, path in _OWN.items()}
-    if folder in own:
-        return own[folder]
-    if folder.parent.name == "snapshots" and folder.parents[1].name.startswith("models--"):
-        return folder.parents[1].name.removeprefix("models--").replace("--", "/")
-    return folder.name or str(folder)
+    if path in own:
+        return own[path]
+    if (cached := scan.cached_title(path)) is not None:
+        return cached
+    known = (one.name for one in scan.found() if one.path == path and one.source != "folder")
+    return next(known, None) or path.name or str(path)
 
 
-def listing() -> list[ShelfEntry]:
-    """Everything that has a name here, usable or not."""
+def listing(folders: Iterable[Path] = (), room: Room | None = None, context: int | None = None) -> list[ShelfEntry]:
+    """Everything that has a name here, usable or not.
+
+    Args:
+        folders: to look into as well, with a single model or several.
+        room: where a model would be opened; None leaves out whether it fits.
+        context: the tokens of context it shall have; None for as many as fit.
+    """
+    from weights.look import look  # only a listing looks inside; the chat is to start at once
+
     own = [(name, path) for name, path in _OWN.items() if (path / "config.json").is_file()]
-    return [_entry(name, path) for name, path in [*own, *_cached()]]
+    found = [scan.Found(name=name, path=path, source="shipped") for name, path in own]
+    return [look(one, room, context) for one in [*found, *scan.found(folders)]]
 
 
-def _entry(name: str, path: Path) -> ShelfEntry:
-    from weights.checkpoint import Checkpoint  # only a listing looks inside; the chat is to start at once
-    from weights.families import read_config
+def _only_one_in(path: Path) -> Path:
+    """A path as it is, but for a folder that is no checkpoint and holds others: the one, or which there are."""
+    if not path.is_dir() or (path / "config.json").is_file():
+        return path
+    inside = list(scan.models_in(path))
+    if len(inside) > 1:
+        several = ", ".join(str(one) for one in inside[:8])
+        raise ModelNotFound(f"{path} holds {len(inside)} models.", f"Choose one of {several}.")
+    return inside[0] if inside else path
 
-    family = parameters = size = context = None
-    problem = None
-    try:
-        checkpoint = Checkpoint(path)
-        kind = checkpoint.config.get("model_type")
-        family = kind if isinstance(kind, str) else None
-        known, config = read_config(checkpoint.config)
-        context = config.context_length
-        size = checkpoint.n_bytes
-        twice = {known.head} if config.tied_embeddings else set()
-        counted = (name for name in checkpoint.tensors if name not in twice and not known.is_ballast(name))
-        parameters = sum(checkpoint.tensors[name].n_values for name in counted)
-        _ = checkpoint.tokenizer_file
-    except LogitscopeError as error:
-        problem = error.message
-    return ShelfEntry(
-        name=name, path=path, family=family, parameters=parameters, bytes=size, context=context, problem=problem
+
+def _named(text: str) -> list[scan.Found]:
+    """The models of a name: exactly, in any case of letters, by the part before the colon, by the quantisation."""
+    everything = list(scan.found())
+    low = text.lower()
+    repo, _, tag = low.partition(":")
+
+    def wants(found: scan.Found) -> bool:
+        return found.name.lower().startswith(f"{repo}:") and (scan.quantisation_in(found.name) or "").lower() == tag
+
+    return (
+        [one for one in everything if one.name == text]
+        or [one for one in everything if one.name.lower() in (low, f"{low}:latest")]  # as Ollama reads it
+        or [one for one in everything if one.name.lower().startswith(f"{low}:")]
+        or [one for one in everything if tag and wants(one)]
     )
-
-
-def _cache_folder() -> Path:
-    """Where the Hugging Face libraries keep what they download (huggingface_hub, environment variables)."""
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    hub = os.environ.get("HF_HUB_CACHE") or os.path.join(
-        os.environ.get("HF_HOME") or os.path.join(home, "huggingface"), "hub"
-    )
-    return Path(os.path.expandvars(os.path.expanduser(hub)))
-
-
-def _cached() -> Iterator[tuple[str, Path]]:
-    """The current snapshot of each model in the Hugging Face cache."""
-    try:
-        repos = sorted(path for path in _cache_folder().glob("models--*") if path.is_dir())
-    except OSError:
-        return
-    for repo in repos:
-        if (folder := _snapshot(repo)) is not None:
-            yield title(folder), folder
-
-
-def _snapshot(repo: Path) -> Path | None:
-    main = repo / "refs" / "main"
-    revision = main.read_text(errors="replace").strip() if main.is_file() else ""
-    folders = [config.parent for config in repo.glob("snapshots/*/config.json")]
-    return max(folders, key=lambda folder: (folder.name == revision, folder.stat().st_mtime), default=None)
 
 
 def _suggestion(text: str) -> str:
     import difflib
 
     names = [name for name, path in _OWN.items() if (path / "config.json").is_file()]
-    names += [name for name, _ in _cached()]
+    names += [one.name for one in scan.found()]
     close = difflib.get_close_matches(text.lower(), names, cutoff=0.5)
     ends = [name for name in names if name.lower().endswith("/" + text.lower())]
     if ends or close:
         return f"Did you mean {' or '.join(dict.fromkeys(ends + close))}?"
-    known = f"Here there are {', '.join(names)}; or give" if names else "Give"
+    known = f"Here there are {', '.join(names[:20])}; or give" if names else "Give"
     return f"{known} the directory of a checkpoint."

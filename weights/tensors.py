@@ -31,11 +31,13 @@ def read_transformer(
     *,
     device: torch.device,
     dtype: torch.dtype,
+    before_reading: Callable[[], None],
     on_progress: Progress,
 ) -> Transformer:
     """The transformer with its weights.
 
-    No weight is made up first and replaced later, and at most a few megabytes are in memory twice.
+    No weight is made up first and replaced later, and at most a few megabytes are in memory twice. `before_reading` is
+    called when all that can be wrong with the files is known, and no weight is in memory yet.
 
     Raises:
         BadCheckpoint: a tensor is missing, has another shape than the config implies, or cannot be read.
@@ -50,6 +52,7 @@ def read_transformer(
         transformer = Transformer(config)
     sources = _locate(transformer, stored, family)
     _refuse_left_over(stored, sources)
+    before_reading()
     try:
         weights = _read_all(transformer, sources, stored, device, dtype, on_progress)
         if transformer.config.tied_embeddings:

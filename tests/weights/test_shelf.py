@@ -17,7 +17,10 @@ from weights.vocabulary import load_tokenizer
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty Hugging Face cache, and no model in the package."""
+    """An empty Hugging Face cache, no model in the package, nothing of other programs."""
+    for variable in ("HOME", "LOGITSCOPE_DATA", "OLLAMA_MODELS"):
+        monkeypatch.setenv(variable, str(tmp_path / "empty"))
+    monkeypatch.delenv("LOGITSCOPE_MODELS", raising=False)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(shelf, "_OWN", {name: tmp_path / "package" / name for name in ("bundled", "textbook")})
     return tmp_path / "hub"

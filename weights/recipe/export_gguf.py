@@ -231,7 +231,8 @@ def add_tensors(writer: GGUFWriter, transformer: Transformer, kind: GGMLQuantiza
                 f"{stored_as.name} packs {per_block} values at a time, and the rows of {name} have {values.shape[-1]}.",
                 "Choose another --type.",
             )
-        writer.add_tensor(WORDS.locate(name, shapes).name, quantize(values, stored_as), raw_dtype=stored_as)
+        stored = WORDS.locate(name, shapes, config).pieces[0]
+        writer.add_tensor(stored.name, quantize(values, stored_as), raw_dtype=stored_as)
 
 
 def neighbours(rows: NDArray[np.float32], heads: int) -> NDArray[np.float32]:

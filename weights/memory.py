@@ -1,0 +1,106 @@
+"""How much memory a model will need, and what to do where there is not that much. Must not know files or torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.config import ModelConfig
+from core.errors import OutOfMemory
+from weights.room import Room
+
+BITS = {"float32": 32, "bfloat16": 16, "float16": 16}  # of a number, in the formats weights and caches are held in
+SMALLEST_USEFUL = 2_048  # tokens of context: with fewer, a model that was made for more is not worth opening
+_STEP = 1_024  # contexts that are worked out here are multiples of this
+_RESERVE = 0.9  # of what is left beside the weights, a context that nobody chose may take this part
+
+# Bits per weight of a whole model in the usual quantisations (measured on an 8B Llama: llama.cpp, tools/quantize).
+QUANTISED = {"Q8_0": 8.50, "Q6_K": 6.56, "Q5_K_M": 5.70, "Q4_K_M": 4.89, "Q3_K_M": 4.00, "Q2_K": 3.16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """What memory depends on."""
+
+    n_parameters: int
+    cache_values: int  # numbers the KV cache holds per token
+    context: int  # tokens, the most the model was made for
+
+    def weights(self, dtype: str) -> int:
+        """Bytes of the weights."""
+        return self.n_parameters * BITS[dtype] // 8
+
+    def total(self, dtype: str, context: int) -> int:
+        """Bytes of the weights and a full KV cache."""
+        return self.weights(dtype) + self.cache_values * context * BITS[dtype] // 8
+
+    def largest_context(self, dtype: str, free: int, part: float = 1.0) -> int:
+        """The tokens of context for which `part` of what is left beside the weights is enough; 0 if none."""
+        left = part * (free - self.weights(dtype))
+        tokens = int(max(0.0, left) // max(1, self.cache_values * BITS[dtype] // 8))
+        return self.context if tokens >= self.context else tokens // _STEP * _STEP
+
+    @property
+    def least_context(self) -> int:
+        return min(self.context, SMALLEST_USEFUL)
+
+
+def need_of(config: ModelConfig, n_parameters: int) -> Need:
+    """Of a transformer. The cache holds a key and a value per layer and key head, windowed or not (core/cache.py)."""
+    cache_values = 2 * config.n_layers * config.n_kv_heads * config.d_head
+    return Need(n_parameters=n_parameters, cache_values=cache_values, context=config.context_length)
+
+
+def context_that_fits(need: Need, room: Room, *, asked: int | None, name: str) -> int:
+    """The context to open a model with: what was asked for, else as much of what it was made for as there is room for.
+
+    Raises:
+        OutOfMemory: it does not fit, with the context asked for or with any that is useful.
+    """
+    if room.free is None:
+        return asked or need.context
+    if asked is None:
+        fitting = need.largest_context(room.dtype, room.free, _RESERVE)
+        if fitting >= need.least_context:
+            return fitting
+    wanted = asked or need.least_context
+    missing = need.total(room.dtype, wanted) - room.free
+    if missing <= 0:
+        return wanted
+    raise OutOfMemory(
+        f"{name} needs {gigabytes(need.total(room.dtype, wanted))} in {room.dtype} with a context of {wanted:,} "
+        f"tokens, {gigabytes(missing)} more than {room.device} has free.",
+        what_would_fit(need, room, wanted),
+    )
+
+
+def what_would_fit(need: Need, room: Room, wanted: int) -> str:
+    """A hint for a model that does not fit: a smaller context, another number format, or how far it is from fitting."""
+    free = room.free or 0
+    ways = []
+    fitting = need.largest_context(room.dtype, free)
+    if fitting >= min(need.least_context, wanted):
+        ways.append(f"--context {min(fitting, wanted)}")
+    if BITS[room.dtype] > 16:
+        fitting = need.largest_context("bfloat16", free)
+        if fitting >= wanted:
+            ways.append("--dtype bfloat16")
+        elif fitting >= need.least_context:
+            ways.append(f"--dtype bfloat16 --context {fitting}")
+    if ways:
+        return f"It would fit with {' or with '.join(ways)}."
+    return f"{_quantised(need, free)} Close other programs, or choose a smaller model."
+
+
+def _quantised(need: Need, free: int) -> str:
+    """The best quantisation that would fit. The cache stays in 16 bits."""
+    left = free - need.cache_values * need.least_context * 2
+    for name, bits in QUANTISED.items():
+        size = int(need.n_parameters * bits / 8)
+        if size <= left:
+            return f"Its weights would have to be kept quantised, as {name} ({gigabytes(size)}) or smaller."
+    return "Not even quantised to 3 bits a weight would it fit."
+
+
+def gigabytes(n_bytes: int) -> str:
+    """For a sentence: GB, or MB for what is small."""
+    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 100_000_000 else f"{n_bytes / 1e6:,.1f} MB"
