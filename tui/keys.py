@@ -9,9 +9,10 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("Enter", "send the message"),
             ("Ctrl+J, Shift+Enter", "new line"),
             ("Up, Down", "earlier and later messages"),
-            ("Escape", "stop the answer; what is written stays"),
+            ("Escape", "stop the answer, and what is written stays; or stop opening a model"),
             ("Ctrl+R", "another answer to the last message"),
             ("Ctrl+N", "new chat"),
+            ("Ctrl+O", "the models that are here: type to filter, Enter goes on with another one"),
         ),
     ),
     (

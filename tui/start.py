@@ -26,7 +26,7 @@ def start(load: Load, settings: Settings) -> int:
     try:
         from tui.app import LogitscopeApp  # while the engine's process imports torch
 
-        LogitscopeApp(engine, settings, model=name).run()
+        LogitscopeApp(engine, settings, model=name, load=load).run()
     finally:
         engine.close()
     return 0

@@ -64,6 +64,10 @@ class Entry:
         if text != self.text:
             self._begin(text)
 
+    def rename(self, name: str) -> None:
+        self._name = visible(name)
+        self._width = 0  # all rows anew
+
     def finish(self, suffix: str) -> None:
         """Nothing more is coming."""
         self._suffix = visible(suffix)

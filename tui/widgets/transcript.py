@@ -110,6 +110,11 @@ class Transcript(ScrollView, can_focus=True):
         self._pile.entries[index].finish(suffix)
         self._change(index)
 
+    def rename(self, index: int, name: str) -> None:
+        """Somebody else says it."""
+        self._pile.entries[index].rename(name)
+        self._change(index)
+
     def text_of(self, index: int) -> str:
         return self._pile.entries[index].text
 

@@ -1,0 +1,40 @@
+"""The sentences the program itself says in the chat. Must not know when they are said."""
+
+from __future__ import annotations
+
+from core.step import FinishReason
+from tui.protocol import Ready
+
+WELCOME = (
+    "Say something. Ctrl+Up and Ctrl+Down move the temperature, also while it answers; the panel on the right shows "
+    "what every token is chosen from. F1 explains every key and every number."
+)
+ENDS: dict[FinishReason, str] = {
+    "end": "",
+    "length": "stopped at the token limit",
+    "stop string": "stopped at a stop string",
+    "stopped": "stopped",
+    "context": "the context is full",
+}
+_POCKET = 100_000_000  # parameters; below, a model is to play with and to look inside of
+
+
+def introduction(model: Ready) -> list[str]:
+    """What there is to know of a model before one talks to it."""
+    said = []
+    if not model.has_template:
+        said.append("This model has no chat template: it continues the text you give it.")
+    if model.n_parameters < _POCKET:
+        millions = f"{model.n_parameters / 1e6:.1f} million"
+        said.append(
+            f"{model.name} is a pocket model of {millions} parameters, to play with and to look inside of: do not "
+            "trust its facts. For real help open a bigger one: Ctrl+O shows what is here, --model DIRECTORY opens "
+            "any other."
+        )
+    return said
+
+
+def dropped(count: int) -> str:
+    """Messages were left out of the prompt."""
+    which = "The oldest message no longer fits" if count == 1 else f"The {count} oldest messages no longer fit"
+    return f"{which} in the context: the model does not see them any more."
