@@ -7,7 +7,7 @@ Templates come from strangers' files, so they run in Jinja's immutable sandbox w
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -19,6 +19,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from core.conversation import Conversation, Message
 from core.errors import BadTemplate
+from core.thoughts import CLOSE
 from core.tokenizer import Tokenizer
 
 # Private-use characters that stand for a message while its surroundings are rendered.
@@ -129,18 +130,39 @@ def _spliced(
     )
     own = [message for n, message in enumerate(conversation) if apart[n]]
     around = _split(template.render(marked), [_MARK.format(n) for n, is_apart in enumerate(apart) if is_apart])
-    if around is None:
+    if around is None or not whole.startswith(around[0]):
         return None
-    for texts in ([message.text for message in own], [message.text.strip() for message in own]):
-        if "".join(piece for pair in zip(around, [*texts, ""], strict=True) for piece in pair) == whole:
-            break
-    else:
-        return None
-    ids = tokenizer.encode(around[0])
-    for message, text, following in zip(own, texts, around[1:], strict=True):
-        ids += tokenizer.encode(text, literal=True) if message.ids is None else message.ids
-        ids += tokenizer.encode(following)
-    return ids
+    ids, at = tokenizer.encode(around[0]), len(around[0])
+    for message, following in zip(own, around[1:], strict=True):
+        text = next((text for text in _forms(message.text) if whole.startswith(text + following, at)), None)
+        if text is None:
+            return None
+        ids += _own_ids(message, text, tokenizer) + tokenizer.encode(following)
+        at += len(text) + len(following)
+    return ids if at == len(whole) else None
+
+
+def _forms(text: str) -> Iterator[str]:
+    """How a template may put what was said: as it is, trimmed, or without the thought that came before it."""
+    yield from (text, text.strip(), text.lstrip("\n"))
+    if CLOSE in text:
+        answer = text.rpartition(CLOSE)[2]
+        yield from (answer, answer.strip(), answer.lstrip("\n"))
+
+
+def _own_ids(message: Message, text: str, tokenizer: Tokenizer) -> list[int]:
+    """The tokens of this form of a message: those it was produced as, wherever they begin where the form does."""
+    if message.ids is None:
+        return tokenizer.encode(text, literal=True)
+    if text.strip() == message.text.strip():
+        return list(message.ids)
+    end = b""
+    for start in range(len(message.ids) - 1, -1, -1):
+        if message.ids[start] not in tokenizer.silent_ids:
+            end = tokenizer.token_bytes(message.ids[start]) + end
+        if len(end) >= len(text) and end.decode("utf-8", "replace").rstrip() == text.rstrip():
+            return list(message.ids[start:])
+    return tokenizer.encode(text, literal=True)
 
 
 def _split(text: str, marks: list[str]) -> list[str] | None:

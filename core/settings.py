@@ -58,5 +58,9 @@ class Settings:
     @staticmethod
     def _check(name: str, value: float, low: float, high: float, hint: str) -> None:
         if not low <= value <= high or value == math.inf:  # also catches nan, which compares with nothing
-            wanted = f"at least {low:g}" if math.isinf(high) else f"between {low:g} and {high if isinstance(high, int) else format(high, 'g')}"
+            wanted = (
+                f"at least {low:g}"
+                if math.isinf(high)
+                else f"between {low:g} and {high if isinstance(high, int) else format(high, 'g')}"
+            )
             raise BadSetting(f"{name} must be {wanted}, not {value}.", hint[0].upper() + hint[1:] + ".")

@@ -64,6 +64,7 @@ class LogitscopeApp(App[None]):
         Binding("f3", "toggle_samplers", "Samplers", priority=True),
         Binding("ctrl+o", "models", "Models", priority=True),
         Binding("ctrl+r", "again", "Again", priority=True),
+        Binding("ctrl+t", "unfold_thoughts", "Thoughts", show=False, priority=True),
         Binding("ctrl+n", "new_chat", "New chat", priority=True),
         Binding("ctrl+q", "quit", "Quit", priority=True),
         Binding("pageup", "scroll('page_up')", "Scroll up", show=False),
@@ -185,6 +186,9 @@ class LogitscopeApp(App[None]):
         if event.size.height != self._toggled_at:
             self.screen.remove_class("-samplers")
 
+    def action_unfold_thoughts(self) -> None:
+        self._transcript.unfold_all()
+
     def action_help(self) -> None:
         from tui.keys import GROUPS
         from tui.screens.help import HelpScreen  # not before it is asked for
@@ -261,6 +265,8 @@ class LogitscopeApp(App[None]):
                 self._inspectable = False  # the engine may have forgotten that position to read this prompt
                 self._show(state="reading", done=event.done, total=event.total, used=event.done)
                 self._say_dropped(event.dropped)
+                if event.thinking and self._writing is not None:
+                    self._transcript.open_thought(self._writing.index)
             case Step():
                 self._chat.step(event)
                 if self._writing is not None:
@@ -277,6 +283,7 @@ class LogitscopeApp(App[None]):
             self._transcript.append(self._writing.index, text)
         if step is None:
             return
+        self._transcript.count_thought(self._writing.index, self._writing.thought)
         self._inspectable = True
         self._panel.show(step.prediction, chosen=step.id, drawn=step.drawn, position=step.position)
         if self._chat.running:

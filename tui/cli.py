@@ -110,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     ask = command("ask", "Answer one prompt, streamed to standard output.")
     ask.add_argument("prompt", nargs="?", help="what to say; left out, it is read from standard input")
     ask.add_argument("--system", metavar="S", help="a system message before it")
+    ask.add_argument("--no-thoughts", action="store_true", help="leave out what a model thinks before it answers")
     ask.add_argument("--json", action="store_true", help="one JSON object a line per token, and one at the end")
     ask.add_argument("--top", type=_count, default=20, metavar="N", help="candidates per token in the JSON (20)")
 

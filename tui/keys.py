@@ -39,6 +39,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         (
             ("Tab, Shift+Tab", "next, previous pane"),
             ("Page Up, Page Down", "scroll the chat; Ctrl+Home and Ctrl+End: its beginning and end"),
+            ("Ctrl+T, or a click", "unfold or fold what a model thinks before it answers"),
             ("Mouse, then Ctrl+C", "select text and copy it"),
             ("F2", "show or hide the panels"),
             ("Ctrl+P", "command palette: everything by name, themes too"),

@@ -15,6 +15,7 @@ _COMMANDS = (
     ("Another answer", "Answer the last message once more", "again"),
     ("Stop", "Stop the answer that is being written, or the model that is being opened", "stop"),
     ("Panels", "Show or hide the panels on the right", "toggle_panels"),
+    ("Thoughts", "Unfold or fold what models think before they answer", "unfold_thoughts"),
     ("Samplers", "Show or hide the samplers panel", "toggle_samplers"),
     *((f"Order: {order}", f"Run the samplers in the order {order} has", f"reorder({order!r})") for order in ORDERS),
 )

@@ -19,6 +19,7 @@ class Writing:
     asked_at: float = field(default_factory=time.monotonic)
     first_token_at: float = 0.0
     count: int = 0  # tokens so far
+    thought: int = 0  # of these, before the answer
     _text: str = ""
     _step: Step | None = None
 
@@ -27,6 +28,7 @@ class Writing:
         self._text += step.text
         self._step = step
         self.count += 1
+        self.thought += step.thought
         if self.count == 1:
             self.first_token_at = time.monotonic()
 

@@ -289,15 +289,55 @@ def test_a_text_that_spells_a_special_token_stays_a_text(tokenizer: Tokenizer, s
     assert spoken.decode() == template.render(conversation)
 
 
-def test_a_template_that_changes_what_was_said_has_the_last_word(tokenizer: Tokenizer) -> None:
-    answer = spelled_out(tokenizer, "I wonder.</think>Yes.")
-    _, again = after(tokenizer, FORGETTING, answer)
-    expected = reference(FORGETTING).apply_chat_template(
+# As Qwen3 does it: the thought goes only where a later question has been asked, and newlines around it go too.
+THINKING = (
+    "{%- set ns = namespace(last=0) %}"
+    "{%- for m in messages %}{% if m.role == 'user' %}{% set ns.last = loop.index0 %}{% endif %}{% endfor %}"
+    "{%- for m in messages %}{%- set content = m.content %}{%- set thought = '' %}"
+    "{%- if m.role == 'assistant' and '</think>' in content %}"
+    "{%- set thought = content.split('</think>')[0].rstrip('\n').split('<think>')[-1].lstrip('\n') %}"
+    "{%- set content = content.split('</think>')[-1].lstrip('\n') %}{%- endif %}"
+    "{{- '<|im_start|>' + m.role + '\n' }}"
+    "{%- if thought and loop.index0 > ns.last %}{{- '<think>\n' + thought + '\n</think>\n\n' }}{% endif %}"
+    "{{- content + '<|im_end|>\n' }}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
+)
+
+
+@pytest.mark.parametrize("source", [FORGETTING, THINKING], ids=["forgetting", "thinking"])
+@pytest.mark.parametrize("thought", ["I wonder.</think>", "<think>\nI wonder.\n</think>\n\n"], ids=["opened", "whole"])
+def test_a_thought_that_the_template_drops_is_gone_and_the_answer_keeps_its_tokens(
+    tokenizer: Tokenizer, source: str, thought: str
+) -> None:
+    answer = spelled_out(tokenizer, f"{thought}Yes, I do.")
+    before, again = after(tokenizer, source, answer)
+    kept = "Yes, I do." if source is THINKING or "\n" not in thought else "\n\nYes, I do."
+    assert again[: len(before)] == before
+    assert tuple(again[len(before) : len(before) + len(kept)]) == letters(tokenizer, kept)
+    expected = reference(source).apply_chat_template(
         as_dicts((*talk(("system", "Be kind."), ("user", "Hello!")), answer, *talk(("user", "And again?")))),
-        tokenize=True,
-        return_dict=False,
+        tokenize=False,
+        add_generation_prompt=True,
     )
-    assert again == expected
+    assert "".join(tokenizer.token_text(token_id) for token_id in again) == expected
+
+
+def test_a_turn_without_a_thought_keeps_its_tokens_beside_one_that_loses_it(tokenizer: Tokenizer) -> None:
+    turns = (*talk(("user", "One?")), spelled_out(tokenizer, "I am fine."), *talk(("user", "Two?")))
+    turns = (*turns, spelled_out(tokenizer, "hm</think>It is warm."), *talk(("user", "Three?")))
+    ids = prompt_ids(turns, ChatTemplate(THINKING, SPECIALS), tokenizer)
+    text = ",".join(map(str, ids))
+    for said in ("I am fine.", "It is warm."):
+        assert ",".join(map(str, letters(tokenizer, said))) in text
+
+
+def test_where_no_token_begins_with_the_answer_it_is_tokenized_anew(tokenizer: Tokenizer) -> None:
+    source = FORGETTING.replace("[-1]", "[-1].strip()")
+    ids = tuple(tokenizer.encode("hm</think> the sun"))
+    assert b" the" in [tokenizer.token_bytes(one) for one in ids] or b" t" in map(tokenizer.token_bytes, ids)
+    answer = Message(role="assistant", text="hm</think> the sun", ids=ids)
+    again = prompt_ids((*talk(("user", "?")), answer, *talk(("user", "?"))), ChatTemplate(source, SPECIALS), tokenizer)
+    assert f"{START}assistant\nthe sun{END}" in "".join(tokenizer.token_text(token_id) for token_id in again)
 
 
 def test_even_then_a_text_that_spells_a_special_token_stays_a_text(tokenizer: Tokenizer) -> None:

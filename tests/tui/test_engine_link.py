@@ -40,6 +40,7 @@ from tui.protocol import (
 
 HELLO = (Message(role="user", text="Hello!"),)
 ENDLESS = Settings(seed=1, temperature=1)
+PATIENCE = 600  # seconds; only a test that fails waits so long
 
 
 class Engine(ProcessEngine):
@@ -60,7 +61,7 @@ def engine(checkpoint: Path, tmp_path: Path) -> Iterator[Engine]:
 def until(engine: Engine, wanted: Callable[[Answer], bool]) -> list[Answer]:
     """Everything it says up to and including the first answer that is wanted."""
     heard: list[Answer] = []
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         engine.unheard.extend(engine.answers())
         while engine.unheard:
