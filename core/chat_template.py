@@ -15,28 +15,17 @@ import jinja2
 from jinja2.ext import Extension, loopcontrols
 from jinja2.nodes import CallBlock, Node
 from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from core.conversation import Conversation, Message
 from core.errors import BadTemplate
+from core.sandbox import BudgetEnvironment
 from core.thoughts import CLOSE
 from core.tokenizer import Tokenizer
 
 # Private-use characters that stand for a message while its surroundings are rendered.
 _MARK = "\ue000{}\ue001"
 
-# What a stranger's template can run into, while it is read or while it runs.
-_FAILURES = (
-    jinja2.TemplateError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    RecursionError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-)
+_LONGEST_REASON = 200  # characters
 
 
 class _Generation(Extension):
@@ -57,25 +46,24 @@ def _raise_exception(message: str) -> NoReturn:
     raise jinja2.TemplateError(message)
 
 
-def _to_json(value: Any, **options: Any) -> str:
-    return json.dumps(value, ensure_ascii=options.pop("ensure_ascii", False), **options)
-
-
 class ChatTemplate:
     """One model's template and the special tokens it may name (`bos_token`, `eos_token` ...)."""
 
     def __init__(self, source: str, specials: Mapping[str, str]) -> None:
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
-        )
-        environment.filters["tojson"] = _to_json
-        environment.globals["raise_exception"] = _raise_exception
-        environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+        self._environment = BudgetEnvironment([_Generation, loopcontrols])
+        self._environment.filters["tojson"] = self._to_json
+        self._environment.limit_filters()
+        self._environment.globals["raise_exception"] = _raise_exception
+        self._environment.globals["strftime_now"] = lambda format: datetime.now().strftime(format)  # noqa: A006
         self._specials = dict(specials)
         try:
-            self._template = environment.from_string(source)
-        except _FAILURES as error:
-            raise BadTemplate(f"The model's chat template cannot be read: {error}.", _HINT) from error
+            self._template = self._environment.from_string(source)
+        except Exception as error:  # whatever a stranger's program can run into
+            raise BadTemplate(f"The model's chat template cannot be read: {_reason(error)}.", _HINT) from error
+
+    def _to_json(self, value: Any, ensure_ascii: bool = False, **options: Any) -> str:
+        """Unlike Jinja's own, as `transformers` has it: nothing is escaped for HTML."""
+        return self._environment.concat(json.JSONEncoder(ensure_ascii=ensure_ascii, **options).iterencode(value))
 
     def render(self, conversation: Conversation, *, add_generation_prompt: bool = True) -> str:
         """The prompt as text, up to where the assistant is to speak.
@@ -84,6 +72,7 @@ class ChatTemplate:
             BadTemplate: the template refuses this conversation, or fails on it.
         """
         messages = [{"role": message.role, "content": message.text} for message in conversation]
+        self._environment.refill(sum(len(message.text) for message in conversation))
         try:
             return self._template.render(
                 messages=messages,
@@ -92,8 +81,17 @@ class ChatTemplate:
                 documents=None,
                 **self._specials,
             )
-        except _FAILURES as error:
-            raise BadTemplate(f"The model's chat template refuses this conversation: {error}.", _HINT) from error
+        except Exception as error:  # whatever a stranger's program can run into
+            raise BadTemplate(
+                f"The model's chat template refuses this conversation: {_reason(error)}.", _HINT
+            ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, on one line, without a full stop of its own."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    short = text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + "…"
+    return short.rstrip(".")
 
 
 _HINT = "Feed the text as it is (--raw) or choose another model."

@@ -6,8 +6,8 @@ Must not know torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
 from textual import events, on
@@ -73,10 +73,21 @@ class LogitscopeApp(App[None]):
         Binding("ctrl+end", "scroll('scroll_end')", "End", show=False),
     ]
 
-    def __init__(self, engine: EngineLink, settings: Settings, *, model: str = "", load: Load | None = None) -> None:
+    def __init__(
+        self,
+        engine: EngineLink,
+        settings: Settings,
+        *,
+        model: str = "",
+        load: Load | None = None,
+        given: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         self._engine = engine
         self._settings = settings
+        ours, theirs = asdict(Settings()), asdict(settings)
+        different = {name: value for name, value in theirs.items() if value != ours[name]}
+        self._given = {**different, **(given or {})}  # of the settings, what the person has chosen
         self._chat = Chat()
         self._status = Status(model=model)
         self._opening = Opening(load or Load(model=model))
@@ -225,7 +236,12 @@ class LogitscopeApp(App[None]):
         self._apply(replace(self._settings, order=order))
 
     def _apply(self, settings: Settings) -> None:
-        """From now on choose like this; with nothing running, show at once what it would do to the last choice."""
+        """The person wants it like this; with nothing running, show at once what it would do to the last choice."""
+        before, wanted = asdict(self._settings), asdict(settings)
+        self._given |= {name: value for name, value in wanted.items() if value != before[name]}
+        self._choose_with(settings)
+
+    def _choose_with(self, settings: Settings) -> None:
         self._settings = settings
         self.query_one(SamplersPanel).show(settings)
         self._engine.send(Change(settings))
@@ -360,8 +376,17 @@ class LogitscopeApp(App[None]):
             self._show(used=0, tokens_per_second=None, first_token_seconds=None)
             self._transcript.add_note(f"{model.name} goes on from here.")
         if outcome in ("first", "switched"):
-            for sentence in wording.introduction(model):
-                self._transcript.add_note(sentence)
+            for sentence in (*wording.introduction(model), wording.recommended(model, self._given)):
+                if sentence:
+                    self._transcript.add_note(sentence)
+        self._recommend(model.sampling)
+
+    def _recommend(self, sampling: Mapping[str, float]) -> None:
+        """Choose as the makers of the model wish, but for what the person has chosen."""
+        settings = Settings(**{**sampling, **self._given})
+        if settings != self._settings:
+            self.query_one(TemperaturePanel).set_value(settings.temperature)
+            self._choose_with(settings)
 
     def _say_dropped(self, dropped: int) -> None:
         if dropped > self._dropped:

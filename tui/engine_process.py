@@ -111,6 +111,7 @@ class Worker:
                 n_parameters=model.n_parameters,
                 context_length=model.context_length,
                 has_template=model.template is not None,
+                sampling=dict(model.sampling),
             )
         )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from core.chat_template import prompt_ids
 from core.conversation import Conversation, Message
 from core.errors import BadSetting, EmptyPrompt
+from core.settings import Settings
 from core.step import Candidate, Finished, Prediction, Prefill, Step
 from core.thoughts import ThoughtSplitter
 from tui import tables
@@ -32,7 +33,8 @@ def ask(options: Options) -> None:
         conversation = (Message(role="system", text=options.arguments.system), *conversation)
     engine = open_engine(options)
     emit = _print_json if options.arguments.json else _Printer(thoughts=not options.arguments.no_thoughts)
-    for event in engine.reply(conversation, lambda: options.settings, top=options.arguments.top):
+    settings = _settings(options, engine)
+    for event in engine.reply(conversation, lambda: settings, top=options.arguments.top):
         emit(event)
 
 
@@ -48,7 +50,7 @@ def next_token(options: Options) -> None:
     if not ids:
         raise EmptyPrompt("There is nothing to go on from: the text is empty.", "Give at least one character.")
     engine.read(ids)
-    chosen, drawn, prediction = engine.inspect(len(ids), options.settings, top=options.arguments.top)
+    chosen, drawn, prediction = engine.inspect(len(ids), _settings(options, engine), top=options.arguments.top)
     prediction = _at_most(prediction, options.arguments.top)
     if options.arguments.json:
         print(json.dumps(_next_record(engine.model.name, ids, prediction)))
@@ -91,6 +93,11 @@ def open_engine(options: Options) -> Engine:
 
     wanted = options.load
     return Engine(load(wanted.model, device=wanted.device, dtype=wanted.dtype, context=wanted.context))
+
+
+def _settings(options: Options, engine: Engine) -> Settings:
+    """What the person said, else what the model's makers recommend, else ours."""
+    return Settings(**{**engine.model.sampling, **options.given})
 
 
 def _text(given: str | None, what: str, example: str, *, keep_space: bool = False) -> str:

@@ -6,7 +6,8 @@ the `number` its request carried, so answers that arrive late are recognised and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from core.conversation import Conversation
@@ -85,6 +86,7 @@ class Ready:
     n_parameters: int
     context_length: int
     has_template: bool
+    sampling: Mapping[str, float] = field(default_factory=dict)  # `Settings` its makers recommend, by name
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from core.step import FinishReason
 from tui.protocol import Ready
 
@@ -32,6 +35,15 @@ def introduction(model: Ready) -> list[str]:
             "any other."
         )
     return said
+
+
+def recommended(model: Ready, given: Mapping[str, Any]) -> str:
+    """What its makers recommend, and what of it the person has decided otherwise; empty if there is nothing."""
+    names = {name: name.replace("_", "-") for name in model.sampling} | {"repetition_penalty": "repetition"}
+    taken = [f"{names[name]} {value:g}" for name, value in model.sampling.items() if name not in given]
+    kept = [names[name] for name in model.sampling if name in given]
+    said = f"This model's own settings are used: {', '.join(taken)}." if taken else ""
+    return f"{said} {'Yours stay: ' + ', '.join(kept) + '.' if kept else ''}".strip()
 
 
 def dropped(count: int) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,8 @@ from core.errors import BadTemplate
 from core.tokenizer import Tokenizer
 from tests.tiny import BOS, CHATML, END, START, tiny_backend
 
-SHARED = Path(__file__).parents[3] / "shared"
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared"
 SPECIALS = {"bos_token": BOS, "eos_token": END}
 
 TRIMMING = (
@@ -26,6 +30,19 @@ TRIMMING = (
 FORGETTING = (
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content.split('</think>')[-1] + '<|im_end|>\n' }}"
     "{% endfor %}{{ '<|im_start|>assistant\n' }}"
+)
+# As Qwen3 does it: the thought goes only where a later question has been asked, and newlines around it go too.
+THINKING = (
+    "{%- set ns = namespace(last=0) %}"
+    "{%- for m in messages %}{% if m.role == 'user' %}{% set ns.last = loop.index0 %}{% endif %}{% endfor %}"
+    "{%- for m in messages %}{%- set content = m.content %}{%- set thought = '' %}"
+    "{%- if m.role == 'assistant' and '</think>' in content %}"
+    "{%- set thought = content.split('</think>')[0].rstrip('\n').split('<think>')[-1].lstrip('\n') %}"
+    "{%- set content = content.split('</think>')[-1].lstrip('\n') %}{%- endif %}"
+    "{{- '<|im_start|>' + m.role + '\n' }}"
+    "{%- if thought and loop.index0 > ns.last %}{{- '<think>\n' + thought + '\n</think>\n\n' }}{% endif %}"
+    "{{- content + '<|im_end|>\n' }}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
 )
 FEATURES = (
     "{%- for m in messages %}\n"
@@ -86,7 +103,14 @@ def source_of(path: Path) -> str:
 
 
 SHIPPED = sorted((SHARED / "chat_templates").glob("*.jinja"))
-OWN = {"chatml": CHATML, "trimming": TRIMMING, "forgetting": FORGETTING, "features": FEATURES, "blocks": BLOCKS}
+OWN = {
+    "chatml": CHATML,
+    "trimming": TRIMMING,
+    "forgetting": FORGETTING,
+    "thinking": THINKING,
+    "features": FEATURES,
+    "blocks": BLOCKS,
+}
 
 
 # --- the text of the prompt -----------------------------------------------------------------------------------------
@@ -169,6 +193,130 @@ UNREADABLE = [
     "{{ " + "(" * 20_000 + "1" + ")" * 20_000 + " }}",
     "{% for a in messages %}" * 40 + "{% endfor %}" * 40,
 ]
+
+
+DOUBLING = "{% set ns = namespace(x=START) %}{% for _ in range(100) %}{% set ns.x = STEP %}{% endfor %}"
+
+
+def doubling(start: str, step: str, end: str) -> str:
+    return DOUBLING.replace("START", start).replace("STEP", step) + end
+
+
+# Each would run for hours, or fill any memory, or both.
+ENDLESS = [
+    "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+    "{% for a in range(99999) %}{% for b in range(99999) %}" + "x" * 10_000 + "{% endfor %}{% endfor %}",
+    "{% for a in range(99999) if range(99999) | list | length < 0 %}{% endfor %}"
+    "{% for b in range(99999) %}{% for a in range(99999) if a < 0 %}{% endfor %}{% endfor %}",
+    "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(90) }}",
+    "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+    "{% for a in [[[[]]]] recursive %}{{ loop([a, a]) }}{% endfor %}",
+    "{% block b %}{{ self.b() }}{% endblock %}",
+    doubling("'ab'", "ns.x ~ ns.x", "{{ ns.x }}"),
+    doubling("'ab'", "ns.x + ns.x", "{{ ns.x }}"),
+    doubling("'ab'", "ns.x * 2", "{{ ns.x }}"),
+    doubling("'ab'", "ns.x.replace('a', 'aa')", "{{ ns.x }}"),
+    doubling("'ab'", "ns.x | replace('a', 'aa')", "{{ ns.x }}"),
+    doubling("'ab'", "ns.x.join([ns.x, ns.x, ns.x])", "{{ ns.x }}"),
+    doubling("'ab'", "[ns.x, ns.x] | join(ns.x)", "{{ ns.x }}"),
+    doubling("'ab'", "'%s%s' % (ns.x, ns.x)", "{{ ns.x }}"),
+    doubling("'ab'", "'{0}{0}'.format(ns.x)", "{{ ns.x }}"),
+    doubling("'ab'", "'%s%s' | format(ns.x, ns.x)", "{{ ns.x }}"),
+    doubling("'ab'", "ns.x | map('string') | map('replace', 'a', 'aaaa') | join", "{{ ns.x }}"),
+    doubling("[1]", "ns.x + ns.x", "{{ ns.x | length }}"),
+    doubling("[1]", "ns.x * 2", "{{ ns.x | length }}"),
+    doubling("[1]", "[ns.x, ns.x]", "{{ ns.x }}"),
+    doubling("[1]", "(ns.x, ns.x)", "{{ {ns.x: 1} }}"),
+    doubling("[1]", "{'a': ns.x, 'b': ns.x}", "{{ ns.x | tojson }}"),
+    doubling("[1]", "dict(a=ns.x, b=ns.x)", "{{ ns.x == ns.x }}"),
+    doubling("[1]", "[1] | batch(9, ns.x) | list", "{{ ns.x }}"),
+    doubling("ns", "namespace(a=ns.x, b=ns.x)", "{{ ns.x }}{{ [ns.x] * 10 ** 7 }}"),
+    doubling("3", "ns.x * ns.x", "{{ ns.x }}"),
+    doubling("3", "ns.x ** ns.x", "{{ ns.x }}"),
+    "{% set ns = namespace(x='ab' * 99) %}{% for _ in range(9999) %}{% set ns.x = ns.x + 'ab' * 999 %}{% endfor %}",
+    "{{ 'a' * 10 ** 9 }}",
+    "{{ 10 ** 9 * 'a' }}",
+    "{{ [0] * 10 ** 9 }}",
+    "{{ 9 ** 9 ** 9 }}",
+    "{{ 2.5 | round(10 ** 9, 'ceil') }}",
+    "{{ 'a' | center(10 ** 9) }}",
+    "{{ 'a'.center(10 ** 9) }}",
+    "{{ 'a'.ljust(10 ** 9) }}",
+    "{{ ''['zfill'](10 ** 9) }}",
+    "{{ ('\t' * 9999).expandtabs(10 ** 6) }}",
+    "{{ ('a' * 9999).translate({97: 'a' * 99999}) }}",
+    "{{ (5).to_bytes(10 ** 9, 'big') }}",
+    "{{ ((5).from_bytes(('9' * 999999).encode(), 'big') // 7) }}",
+    "{{ ('a' * 99999).encode().replace('a'.encode(), ('a' * 99999).encode()) }}",
+    "{{ '%999999999d' % 1 }}",
+    "{{ '%*d' % (999999999, 1) }}",
+    "{{ '%999999999d' | format(1) }}",
+    "{{ '{:999999999}'.format(1) }}",
+    "{{ '{:{w}}'.format(1, w=999999999) }}",
+    "{{ ('\n' * 99999) | indent(9999) }}",
+    "{{ ('\n' * 9999) | indent('a' * 9999) }}",
+    "{{ [1] | batch(10 ** 9, 1) | list }}",
+    "{{ [1] | slice(10 ** 9) | list | length }}",
+    "{{ lipsum(10 ** 9) }}",
+    "{{ lipsum(n=1, min=10 ** 9, max=10 ** 10) }}",
+    "{{ range(99999) | list | tojson(indent=10 ** 6) }}",
+    "{{ range(99999) | list | tojson(separators=['a' * 99999, 'b']) }}",
+    "{{ range(99999) | map('center', 9999) | list | length }}",
+    "{{ (['a'] * 200000) | join('a' * 99999) }}",
+    "{{ ('a' * 99999).join(['a'] * 200000) }}",
+    "{{ ([[1, 2, 3]] * 60000) | sum(start=[]) | length }}",
+    "{{ ('<!---->' * 200000) | striptags }}",
+    "{{ ('a' * 999999) | wordwrap(1) }}",
+    "{% set a = 'a' * 999999 %}{% for _ in range(99999) %}{% for _ in range(99) %}{{ a == a[:-1] + 'a' }}{% endfor %}"
+    "{% endfor %}",
+    "{% macro f() %}{% for _ in range(99999) %}" + "x" * 999 + "{% endfor %}{% endmacro %}{{ f() }}{{ f() }}{{ f() }}",
+    "{% set x %}{% for _ in range(99999) %}" + "x" * 999 + "{% endfor %}{% endset %}{{ x }}",
+]
+SUFFERING = """
+import resource, sys, json
+from core.chat_template import ChatTemplate
+from core.conversation import Message
+from core.errors import BadTemplate
+def used(): return resource.getrusage(resource.RUSAGE_SELF)
+resource.setrlimit(resource.RLIMIT_AS, (used().ru_maxrss * 1024 + 2**30 + 2**29, -1))
+for source in json.load(sys.stdin):
+    before = used().ru_utime
+    resource.setrlimit(resource.RLIMIT_CPU, (int(before + used().ru_stime) + 6, -1))
+    try:
+        ChatTemplate(source, {}).render((Message(role="user", text="Hi"),))
+        print("rendered", flush=True)
+    except BadTemplate as error:
+        print(error.message, flush=True)
+print(used().ru_maxrss)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits what a process may use")
+def test_no_template_runs_forever_or_fills_the_memory() -> None:
+    """In a process that is killed after 6 s of its own time for one template, and gets little memory."""
+    program = [sys.executable, "-c", SUFFERING]
+    done = subprocess.run(program, input=json.dumps(ENDLESS), cwd=ROOT, capture_output=True, text=True, check=False)
+    *said, peak = done.stdout.splitlines() or [""]
+    assert len(said) == len(ENDLESS), f"{ENDLESS[min(len(said), len(ENDLESS) - 1)]} ended it: {done.stderr[-300:]}"
+    for source, sentence in zip(ENDLESS, said, strict=True):
+        assert "refuses this conversation" in sentence or "cannot be read" in sentence, f"{source}: {sentence}"
+        assert len(sentence) < 400
+    assert int(peak) < 800_000, "kB"
+
+
+def test_the_budget_is_enough_for_a_long_conversation() -> None:
+    turns = talk(*(("user" if n % 2 == 0 else "assistant", f"{n} " * 500) for n in range(400)))
+    for source in (CHATML, THINKING, FEATURES, "{% set ns = namespace(t='') %}{% for m in messages %}"
+                   "{% set ns.t = ns.t ~ m.content %}{% endfor %}{{ ns.t }}"):  # fmt: skip
+        assert len(ChatTemplate(source, SPECIALS).render(turns)) > 400_000
+
+
+def test_a_reason_is_short_and_on_one_line() -> None:
+    template = ChatTemplate("{{ raise_exception('a\n\nb.' + 'c' * 9999) }}", {})
+    with pytest.raises(BadTemplate) as caught:
+        template.render(CONVERSATIONS["empty"])
+    assert "\n" not in caught.value.message
+    assert len(caught.value.message) < 300
 
 
 @pytest.mark.parametrize("source", ATTACKS + FAULTS)
@@ -287,21 +435,6 @@ def test_a_text_that_spells_a_special_token_stays_a_text(tokenizer: Tokenizer, s
     assert count == [i for i in prompt_ids(innocent, template, tokenizer) if i in tokenizer.special_ids]
     spoken = b"".join(tokenizer.token_bytes(token_id) for token_id in ids)
     assert spoken.decode() == template.render(conversation)
-
-
-# As Qwen3 does it: the thought goes only where a later question has been asked, and newlines around it go too.
-THINKING = (
-    "{%- set ns = namespace(last=0) %}"
-    "{%- for m in messages %}{% if m.role == 'user' %}{% set ns.last = loop.index0 %}{% endif %}{% endfor %}"
-    "{%- for m in messages %}{%- set content = m.content %}{%- set thought = '' %}"
-    "{%- if m.role == 'assistant' and '</think>' in content %}"
-    "{%- set thought = content.split('</think>')[0].rstrip('\n').split('<think>')[-1].lstrip('\n') %}"
-    "{%- set content = content.split('</think>')[-1].lstrip('\n') %}{%- endif %}"
-    "{{- '<|im_start|>' + m.role + '\n' }}"
-    "{%- if thought and loop.index0 > ns.last %}{{- '<think>\n' + thought + '\n</think>\n\n' }}{% endif %}"
-    "{{- content + '<|im_end|>\n' }}{%- endfor %}"
-    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
-)
 
 
 @pytest.mark.parametrize("source", [FORGETTING, THINKING], ids=["forgetting", "thinking"])
