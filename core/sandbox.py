@@ -19,7 +19,7 @@ from jinja2.exceptions import SecurityError, TemplateRuntimeError
 from jinja2.ext import Extension
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.utils import Namespace
+from jinja2.utils import Namespace, generate_lorem_ipsum
 from jinja2.visitor import NodeTransformer
 
 _STEPS = 1_000_000  # turns of loops, calls, filters; a template for a long conversation needs some ten thousand
@@ -47,7 +47,7 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
         super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=extensions, finalize=self.made)
         self.refill()
         self.globals |= {"dict": _Dict(), "namespace": _Namespace}
-        self.globals["lipsum"] = self._limited("lipsum", self.globals["lipsum"])
+        self.globals["lipsum"] = self._limited("lipsum", generate_lorem_ipsum)
 
     def refill(self, text: int = 0) -> None:
         """A new budget, for a run over so many characters of text."""
@@ -114,7 +114,7 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
         """What `~` does."""
         return self.concat([str(self.made(value)) for value in values])
 
-    def concat(self, pieces: Iterable[str]) -> str:  # type: ignore[override]
+    def concat(self, pieces: Iterable[str]) -> str:
         """What makes the output of a template, a macro and a block out of its pieces."""
         found, length = [], 0
         for piece in pieces:
@@ -142,7 +142,7 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
         if isinstance(left, int) and isinstance(right, int) and left.bit_length() + right.bit_length() > _WIDEST:
             raise TooMuch("it computes a number that is far too large")
 
-    def call(self, context: Context, function: Any, /, *values: Any, **named: Any) -> Any:  # type: ignore[override]
+    def call(self, context: Context, function: Any, /, *values: Any, **named: Any) -> Any:
         if getattr(function, "__self__", None) is self:  # what `_Charging` has put there
             return function(*values)
         self.tick()
@@ -178,7 +178,7 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
     def _check_braces(self, text: str, values: tuple[Any, ...]) -> None:
         for _, field, spec, _ in string.Formatter().parse(text):
             self.tick()
-            if field is not None and ("{" in (spec or "") or _WIDTH.search(spec or "")):
+            if field is not None and spec and ("{" in spec or _WIDTH.search(spec)):
                 raise TooMuch(f"it formats a text with {spec[:40]!r}")
         self._check(text.count("{") * max((self._weigh(value) for value in values), default=0))
 

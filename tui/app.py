@@ -7,7 +7,7 @@ Must not know torch.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from textual import events, on
@@ -20,6 +20,7 @@ from core.settings import Order, Settings
 from core.step import Finished, Prefill, Step
 from tui import palette, wording
 from tui.chat import Chat
+from tui.choices import Choices
 from tui.opening import Opening
 from tui.protocol import (
     Answer,
@@ -60,9 +61,9 @@ class LogitscopeApp(App[None]):
         Binding("escape", "stop", "Stop", priority=False),
         Binding("ctrl+down,alt+down", f"nudge({-STEP})", "Colder", key_display="^↓", priority=True),
         Binding("ctrl+up,alt+up", f"nudge({STEP})", "Hotter", key_display="^↑", priority=True),
+        Binding("ctrl+o", "models", "Models", priority=True),
         Binding("f2", "toggle_panels", "Panels", priority=True),
         Binding("f3", "toggle_samplers", "Samplers", priority=True),
-        Binding("ctrl+o", "models", "Models", priority=True),
         Binding("ctrl+r", "again", "Again", priority=True),
         Binding("ctrl+t", "unfold_thoughts", "Thoughts", show=False, priority=True),
         Binding("ctrl+n", "new_chat", "New chat", priority=True),
@@ -84,10 +85,7 @@ class LogitscopeApp(App[None]):
     ) -> None:
         super().__init__()
         self._engine = engine
-        self._settings = settings
-        ours, theirs = asdict(Settings()), asdict(settings)
-        different = {name: value for name, value in theirs.items() if value != ours[name]}
-        self._given = {**different, **(given or {})}  # of the settings, what the person has chosen
+        self._choices = Choices(settings, given)
         self._chat = Chat()
         self._status = Status(model=model)
         self._opening = Opening(load or Load(model=model))
@@ -102,9 +100,9 @@ class LogitscopeApp(App[None]):
                 yield Transcript(id="transcript")
                 yield Prompt(id="prompt")
             with Vertical(id="panels"):
-                yield TemperaturePanel(self._settings.temperature, id="temperature")
+                yield TemperaturePanel(self._choices.settings.temperature, id="temperature")
                 yield NextTokenPanel(id="next-token")
-                yield SamplersPanel(self._settings, id="samplers")
+                yield SamplersPanel(self._choices.settings, id="samplers")
         yield StatusBar(self._status, id="status")
         yield Container(id="keys")
 
@@ -130,7 +128,7 @@ class LogitscopeApp(App[None]):
     @on(Prompt.Submitted)
     def _say(self, event: Prompt.Submitted) -> None:
         self._transcript.add("user", event.text)
-        self._engine.send(self._chat.ask(event.text, self._settings))
+        self._engine.send(self._chat.ask(event.text, self._choices.settings))
         self._begin_answer()
 
     @on(Prompt.Refused)
@@ -139,11 +137,11 @@ class LogitscopeApp(App[None]):
 
     @on(TemperaturePanel.Changed)
     def _temperature_moved(self, event: TemperaturePanel.Changed) -> None:
-        self._apply(replace(self._settings, temperature=event.value))
+        self._apply(replace(self._choices.settings, temperature=event.value))
 
     @on(SamplersPanel.Changed)
     def _samplers_moved(self, event: SamplersPanel.Changed) -> None:
-        self._apply(replace(event.settings, temperature=self._settings.temperature))
+        self._apply(replace(event.settings, temperature=self._choices.settings.temperature))
 
     def action_nudge(self, delta: float) -> None:
         self.query_one(TemperaturePanel).nudge(delta)
@@ -159,7 +157,7 @@ class LogitscopeApp(App[None]):
     def action_again(self) -> None:
         if self._chat.running:
             self._not_yet()
-        elif (request := self._chat.again(self._settings)) is None:
+        elif (request := self._chat.again(self._choices.settings)) is None:
             self.notify("There is no message to answer yet.")
         else:
             self._transcript.add_note("another answer")
@@ -233,16 +231,16 @@ class LogitscopeApp(App[None]):
         yield from palette.commands(self)
 
     def action_reorder(self, order: Order) -> None:
-        self._apply(replace(self._settings, order=order))
+        self._apply(replace(self._choices.settings, order=order))
 
     def _apply(self, settings: Settings) -> None:
-        """The person wants it like this; with nothing running, show at once what it would do to the last choice."""
-        before, wanted = asdict(self._settings), asdict(settings)
-        self._given |= {name: value for name, value in wanted.items() if value != before[name]}
-        self._choose_with(settings)
+        """The person wants it like this."""
+        self._choices.choose(settings)
+        self._choose_so()
 
-    def _choose_with(self, settings: Settings) -> None:
-        self._settings = settings
+    def _choose_so(self) -> None:
+        """From now on; with nothing running, show at once what it would do to the last choice."""
+        settings = self._choices.settings
         self.query_one(SamplersPanel).show(settings)
         self._engine.send(Change(settings))
         if self._inspectable and not self._chat.running and self._chat.last_step is not None:
@@ -270,7 +268,7 @@ class LogitscopeApp(App[None]):
                     chosen=answer.chosen,
                     drawn=answer.drawn,
                     position=answer.position,
-                    note=self._what_if(answer),
+                    note=wording.what_if(answer, self._chat.last_step),
                 )
             case Failed():
                 self._failed(answer)
@@ -282,7 +280,7 @@ class LogitscopeApp(App[None]):
                 self._show(state="reading", done=event.done, total=event.total, used=event.done)
                 self._say_dropped(event.dropped)
                 if event.thinking and self._writing is not None:
-                    self._transcript.open_thought(self._writing.index)
+                    self._writing.open_thought()
             case Step():
                 self._chat.step(event)
                 if self._writing is not None:
@@ -294,12 +292,9 @@ class LogitscopeApp(App[None]):
         """Show what has been written since the last time."""
         if self._writing is None:
             return
-        text, step = self._writing.take()
-        if text:
-            self._transcript.append(self._writing.index, text)
+        step = self._writing.draw()
         if step is None:
             return
-        self._transcript.count_thought(self._writing.index, self._writing.thought)
         self._inspectable = True
         self._panel.show(step.prediction, chosen=step.id, drawn=step.drawn, position=step.position)
         if self._chat.running:
@@ -311,7 +306,7 @@ class LogitscopeApp(App[None]):
             )
 
     def _begin_answer(self) -> None:
-        self._writing = Writing(self._transcript.add("assistant"))
+        self._writing = Writing(self._transcript)
         self._prompt.busy = True
         if self._is_idle:
             self._show(state="reading", what="", done=0, total=0)
@@ -319,7 +314,7 @@ class LogitscopeApp(App[None]):
     def _end_answer(self, suffix: str) -> None:
         self._draw()
         if self._writing is not None:
-            self._transcript.finish(self._writing.index, suffix)
+            self._writing.end(suffix)
         self._writing = None
         self._prompt.busy = False
 
@@ -327,7 +322,7 @@ class LogitscopeApp(App[None]):
         text = self._chat.finish(end)
         if self._writing is not None:
             self._draw()
-            self._transcript.set_text(self._writing.index, text)
+            self._writing.replace(text)
         speed = end.tokens_per_second
         self._show(
             state="stopped" if end.reason == "stopped" else "ready",
@@ -367,26 +362,16 @@ class LogitscopeApp(App[None]):
         self._show(
             state="ready", what="", model=model.name, device=model.device, dtype=model.dtype, size=model.context_length
         )
-        if self._writing is not None:  # asked before it was certain whom
-            self._transcript.rename(self._writing.index, model.name)
-        if outcome == "back":
-            self._transcript.add_note(f"{name} was not opened: {model.name} is open again.")
+        if self._writing is not None:
+            self._writing.rename(model.name)
         if outcome == "switched":
             self._panel.show(None)
             self._show(used=0, tokens_per_second=None, first_token_seconds=None)
-            self._transcript.add_note(f"{model.name} goes on from here.")
-        if outcome in ("first", "switched"):
-            for sentence in (*wording.introduction(model), wording.recommended(model, self._given)):
-                if sentence:
-                    self._transcript.add_note(sentence)
-        self._recommend(model.sampling)
-
-    def _recommend(self, sampling: Mapping[str, float]) -> None:
-        """Choose as the makers of the model wish, but for what the person has chosen."""
-        settings = Settings(**{**sampling, **self._given})
-        if settings != self._settings:
-            self.query_one(TemperaturePanel).set_value(settings.temperature)
-            self._choose_with(settings)
+        for sentence in wording.opened(model, outcome, name, self._choices.given):
+            self._transcript.add_note(sentence)
+        if self._choices.recommend(model.sampling):
+            self.query_one(TemperaturePanel).set_value(self._choices.settings.temperature)
+            self._choose_so()
 
     def _say_dropped(self, dropped: int) -> None:
         if dropped > self._dropped:
@@ -397,12 +382,6 @@ class LogitscopeApp(App[None]):
     def _is_idle(self) -> bool:
         """Whether a model is open and none is being opened."""
         return self._opening.is_open and not self._opening.wanted
-
-    def _what_if(self, answer: Inspected) -> str:
-        step = self._chat.last_step
-        if step is None or step.position != answer.position or step.id == answer.chosen:
-            return "the same dice choose the same token"
-        return "the same dice would now choose another token"
 
     def _show(self, **changes: Any) -> None:
         self._status = replace(self._status, **changes)

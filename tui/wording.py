@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.step import FinishReason
-from tui.protocol import Ready
+from core.step import FinishReason, Step
+from tui.opening import Outcome
+from tui.protocol import Inspected, Ready
 
 WELCOME = (
     "Say something. Ctrl+Up and Ctrl+Down move the temperature, also while it answers; the panel on the right shows "
@@ -35,6 +36,24 @@ def introduction(model: Ready) -> list[str]:
             "any other."
         )
     return said
+
+
+def opened(model: Ready, outcome: Outcome, wanted: str, given: Mapping[str, Any]) -> list[str]:
+    """A model is open, instead of the one that was wanted or in its stead."""
+    if outcome == "again":
+        return []
+    if outcome == "back":
+        return [f"{wanted} was not opened: {model.name} is open again."]
+    said = [f"{model.name} goes on from here."] if outcome == "switched" else []
+    settings = recommended(model, given)
+    return [*said, *introduction(model), *([settings] if settings else [])]
+
+
+def what_if(answer: Inspected, step: Step | None) -> str:
+    """What other settings would have done to the last choice."""
+    if step is None or step.position != answer.position or step.id == answer.chosen:
+        return "the same dice choose the same token"
+    return "the same dice would now choose another token"
 
 
 def recommended(model: Ready, given: Mapping[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from core.errors import BadSetting
 from core.settings import Settings
 from weights.checkpoint import Checkpoint
@@ -32,8 +34,9 @@ def _read(keys: Keys, name: str) -> float | None:
         return 0
     if isinstance(value, bool) or not isinstance(value, int if name in _COUNTS else (int, float)):
         raise keys.bad(name, "a whole number" if name in _COUNTS else "a number")
+    alone: dict[str, Any] = {name: value}
     try:
-        Settings(**{name: value})
+        Settings(**alone)
     except BadSetting as error:
         raise keys.bad(name, error.message.partition(" must be ")[2].partition(",")[0]) from error
     return value

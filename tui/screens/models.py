@@ -48,7 +48,7 @@ class ModelsScreen(ModalScreen[ShelfEntry | None]):
         border-title-style: bold;
         background: $surface;
     }
-    ModelsScreen Input {
+    ModelsScreen Input, ModelsScreen Input:focus {
         height: 1;
         border: none;
         padding: 0;
