@@ -26,6 +26,7 @@ from core.tokenizer import Tokenizer
 _MARK = "\ue000{}\ue001"
 
 _LONGEST_REASON = 200  # characters
+_PER_MESSAGE = 100  # characters that a message is worth when a budget is made for it
 
 
 class _Generation(Extension):
@@ -72,7 +73,7 @@ class ChatTemplate:
             BadTemplate: the template refuses this conversation, or fails on it.
         """
         messages = [{"role": message.role, "content": message.text} for message in conversation]
-        self._environment.refill(sum(len(message.text) for message in conversation))
+        self._environment.refill(sum(len(message.text) + _PER_MESSAGE for message in conversation))
         try:
             return self._template.render(
                 messages=messages,

@@ -22,11 +22,12 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace, generate_lorem_ipsum
 from jinja2.visitor import NodeTransformer
 
-_STEPS = 1_000_000  # turns of loops, calls, filters; a template for a long conversation needs some ten thousand
-_SECONDS = 3.0  # of this thread's own time, should the steps be slow ones
+_STEPS = 500_000  # turns of loops, calls, filters; a message takes some twenty
+_SECONDS = 2.0  # of this thread's own time, should the steps be slow ones
 _CHARACTERS = 2_000_000  # of a text, or of all texts in a list; more than a prompt has
 _ITEMS = 250_000  # of a list, counted through all that is in it
-_PER_STEP = 128  # characters or items that cost as much as a step
+_PER_STEP = 128  # characters that cost as much as a step
+_PER_ITEM = 16  # characters that cost as much as an item of a list
 _LONGEST_SOURCE = 1_000_000
 _WIDEST = 10_000  # what a text is padded to, indented by, or a number raised to
 _WIDTH = re.compile(r"\d{5,}|\*")
@@ -50,7 +51,7 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
         self.globals["lipsum"] = self._limited("lipsum", generate_lorem_ipsum)
 
     def refill(self, text: int = 0) -> None:
-        """A new budget, for a run over so many characters of text."""
+        """A new budget, for a run over so much text."""
         self._extra = text
         self._left = _STEPS + 2 * text
         self._ends_at = time.thread_time() + _SECONDS
@@ -98,7 +99,11 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
             if items + len(waiting) > _ITEMS + self._extra:
                 raise TooMuch("it makes a list that is far too long")
         self._check(characters)
-        return items + characters
+        return items * _PER_ITEM + characters
+
+    def _length(self, value: Any) -> int:
+        """About as many characters does it take to say this."""
+        return len(value) if isinstance(value, str | bytes) else self._weigh(value)
 
     # --- where things are built ---------------------------------------------------------------------------------------
 
@@ -180,12 +185,12 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
             self.tick()
             if field is not None and spec and ("{" in spec or _WIDTH.search(spec)):
                 raise TooMuch(f"it formats a text with {spec[:40]!r}")
-        self._check(text.count("{") * max((self._weigh(value) for value in values), default=0))
+        self._check(text.count("{") * max((self._length(value) for value in values), default=0))
 
     def _check_format(self, text: str, values: tuple[Any, ...]) -> None:
         if "%" in text and _WIDTH.search(text):
             raise TooMuch(f"it formats a text with {text[:40]!r}")
-        self._check(text.count("%") * max((self._weigh(value) for value in values), default=0))
+        self._check(text.count("%") * max((self._length(value) for value in values), default=0))
 
     def _check_replace(self, text: Any, old: Any, new: Any) -> None:
         if not isinstance(text, bytes):
@@ -215,7 +220,7 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
             first, values = values[:skipped], values[skipped:]
             if name in ("center", "indent", "batch", "slice", "round", "wordwrap", "lipsum", "tojson"):
                 self._check_widths((*values[0 if name == "lipsum" else 1 :], *named.values()))
-            if name in _SLOW and self._weigh(values[0]) > _WIDEST:
+            if name in _SLOW and self._length(values[0]) > _WIDEST:
                 raise TooMuch(f"it uses {name} on a text that is far too long")
             if name == "tojson" and sum(map(len, named.get("separators") or ())) > 20:
                 raise TooMuch("it separates values by far too much")
@@ -240,7 +245,7 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
             found.append(value)
             if isinstance(value, list | tuple):
                 length += len(value)
-                self.tick(length)
+                self.tick(length * _PER_ITEM)
         return found
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from core.chat_template import ChatTemplate, prompt_ids
@@ -102,6 +104,7 @@ def source_of(path: Path) -> str:
     return re.sub(r"\n\s*", "", text) if ".pretty." in path.name else text
 
 
+KEPT = sorted((Path(__file__).parent / "templates").glob("*.jinja"))
 SHIPPED = sorted((SHARED / "chat_templates").glob("*.jinja"))
 OWN = {
     "chatml": CHATML,
@@ -143,6 +146,39 @@ def test_own_templates_render_as_in_transformers(source: str) -> None:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_real_templates_render_as_in_transformers(path: Path) -> None:
     assert assert_renders_alike(source_of(path)) >= 2
+
+
+TEXTS = st.text(st.sampled_from(" \n\tab'\"\\{%}<>|&é漢👍🏽\u200b\u0301\r"), max_size=12) | st.sampled_from(
+    ["/no_think", "/think", "<think>hm</think>Yes.", "{{ x }}", "</think>", "  both  ", "\n\nlines\n\n", "[INST]"]
+)
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> Conversation:
+    """A system message or none, then turns that mostly alternate."""
+    turns: list[tuple[Role, str]] = [("system", draw(TEXTS))] if draw(st.booleans()) else []
+    for n in range(draw(st.integers(1, 6))):
+        odd = draw(st.integers(0, 19)) == 0
+        turns.append(("assistant" if (n % 2 == 1) != odd else "user", draw(TEXTS)))
+    return talk(*turns)
+
+
+@pytest.mark.parametrize("path", [*KEPT, *SHIPPED], ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_any_conversation_renders_as_in_transformers(path: Path) -> None:
+    ours, theirs = ChatTemplate(source_of(path), SPECIALS), reference(source_of(path))
+
+    @settings(max_examples=60)
+    @given(conversations(), st.booleans())
+    def check(conversation: Conversation, prompt: bool) -> None:
+        try:
+            expected = theirs.apply_chat_template(as_dicts(conversation), tokenize=False, add_generation_prompt=prompt)
+        except Exception:  # whatever it refuses with, ours must say so in its own way
+            with pytest.raises(BadTemplate):
+                ours.render(conversation, add_generation_prompt=prompt)
+        else:
+            assert ours.render(conversation, add_generation_prompt=prompt) == expected
+
+    check()
 
 
 def test_an_unset_special_token_is_nothing() -> None:
@@ -453,6 +489,13 @@ def test_a_thought_that_the_template_drops_is_gone_and_the_answer_keeps_its_toke
         add_generation_prompt=True,
     )
     assert "".join(tokenizer.token_text(token_id) for token_id in again) == expected
+
+
+def test_a_thought_that_the_template_keeps_costs_no_token(tokenizer: Tokenizer) -> None:
+    source = (Path(__file__).parent / "templates" / "smollm3.jinja").read_text()
+    answer = spelled_out(tokenizer, "<think>\nI wonder.\n</think>\nYes, I do.")
+    before, again = after(tokenizer, source, answer)
+    assert again[: len(before) + len(answer.ids or ())] == [*before, *(answer.ids or ())]
 
 
 def test_a_turn_without_a_thought_keeps_its_tokens_beside_one_that_loses_it(tokenizer: Tokenizer) -> None:

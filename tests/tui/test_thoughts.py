@@ -72,6 +72,14 @@ def test_while_it_thinks_the_line_says_so() -> None:
     assert "│ Hm, let me see." in shown(entry)
 
 
+def test_a_thought_that_never_became_an_answer_is_over_all_the_same() -> None:
+    entry = Entry("assistant", "<think>Hm", name="m")
+    assert shown(entry)[1].startswith("▸ thinking ")
+    entry.finish("stopped")
+    assert shown(entry)[1].startswith("▸ thought ")
+    assert shown(entry)[-2:] == ["stopped", ""]
+
+
 def test_an_empty_thought_is_nothing() -> None:
     entry = Entry("assistant", "<think>\n\n</think>\n\nHi", name="m")
     assert shown(entry) == ["m", "Hi", ""]

@@ -39,6 +39,7 @@ class Entry:
         self._opened = False  # it begins inside a thought
         self._unfolded = False
         self._thought_tokens = 0
+        self._is_done = False
         self._begin(text)
 
     def _begin(self, text: str) -> None:
@@ -115,6 +116,7 @@ class Entry:
 
     def finish(self, suffix: str) -> None:
         """Nothing more is coming."""
+        self._is_done = True
         self._suffix = visible(suffix)
         self._take("", last=True)
 
@@ -209,7 +211,7 @@ class Entry:
         if not thought and not self._splitter.thinking:
             return
         self._fold = len(self._rows)
-        said = "thinking" if self._splitter.thinking else "thought"
+        said = "thinking" if self._splitter.thinking and not self._is_done else "thought"
         count = f" for {self._thought_tokens:,} tokens" if self._thought_tokens else ""
         sign, hint = ("▾", "folds") if self._unfolded else ("▸", "unfolds")
         line = Content.styled(f"{sign} {said}{count}", f"{_FADED} italic")

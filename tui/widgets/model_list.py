@@ -148,7 +148,13 @@ class ModelList(Panel):
             return None
         entry = self._shown[number]
         mark = "● " if entry.name == self._current else "✗ " if entry.problem else "  "
-        style = "bold $block-cursor-foreground on $block-cursor-background" if number == self._at else "dim" if entry.problem else ""
+        style = (
+            "bold $block-cursor-foreground on $block-cursor-background"
+            if number == self._at
+            else "dim"
+            if entry.problem
+            else ""
+        )
         cells = [column.said(entry) for column in columns]
         return _table_row(mark, visible(entry.name), cells, columns, width, style)
 
