@@ -53,7 +53,7 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
     def refill(self, text: int = 0) -> None:
         """A new budget, for a run over so much text."""
         self._extra = text
-        self._left = _STEPS + 2 * text
+        self._left = _STEPS + 4 * text
         self._ends_at = time.thread_time() + _SECONDS
 
     def limit_filters(self) -> None:
@@ -82,7 +82,7 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
 
     def _check(self, characters: int) -> None:
         if characters > _CHARACTERS + 10 * self._extra:
-            raise TooMuch(f"it makes a text of {characters:,} characters")
+            raise TooMuch(f"it makes something of {characters:,} characters")
 
     def _weigh(self, value: Any) -> int:
         """Items and characters, one that is there twice counted twice: so long it takes to say or compare it all."""
@@ -117,7 +117,7 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
 
     def joined(self, *values: Any) -> str:
         """What `~` does."""
-        return self.concat([str(self.made(value)) for value in values])
+        return self.concat([value if isinstance(value, str) else str(self.made(value)) for value in values])
 
     def concat(self, pieces: Iterable[str]) -> str:
         """What makes the output of a template, a macro and a block out of its pieces."""

@@ -92,11 +92,13 @@ class Entry:
             self._opened = True
             self._begin(self.text)
 
-    def count_thought(self, tokens: int) -> None:
-        """So many tokens long is the thought by now."""
-        if tokens != self._thought_tokens:
-            self._thought_tokens = tokens
-            self._lay_out_anew()
+    def count_thought(self, tokens: int) -> bool:
+        """So many tokens long is the thought by now. Whether that is news."""
+        if tokens == self._thought_tokens:
+            return False
+        self._thought_tokens = tokens
+        self._lay_out_anew()
+        return True
 
     def unfold(self, unfolded: bool) -> None:
         """Show the thought, or fold it."""

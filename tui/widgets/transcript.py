@@ -123,8 +123,8 @@ class Transcript(ScrollView, can_focus=True):
 
     def count_thought(self, index: int, tokens: int) -> None:
         """The message's thought is so many tokens long by now."""
-        self._pile.entries[index].count_thought(tokens)
-        self._change(index, self._not_before - monotonic())
+        if self._pile.entries[index].count_thought(tokens):
+            self._change(index, self._not_before - monotonic())
 
     def unfold_all(self) -> None:
         """Show every thought, those to come too, or fold them all."""
