@@ -12,13 +12,14 @@ from typing import Any, ClassVar
 
 from textual import events, on
 from textual.app import App, ComposeResult, SystemCommand
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container, Horizontal, Vertical
 from textual.screen import Screen
 
 from core.settings import Order, Settings
 from core.step import Finished, Prefill, Step
 from tui import palette, wording
+from tui.bindings import BINDINGS
 from tui.chat import Chat
 from tui.choices import Choices
 from tui.opening import Opening
@@ -40,7 +41,7 @@ from tui.widgets.next_token import NextTokenPanel
 from tui.widgets.prompt import Prompt
 from tui.widgets.samplers import SamplersPanel
 from tui.widgets.status import Status, StatusBar
-from tui.widgets.temperature import STEP, TemperaturePanel
+from tui.widgets.temperature import TemperaturePanel
 from tui.widgets.transcript import Transcript
 from tui.writing import Writing
 from weights.shelf import ShelfEntry
@@ -56,23 +57,7 @@ class LogitscopeApp(App[None]):
     ENABLE_COMMAND_PALETTE = True
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (64, "-narrow"), (100, "-medium"), (150, "-wide")]  # noqa: RUF012 - Textual's interface
     VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-middle"), (50, "-high")]  # noqa: RUF012
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f1", "help", "Help", priority=True),
-        Binding("escape", "stop", "Stop", priority=False),
-        Binding("ctrl+down,alt+down", f"nudge({-STEP})", "Colder", key_display="^↓", priority=True),
-        Binding("ctrl+up,alt+up", f"nudge({STEP})", "Hotter", key_display="^↑", priority=True),
-        Binding("ctrl+o", "models", "Models", priority=True),
-        Binding("f2", "toggle_panels", "Panels", priority=True),
-        Binding("f3", "toggle_samplers", "Samplers", priority=True),
-        Binding("ctrl+r", "again", "Again", priority=True),
-        Binding("ctrl+t", "unfold_thoughts", "Thoughts", show=False, priority=True),
-        Binding("ctrl+n", "new_chat", "New chat", priority=True),
-        Binding("ctrl+q", "quit", "Quit", priority=True),
-        Binding("pageup", "scroll('page_up')", "Scroll up", show=False),
-        Binding("pagedown", "scroll('page_down')", "Scroll down", show=False),
-        Binding("ctrl+home", "scroll('scroll_home')", "Beginning", show=False),
-        Binding("ctrl+end", "scroll('scroll_end')", "End", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*BINDINGS]
 
     def __init__(
         self,
@@ -278,7 +263,9 @@ class LogitscopeApp(App[None]):
             case Prefill():
                 self._inspectable = False  # the engine may have forgotten that position to read this prompt
                 self._show(state="reading", done=event.done, total=event.total, used=event.done)
-                self._say_dropped(event.dropped)
+                if event.dropped > self._dropped:
+                    self._transcript.add_note(wording.dropped(event.dropped), "warning")
+                self._dropped = event.dropped
                 if event.thinking and self._writing is not None:
                     self._writing.open_thought()
             case Step():
@@ -372,11 +359,6 @@ class LogitscopeApp(App[None]):
         if self._choices.recommend(model.sampling):
             self.query_one(TemperaturePanel).set_value(self._choices.settings.temperature)
             self._choose_so()
-
-    def _say_dropped(self, dropped: int) -> None:
-        if dropped > self._dropped:
-            self._transcript.add_note(wording.dropped(dropped), "warning")
-        self._dropped = dropped
 
     @property
     def _is_idle(self) -> bool:
