@@ -7,7 +7,7 @@ Templates come from strangers' files, so they run in Jinja's immutable sandbox w
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -15,27 +15,18 @@ import jinja2
 from jinja2.ext import Extension, loopcontrols
 from jinja2.nodes import CallBlock, Node
 from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from core.conversation import Conversation, Message
 from core.errors import BadTemplate
+from core.sandbox import BudgetEnvironment
+from core.thoughts import CLOSE
 from core.tokenizer import Tokenizer
 
 # Private-use characters that stand for a message while its surroundings are rendered.
 _MARK = "\ue000{}\ue001"
 
-# What a stranger's template can run into, while it is read or while it runs.
-_FAILURES = (
-    jinja2.TemplateError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    RecursionError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-)
+_LONGEST_REASON = 200  # characters
+_PER_MESSAGE = 100  # characters that a message is worth when a budget is made for it
 
 
 class _Generation(Extension):
@@ -56,25 +47,24 @@ def _raise_exception(message: str) -> NoReturn:
     raise jinja2.TemplateError(message)
 
 
-def _to_json(value: Any, **options: Any) -> str:
-    return json.dumps(value, ensure_ascii=options.pop("ensure_ascii", False), **options)
-
-
 class ChatTemplate:
     """One model's template and the special tokens it may name (`bos_token`, `eos_token` ...)."""
 
     def __init__(self, source: str, specials: Mapping[str, str]) -> None:
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
-        )
-        environment.filters["tojson"] = _to_json
-        environment.globals["raise_exception"] = _raise_exception
-        environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+        self._environment = BudgetEnvironment([_Generation, loopcontrols])
+        self._environment.filters["tojson"] = self._to_json
+        self._environment.limit_filters()
+        self._environment.globals["raise_exception"] = _raise_exception
+        self._environment.globals["strftime_now"] = lambda format: datetime.now().strftime(format)  # noqa: A006
         self._specials = dict(specials)
         try:
-            self._template = environment.from_string(source)
-        except _FAILURES as error:
-            raise BadTemplate(f"The model's chat template cannot be read: {error}.", _HINT) from error
+            self._template = self._environment.from_string(source)
+        except Exception as error:  # whatever a stranger's program can run into
+            raise BadTemplate(f"The model's chat template cannot be read: {_reason(error)}.", _HINT) from error
+
+    def _to_json(self, value: Any, ensure_ascii: bool = False, **options: Any) -> str:
+        """Unlike Jinja's own, as `transformers` has it: nothing is escaped for HTML."""
+        return self._environment.concat(json.JSONEncoder(ensure_ascii=ensure_ascii, **options).iterencode(value))
 
     def render(self, conversation: Conversation, *, add_generation_prompt: bool = True) -> str:
         """The prompt as text, up to where the assistant is to speak.
@@ -83,6 +73,7 @@ class ChatTemplate:
             BadTemplate: the template refuses this conversation, or fails on it.
         """
         messages = [{"role": message.role, "content": message.text} for message in conversation]
+        self._environment.refill(sum(len(message.text) + _PER_MESSAGE for message in conversation))
         try:
             return self._template.render(
                 messages=messages,
@@ -91,8 +82,17 @@ class ChatTemplate:
                 documents=None,
                 **self._specials,
             )
-        except _FAILURES as error:
-            raise BadTemplate(f"The model's chat template refuses this conversation: {error}.", _HINT) from error
+        except Exception as error:  # whatever a stranger's program can run into
+            raise BadTemplate(
+                f"The model's chat template refuses this conversation: {_reason(error)}.", _HINT
+            ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, on one line, without a full stop of its own."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    short = text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + "…"
+    return short.rstrip(".")
 
 
 _HINT = "Feed the text as it is (--raw) or choose another model."
@@ -129,18 +129,39 @@ def _spliced(
     )
     own = [message for n, message in enumerate(conversation) if apart[n]]
     around = _split(template.render(marked), [_MARK.format(n) for n, is_apart in enumerate(apart) if is_apart])
-    if around is None:
+    if around is None or not whole.startswith(around[0]):
         return None
-    for texts in ([message.text for message in own], [message.text.strip() for message in own]):
-        if "".join(piece for pair in zip(around, [*texts, ""], strict=True) for piece in pair) == whole:
-            break
-    else:
-        return None
-    ids = tokenizer.encode(around[0])
-    for message, text, following in zip(own, texts, around[1:], strict=True):
-        ids += tokenizer.encode(text, literal=True) if message.ids is None else message.ids
-        ids += tokenizer.encode(following)
-    return ids
+    ids, at = tokenizer.encode(around[0]), len(around[0])
+    for message, following in zip(own, around[1:], strict=True):
+        text = next((text for text in _forms(message.text) if whole.startswith(text + following, at)), None)
+        if text is None:
+            return None
+        ids += _own_ids(message, text, tokenizer) + tokenizer.encode(following)
+        at += len(text) + len(following)
+    return ids if at == len(whole) else None
+
+
+def _forms(text: str) -> Iterator[str]:
+    """How a template may put what was said: as it is, trimmed, or without the thought that came before it."""
+    yield from (text, text.strip(), text.lstrip("\n"))
+    if CLOSE in text:
+        answer = text.rpartition(CLOSE)[2]
+        yield from (answer, answer.strip(), answer.lstrip("\n"))
+
+
+def _own_ids(message: Message, text: str, tokenizer: Tokenizer) -> list[int]:
+    """The tokens of this form of a message: those it was produced as, wherever they begin where the form does."""
+    if message.ids is None:
+        return tokenizer.encode(text, literal=True)
+    if text.strip() == message.text.strip():
+        return list(message.ids)
+    end = b""
+    for start in range(len(message.ids) - 1, -1, -1):
+        if message.ids[start] not in tokenizer.silent_ids:
+            end = tokenizer.token_bytes(message.ids[start]) + end
+        if len(end) >= len(text) and end.decode("utf-8", "replace").rstrip() == text.rstrip():
+            return list(message.ids[start:])
+    return tokenizer.encode(text, literal=True)
 
 
 def _split(text: str, marks: list[str]) -> list[str] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import torch
 
 from core.errors import BadDevice
@@ -26,6 +28,17 @@ def available() -> list[str]:
     found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     found["xpu"] = torch.xpu.is_available()
     return [kind for kind in KINDS if found[kind]]
+
+
+def release() -> None:
+    """Give back the memory of what is no longer used, so that something else as large can take its place."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+    if torch.xpu.is_available():
+        torch.xpu.empty_cache()
 
 
 def _device(name: str | None) -> torch.device:

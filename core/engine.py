@@ -26,9 +26,11 @@ from core.model import Model
 from core.sampling import dice
 from core.settings import Settings
 from core.step import Finished, FinishReason, Prediction, Prefill, Step
+from core.thoughts import ThoughtSplitter, opened_by
 from core.tokenizer import StopStrings, TextStream
 
 TOP = 20  # candidates recorded one by one
+_TAIL = 16  # tokens in which the tag of a thought fits, and the whitespace after it
 _ROOM = 256  # tokens an answer should find free, where the context is large enough
 
 
@@ -44,6 +46,8 @@ class _Writing:
     ids: list[int] = field(default_factory=list)
     text: str = ""
     stops: StopStrings = field(default_factory=StopStrings)
+    thoughts: ThoughtSplitter = field(default_factory=ThoughtSplitter)
+    thought_tokens: int = 0
 
 
 class Engine:
@@ -80,10 +84,12 @@ class Engine:
         self._seed = now.seed if now.seed is not None else secrets.randbits(32)
         ids, dropped = self._prompt(conversation)
         writing.prompt_tokens = len(ids)
+        thinking = opened_by(b"".join(map(self.model.tokenizer.token_bytes, ids[-_TAIL:])).decode("utf-8", "replace"))
+        writing.thoughts = ThoughtSplitter(opened=thinking)
         reused = self._decoder.keep_common(ids)
-        yield Prefill(done=reused, total=len(ids), reused=reused, dropped=dropped)
+        yield Prefill(done=reused, total=len(ids), reused=reused, dropped=dropped, thinking=thinking)
         for done in self._decoder.prefill(ids[reused:]):
-            yield Prefill(done=done, total=len(ids), reused=reused, dropped=dropped)
+            yield Prefill(done=done, total=len(ids), reused=reused, dropped=dropped, thinking=thinking)
             if stopped() and done < len(ids):
                 yield self._finished("stopped", writing)
                 return
@@ -167,6 +173,7 @@ class Engine:
         chosen = distribution.draw(uniform)
         ends = chosen in self.model.end_ids
         text = self._readable(chosen, ends, settings, writing)
+        thought = self._is_thought(chosen, ends, writing)
         prediction = distribution.prediction(tokenizer, top, also=chosen)
         if writing.first_token_seconds is None:
             writing.first_token_seconds = time.perf_counter() - writing.started
@@ -184,7 +191,15 @@ class Engine:
             prediction=prediction,
             forward_ms=forward_ms,
             sampling_ms=(time.perf_counter() - began) * 1e3,
+            thought=thought,
         )
+
+    def _is_thought(self, chosen: int, ends: bool, writing: _Writing) -> bool:
+        before = writing.thoughts.thinking
+        writing.thoughts.push(self.model.tokenizer.token_text(chosen))
+        thought = (before or writing.thoughts.thinking) and not ends
+        writing.thought_tokens += thought
+        return thought
 
     def _readable(self, chosen: int, ends: bool, settings: Settings, writing: _Writing) -> str:
         """What this token adds to the text that is shown; the last token of a reply also brings what was held back."""
@@ -222,4 +237,5 @@ class Engine:
             seconds=time.perf_counter() - writing.started,
             first_token_seconds=writing.first_token_seconds,
             seed=self._seed,
+            thought_tokens=writing.thought_tokens,
         )

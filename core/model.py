@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 
@@ -22,6 +23,7 @@ class Model:
     end_ids: frozenset[int]  # tokens that end a turn
     device: torch.device
     dtype: torch.dtype
+    sampling: Mapping[str, float] = field(default_factory=dict)  # `Settings` its makers recommend, by name
 
     @property
     def context_length(self) -> int:

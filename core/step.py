@@ -80,6 +80,7 @@ class Step:
     prediction: Prediction
     forward_ms: float
     sampling_ms: float
+    thought: bool = False  # part of what the model thinks before it answers, the tags included
 
     @property
     def settings(self) -> Settings:
@@ -95,6 +96,7 @@ class Prefill:
     total: int  # tokens of the prompt
     reused: int  # of those, already there from before
     dropped: int  # oldest messages left out because they no longer fit
+    thinking: bool = False  # the prompt ends inside a thought, so the reply begins there
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,6 +112,7 @@ class Finished:
     seconds: float  # from the request to here, prefill included
     first_token_seconds: float | None
     seed: int  # the one the dice were keyed with
+    thought_tokens: int = 0  # of the completion's
 
     @property
     def tokens_per_second(self) -> float:

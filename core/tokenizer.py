@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 import tokenizers
 from tokenizers import pre_tokenizers
 
+from core.thoughts import CLOSE, OPEN
+
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _SPACE_MARK = "\u2581"  # ▁, how SentencePiece writes a space
 
@@ -34,6 +36,8 @@ class Tokenizer:
         added = backend.get_added_tokens_decoder()
         self._added = {token_id: token.content for token_id, token in added.items()}
         self.special_ids = frozenset(token_id for token_id, token in added.items() if token.special)
+        # A thought's tags add nothing either where they are special, but whoever reads the text needs to see them.
+        self.silent_ids = frozenset(one for one in self.special_ids if self._added[one] not in (OPEN, CLOSE))
         self._special_texts = tuple(self._added[token_id] for token_id in self.special_ids)
         self._kinds, self._strips_first_space = _decoder_kinds(backend)
         self._bytes: dict[int, bytes] = {}
@@ -147,8 +151,8 @@ class TextStream:
         self._at_start = strip  # a whole text loses one leading space, which SentencePiece had put there
 
     def push(self, token_id: int) -> str:
-        """What became readable with this token. Special tokens add nothing."""
-        if token_id in self._tokenizer.special_ids:
+        """What became readable with this token. Special tokens add nothing, but for the tags of a thought."""
+        if token_id in self._tokenizer.silent_ids:
             return ""
         return self._without_first_space(self._decoder.decode(self._tokenizer.token_bytes(token_id)))
 

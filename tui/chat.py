@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from core.conversation import Conversation, Message
 from core.settings import Settings
@@ -20,6 +20,7 @@ class Chat:
     last_step: Step | None = None
     _ids: list[int] = field(default_factory=list)
     _text: str = ""
+    _foreign: bool = False  # the ids of the reply under way are another model's
 
     def ask(self, text: str, settings: Settings) -> Reply:
         """The person says something."""
@@ -62,14 +63,20 @@ class Chat:
         self.number += 1
         self.conversation, self.running, self.last_step = (), False, None
 
+    def forget_ids(self) -> None:
+        """From here on another model is spoken to: to it, what was said so far is text."""
+        self.conversation = tuple(replace(message, ids=None) for message in self.conversation)
+        self._foreign = True
+
     def _reply(self, settings: Settings) -> Reply:
         self.number += 1
-        self.running = True
+        self.running, self._foreign = True, False
         self._ids, self._text = [], ""
         return Reply(number=self.number, conversation=self.conversation, settings=settings)
 
     def _keep(self, text: str, ids: tuple[int, ...] | None) -> str:
         self.running = False
         if text:
-            self.conversation = (*self.conversation, Message(role="assistant", text=text, ids=ids))
+            message = Message(role="assistant", text=text, ids=None if self._foreign else ids)
+            self.conversation = (*self.conversation, message)
         return text

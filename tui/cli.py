@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
@@ -25,6 +25,7 @@ class Options:
     command: str | None
     load: Load
     settings: Settings
+    given: Mapping[str, Any]  # of the settings, what the person said: the rest may be as the model's makers wish
     arguments: argparse.Namespace  # the command's own
 
 
@@ -38,7 +39,7 @@ def run(argv: Sequence[str]) -> int:
         if options.command is None:
             from tui.start import start
 
-            return start(options.load, options.settings)
+            return start(options.load, options.given)
         from tui.headless import COMMANDS
 
         COMMANDS[options.command](options)
@@ -88,7 +89,11 @@ def parse(argv: Sequence[str]) -> Options:
         context=given.get("context"),
     )
     return Options(
-        command=given.get("command"), load=load, settings=Settings(**names), arguments=argparse.Namespace(**given)
+        command=given.get("command"),
+        load=load,
+        settings=Settings(**names),
+        given=names,
+        arguments=argparse.Namespace(**given),
     )
 
 
@@ -110,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     ask = command("ask", "Answer one prompt, streamed to standard output.")
     ask.add_argument("prompt", nargs="?", help="what to say; left out, it is read from standard input")
     ask.add_argument("--system", metavar="S", help="a system message before it")
+    ask.add_argument("--no-thoughts", action="store_true", help="leave out what a model thinks before it answers")
     ask.add_argument("--json", action="store_true", help="one JSON object a line per token, and one at the end")
     ask.add_argument("--top", type=_count, default=20, metavar="N", help="candidates per token in the JSON (20)")
 

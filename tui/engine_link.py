@@ -16,7 +16,7 @@ import threading
 from collections import deque
 from pathlib import Path
 
-from tui.protocol import Answer, Failed, Load, Request
+from tui.protocol import Answer, Failed, Load, Ready, Request
 
 
 class ProcessEngine:
@@ -37,8 +37,6 @@ class ProcessEngine:
         return self._child.pid
 
     def send(self, request: Request) -> None:
-        if isinstance(request, Load):
-            self._load = request
         if self._dead.is_set():
             self._start(with_model=not isinstance(request, Load))
         self._outbox.put(request)
@@ -81,7 +79,10 @@ class ProcessEngine:
         assert child.stdout is not None
         try:
             while True:
-                self._answers.append(pickle.load(child.stdout))
+                answer: Answer = pickle.load(child.stdout)
+                if isinstance(answer, Ready):
+                    self._load = answer.load  # proven: what a new process is to open, should this one die
+                self._answers.append(answer)
         except (EOFError, OSError, pickle.UnpicklingError, ValueError):
             pass
         if dead.is_set():  # closed on purpose

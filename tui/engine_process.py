@@ -6,135 +6,136 @@ Must not know the screen. Torch is imported here and in no other part of the int
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import sys
 import threading
 import traceback
 from collections.abc import Callable
-from queue import SimpleQueue
 from typing import IO, TYPE_CHECKING
 
 from core.errors import LogitscopeError, ModelNotFound
-from core.settings import Settings
-from tui.protocol import (
-    Answer,
-    Change,
-    Failed,
-    Inspect,
-    Inspected,
-    Load,
-    Loading,
-    Ready,
-    Reply,
-    Request,
-    Stop,
-    Told,
-)
+from tui.engine_inbox import Inbox
+from tui.protocol import Answer, Failed, Inspect, Inspected, Load, Loading, Ready, Reply, Told
 
 if TYPE_CHECKING:
     from core.engine import Engine
-    from core.model import Model
 
 _TORCH_SHARE = 0.4  # of the loading bar, before any weight is read
 
 
-class Inbox:
-    """What has been asked for: jobs in order, and the newest word on what acts at once."""
-
-    def __init__(self) -> None:
-        self.jobs: SimpleQueue[Load | Reply | Inspect] = SimpleQueue()
-        self.settings = Settings()
-        self.newest_inspect: Inspect | None = None
-        self._newest_reply = 0
-        self._stopped_up_to = 0
-
-    def take(self, request: Request) -> None:
-        match request:
-            case Change(settings):
-                self.settings = settings
-            case Stop():
-                self._stopped_up_to = self._newest_reply
-            case Reply():
-                self.settings, self._newest_reply = request.settings, request.number
-                self.jobs.put(request)
-            case Inspect():
-                self.newest_inspect = request
-                self.jobs.put(request)
-            case Load():
-                self.jobs.put(request)
-
-    def stopped(self, number: int) -> bool:
-        return number <= self._stopped_up_to
+class _Unwanted(Exception):
+    """The model that is being opened is not wanted any more."""
 
 
 class Worker:
-    """Carries out one job after another."""
+    """Carries out one job after another, with one model at a time."""
 
     def __init__(self, inbox: Inbox, send: Callable[[Answer], None]) -> None:
         self._inbox = inbox
         self._send = send
+        self._engine: Engine | None = None
+        self._home: Load | None = None  # what is open, or was: it is opened again if another cannot be
+        self._loads = 0  # how many models have been asked for so far
+        self._share = _TORCH_SHARE
 
     def run(self) -> None:
-        self._send(Loading(fraction=0.0, what="torch"))
-        from core.engine import Engine  # seconds; the listener is already awake
-        from weights.load import load
-
-        engine: Engine | None = None
+        self._send(Loading(fraction=0.0, what="torch"))  # the first job imports it, which takes seconds
         while True:
             job = self._inbox.jobs.get()
-            number = job.number if isinstance(job, Reply) else None
-            try:
-                match job:
-                    case Load():
-                        engine = None  # the old model's memory first
-                        engine = self._load(job, load, Engine)
-                    case Reply():
-                        self._reply(job, _open(engine))
-                    case Inspect() if job is self._inbox.newest_inspect:
-                        self._inspect(job, _open(engine))
-            except LogitscopeError as error:
-                self._send(Failed(message=error.message, hint=error.hint, number=number))
-            except MemoryError:
-                self._send(Failed(message="There is not enough memory.", hint="Choose a smaller model.", number=number))
-            except Exception as error:  # the edge of a process: whatever it is, the person is told and the chat goes on
-                traceback.print_exc()
-                message = f"The engine failed: {type(error).__name__}: {error}."
-                self._send(Failed(message=message, hint="Its log has the details.", number=number))
+            if isinstance(job, Load):
+                self._loads += 1
+            self._do(job)
+            if isinstance(job, Load):
+                self._go_home()
 
-    def _load(self, job: Load, load: Callable[..., Model], make: Callable[[Model], Engine]) -> Engine:
+    def _do(self, job: Load | Reply | Inspect) -> None:
+        """Carry out a job, or say why it cannot be. Afterwards nothing holds what was made on the way."""
+        reply, load = job.number if isinstance(job, Reply) else None, job if isinstance(job, Load) else None
+        try:
+            match job:
+                case Load():
+                    self._load(job)
+                case Reply():
+                    self._reply(job)
+                case Inspect() if job is self._inbox.newest_inspect:
+                    self._inspect(job)
+            return
+        except LogitscopeError as error:
+            message, hint = error.message, error.hint
+        except MemoryError:
+            message, hint = "There is not enough memory.", "Choose a smaller model."
+        except Exception as error:  # the edge of a process: whatever it is, the person is told and the chat goes on
+            traceback.print_exc()
+            message, hint = f"The engine failed: {type(error).__name__}: {error}.", "Its log has the details."
+        self._send(Failed(message=message, hint=hint, number=reply, load=load))
+
+    # --- models -------------------------------------------------------------------------------------------------------
+
+    def _go_home(self) -> None:
+        """Back to the model before, where opening another has failed or was cancelled and no other is waiting."""
+        if self._engine is None and self._home is not None and self._loads == self._inbox.newest_load:
+            home, self._home = self._home, None  # if that fails too, then no model is open
+            self._do(home)
+
+    def _load(self, job: Load) -> None:
+        from core.device import release
+        from weights.shelf import find
+
+        find(job.model)  # what is not there costs nobody the model that is open
+        self._engine = None  # the old model's memory first
+        release()
+        with contextlib.suppress(_Unwanted):
+            self._open(job, self._loads)
+        self._home = self._home or job  # another one was asked for before this first one was open
+
+    def _open(self, job: Load, number: int) -> None:
+        from core.engine import Engine
+        from weights.load import load
+
         def progress(fraction: float, what: str) -> None:
-            self._send(Loading(fraction=_TORCH_SHARE + (1 - _TORCH_SHARE) * fraction, what=what))
+            cancelled = self._inbox.cancelled(number) and self._home is not None  # else there is nothing to go back to
+            if cancelled or self._inbox.newest_load > number:
+                raise _Unwanted
+            self._send(Loading(fraction=self._share + (1 - self._share) * fraction, what=what))
 
         model = load(job.model, device=job.device, dtype=job.dtype, context=job.context, on_progress=progress)
-        engine = make(model)
+        self._engine, self._home, self._share = Engine(model), job, 0.0
         self._send(
             Ready(
+                load=job,
                 name=model.name,
                 device=str(model.device),
                 dtype=str(model.dtype).removeprefix("torch."),
                 n_parameters=model.n_parameters,
                 context_length=model.context_length,
                 has_template=model.template is not None,
+                sampling=dict(model.sampling),
             )
         )
-        return engine
 
-    def _reply(self, job: Reply, engine: Engine) -> None:
-        for event in engine.reply(
+    # --- the model that is open ---------------------------------------------------------------------------------------
+
+    @property
+    def engine(self) -> Engine:
+        """
+        Raises:
+            ModelNotFound: no model is open.
+        """
+        if self._engine is None:
+            raise ModelNotFound("No model is open.", "Ctrl+O shows the models that are here.")
+        return self._engine
+
+    def _reply(self, job: Reply) -> None:
+        for event in self.engine.reply(
             job.conversation, lambda: self._inbox.settings, lambda: self._inbox.stopped(job.number)
         ):
             self._send(Told(job.number, event))
 
-    def _inspect(self, job: Inspect, engine: Engine) -> None:
-        chosen, drawn, prediction = engine.inspect(job.position, job.settings)
+    def _inspect(self, job: Inspect) -> None:
+        chosen, drawn, prediction = self.engine.inspect(job.position, job.settings)
         self._send(Inspected(position=job.position, chosen=chosen, drawn=drawn, prediction=prediction))
-
-
-def _open(engine: Engine | None) -> Engine:
-    if engine is None:
-        raise ModelNotFound("No model is open.", "Start again with --model, for example --model bundled.")
-    return engine
 
 
 def _listen(source: IO[bytes], inbox: Inbox) -> None:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from core.chat_template import prompt_ids
 from core.conversation import Conversation, Message
 from core.errors import BadSetting, EmptyPrompt
-from core.step import Candidate, Finished, Prediction, Step
+from core.settings import Settings
+from core.step import Candidate, Finished, Prediction, Prefill, Step
+from core.thoughts import ThoughtSplitter
 from tui import tables
 from tui.bench import bench
 from tui.cli import Options
@@ -32,8 +34,9 @@ def ask(options: Options) -> None:
     if options.arguments.system:
         conversation = (Message(role="system", text=options.arguments.system), *conversation)
     engine = open_engine(options)
-    emit = _print_json if options.arguments.json else _print_text
-    for event in engine.reply(conversation, lambda: options.settings, top=options.arguments.top):
+    emit = _print_json if options.arguments.json else _Printer(thoughts=not options.arguments.no_thoughts)
+    settings = _settings(options, engine)
+    for event in engine.reply(conversation, lambda: settings, top=options.arguments.top):
         emit(event)
 
 
@@ -49,7 +52,7 @@ def next_token(options: Options) -> None:
     if not ids:
         raise EmptyPrompt("There is nothing to go on from: the text is empty.", "Give at least one character.")
     engine.read(ids)
-    chosen, drawn, prediction = engine.inspect(len(ids), options.settings, top=options.arguments.top)
+    chosen, drawn, prediction = engine.inspect(len(ids), _settings(options, engine), top=options.arguments.top)
     prediction = _at_most(prediction, options.arguments.top)
     if options.arguments.json:
         print(json.dumps(_next_record(engine.model.name, ids, prediction)))
@@ -114,6 +117,11 @@ def open_engine(options: Options) -> Engine:
     return Engine(load(wanted.model, device=wanted.device, dtype=wanted.dtype, context=wanted.context))
 
 
+def _settings(options: Options, engine: Engine) -> Settings:
+    """What the person said, else what the model's makers recommend, else ours."""
+    return Settings(**{**engine.model.sampling, **options.given})
+
+
 def _text(given: str | None, what: str, example: str, *, keep_space: bool = False) -> str:
     """The command's text, or all of standard input where none was given or it is "-"."""
     if given is not None and given != "-":
@@ -124,13 +132,38 @@ def _text(given: str | None, what: str, example: str, *, keep_space: bool = Fals
     return piped if keep_space else piped.strip()
 
 
-def _print_text(event: object) -> None:
-    # On a terminal, control characters would act; in a pipe or file the text is passed on as it is.
-    shown: Callable[[str], str] = visible if sys.stdout.isatty() else str
-    if isinstance(event, Step) and event.text:
-        print(shown(event.text), end="", flush=True)
-    elif isinstance(event, Finished):
-        print(flush=True)
+class _Printer:
+    """Prints a reply as it comes. A terminal shows thoughts dimmed; a pipe or file gets the text as it is."""
+
+    def __init__(self, *, thoughts: bool) -> None:
+        self._on_terminal = sys.stdout.isatty()
+        self._thoughts = thoughts
+        self._splitter = ThoughtSplitter()
+        self._answered = False
+
+    def __call__(self, event: object) -> None:
+        if isinstance(event, Prefill):
+            self._splitter = ThoughtSplitter(opened=event.thinking)
+        elif isinstance(event, Step):
+            if self._thoughts and not self._on_terminal:
+                print(event.text, end="", flush=True)
+            else:
+                self._print(*self._splitter.push(event.text))
+        elif isinstance(event, Finished):
+            self._print(*self._splitter.flush())
+            print(flush=True)
+
+    def _print(self, thought: str, answer: str) -> None:
+        if not self._on_terminal:
+            thought, shown = "", answer
+        else:  # control characters would act
+            thought, shown = visible(thought) if self._thoughts else "", visible(answer)
+        if not self._thoughts and not self._answered:
+            shown = shown.lstrip("\n")  # what stood between the thought and the answer
+        self._answered = self._answered or bool(shown)
+        dimmed = f"\x1b[2m{thought}\x1b[22m" if thought else ""
+        if dimmed or shown:
+            print(dimmed + shown, end="", flush=True)
 
 
 def _print_json(event: object) -> None:
@@ -144,6 +177,7 @@ def _step_record(step: Step) -> dict[str, Any]:
     fields = ("id", "text", "probability", "raw_probability", "kept", "cut_by")
     return {
         "position": step.position,
+        "thought": step.thought,
         "id": step.id,
         "text": step.text,
         "bytes": list(step.bytes),
@@ -167,6 +201,7 @@ def _finished_record(end: Finished) -> dict[str, Any]:
         "finish_reason": end.reason,
         "prompt_tokens": end.prompt_tokens,
         "completion_tokens": end.completion_tokens,
+        "thought_tokens": end.thought_tokens,
         "seconds": end.seconds,
         "tokens_per_second": rate if rate == rate else None,  # JSON has no NaN
         "seed": end.seed,

@@ -9,9 +9,10 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("Enter", "send the message"),
             ("Ctrl+J, Shift+Enter", "new line"),
             ("Up, Down", "earlier and later messages"),
-            ("Escape", "stop the answer; what is written stays"),
+            ("Escape", "stop the answer, and what is written stays; or stop opening a model"),
             ("Ctrl+R", "another answer to the last message"),
             ("Ctrl+N", "new chat"),
+            ("Ctrl+O", "the models that are here: type to filter, Enter goes on with another one"),
         ),
     ),
     (
@@ -38,6 +39,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         (
             ("Tab, Shift+Tab", "next, previous pane"),
             ("Page Up, Page Down", "scroll the chat; Ctrl+Home and Ctrl+End: its beginning and end"),
+            ("Ctrl+T, or a click", "unfold or fold what a model thinks before it answers"),
             ("Mouse, then Ctrl+C", "select text and copy it"),
             ("F2", "show or hide the panels"),
             ("Ctrl+P", "command palette: everything by name, themes too"),

@@ -6,7 +6,8 @@ the `number` its request carried, so answers that arrive late are recognised and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from core.conversation import Conversation
@@ -18,12 +19,17 @@ from core.step import Finished, Prediction, Prefill, Step
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """Open this model instead of the one that is open."""
+    """Open this model instead of the one that is open. If that fails, the one before is opened again."""
 
     model: str
     device: str | None = None  # None: the best this machine has
     dtype: str | None = None  # None: what that device is good at
     context: int | None = None  # None: what the model was made for
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Stop opening a model, and open the one before again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +62,7 @@ class Inspect:
     settings: Settings
 
 
-Request = Load | Reply | Change | Stop | Inspect
+Request = Load | Cancel | Reply | Change | Stop | Inspect
 
 # --- answers ------------------------------------------------------------------------------------------------------
 
@@ -73,12 +79,14 @@ class Loading:
 class Ready:
     """A model is open."""
 
+    load: Load  # by which it was asked for
     name: str
     device: str
     dtype: str
     n_parameters: int
     context_length: int
     has_template: bool
+    sampling: Mapping[str, float] = field(default_factory=dict)  # `Settings` its makers recommend, by name
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,7 @@ class Failed:
     message: str
     hint: str = ""
     number: int | None = None  # the reply it was about
+    load: Load | None = None  # what could not be opened
     dead: bool = False  # the engine's process is gone; the next request starts a new one
 
 

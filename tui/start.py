@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from core.errors import BadSetting
 from core.settings import Settings
@@ -12,8 +14,11 @@ from tui.protocol import Load
 from weights.shelf import find, title
 
 
-def start(load: Load, settings: Settings) -> int:
+def start(load: Load, given: Mapping[str, Any]) -> int:
     """Run the chat until the person leaves it. Returns the exit code.
+
+    Args:
+        given: the settings that the person has chosen, by name.
 
     Raises:
         BadSetting: there is no terminal to draw on.
@@ -26,7 +31,7 @@ def start(load: Load, settings: Settings) -> int:
     try:
         from tui.app import LogitscopeApp  # while the engine's process imports torch
 
-        LogitscopeApp(engine, settings, model=name).run()
+        LogitscopeApp(engine, Settings(**given), model=name, load=load, given=given).run()
     finally:
         engine.close()
     return 0

@@ -22,6 +22,7 @@ _AGAIN = "Copy or download it again."
 _GIVE = "Give the directory that holds config.json and model.safetensors."
 _NO_GGUF = "Only safetensors checkpoints can be opened, not GGUF files."
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt")
+_END_TOKENS = ("eos_token", "eot_token", "eom_token")
 _FLOATS = frozenset(("F64", "F32", "F16", "BF16"))
 
 
@@ -125,6 +126,13 @@ class Checkpoint:
         return {name: text for table in tables for name, text in table.texts_ending_with("_token").items()}
 
     @property
+    def end_tokens(self) -> frozenset[str]:
+        """The texts of the tokens that its files say end a text, a turn or a message; files may disagree."""
+        tables = (self._optional("special_tokens_map.json"), self.tokenizer_config)
+        named = [table.texts_ending_with("_token") for table in tables]
+        return frozenset(table[name] for table in named for name in _END_TOKENS if name in table)
+
+    @property
     def template(self) -> str | None:
         """The chat template's source, from where the formats of several years keep it; None if there is none."""
         if (path := self.folder / "chat_template.jinja").is_file():
@@ -139,8 +147,10 @@ class Checkpoint:
 
     @property
     def end_ids(self) -> frozenset[int]:
-        """The ids that its two configs say end a text."""
-        return frozenset(Keys(self.config).ids("eos_token_id") + self.generation_config.ids("eos_token_id"))
+        """The ids that its two configs say end a text; a model for pictures too has a config of its own for text."""
+        keys = Keys(self.config)
+        tables = (keys, keys.table("text_config"), self.generation_config)
+        return frozenset(one for table in tables if table is not None for one in table.ids("eos_token_id"))
 
     def _optional(self, name: str) -> Keys:
         path = self.folder / name

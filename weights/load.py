@@ -14,6 +14,7 @@ from core.tokenizer import Tokenizer
 from weights import memory, shelf, vocabulary
 from weights.checkpoint import Checkpoint
 from weights.families import read_config
+from weights.generation import sampling
 from weights.room import room
 from weights.tensors import read_transformer
 
@@ -72,7 +73,8 @@ def load(
         transformer=transformer,
         tokenizer=tokenizer,
         template=template,
-        end_ids=vocabulary.end_ids(checkpoint, tokenizer),
+        end_ids=vocabulary.end_ids(checkpoint, tokenizer, template),
+        sampling=sampling(checkpoint),
         device=place,
         dtype=number_format,
     )

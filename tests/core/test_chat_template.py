@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from core.chat_template import ChatTemplate, prompt_ids
@@ -15,7 +20,8 @@ from core.errors import BadTemplate
 from core.tokenizer import Tokenizer
 from tests.tiny import BOS, CHATML, END, START, tiny_backend
 
-SHARED = Path(__file__).parents[3] / "shared"
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared"
 SPECIALS = {"bos_token": BOS, "eos_token": END}
 
 TRIMMING = (
@@ -26,6 +32,19 @@ TRIMMING = (
 FORGETTING = (
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content.split('</think>')[-1] + '<|im_end|>\n' }}"
     "{% endfor %}{{ '<|im_start|>assistant\n' }}"
+)
+# As Qwen3 does it: the thought goes only where a later question has been asked, and newlines around it go too.
+THINKING = (
+    "{%- set ns = namespace(last=0) %}"
+    "{%- for m in messages %}{% if m.role == 'user' %}{% set ns.last = loop.index0 %}{% endif %}{% endfor %}"
+    "{%- for m in messages %}{%- set content = m.content %}{%- set thought = '' %}"
+    "{%- if m.role == 'assistant' and '</think>' in content %}"
+    "{%- set thought = content.split('</think>')[0].rstrip('\n').split('<think>')[-1].lstrip('\n') %}"
+    "{%- set content = content.split('</think>')[-1].lstrip('\n') %}{%- endif %}"
+    "{{- '<|im_start|>' + m.role + '\n' }}"
+    "{%- if thought and loop.index0 > ns.last %}{{- '<think>\n' + thought + '\n</think>\n\n' }}{% endif %}"
+    "{{- content + '<|im_end|>\n' }}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
 )
 FEATURES = (
     "{%- for m in messages %}\n"
@@ -85,8 +104,16 @@ def source_of(path: Path) -> str:
     return re.sub(r"\n\s*", "", text) if ".pretty." in path.name else text
 
 
+KEPT = sorted((Path(__file__).parent / "templates").glob("*.jinja"))
 SHIPPED = sorted((SHARED / "chat_templates").glob("*.jinja"))
-OWN = {"chatml": CHATML, "trimming": TRIMMING, "forgetting": FORGETTING, "features": FEATURES, "blocks": BLOCKS}
+OWN = {
+    "chatml": CHATML,
+    "trimming": TRIMMING,
+    "forgetting": FORGETTING,
+    "thinking": THINKING,
+    "features": FEATURES,
+    "blocks": BLOCKS,
+}
 
 
 # --- the text of the prompt -----------------------------------------------------------------------------------------
@@ -119,6 +146,39 @@ def test_own_templates_render_as_in_transformers(source: str) -> None:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_real_templates_render_as_in_transformers(path: Path) -> None:
     assert assert_renders_alike(source_of(path)) >= 2
+
+
+TEXTS = st.text(st.sampled_from(" \n\tab'\"\\{%}<>|&é漢👍🏽\u200b\u0301\r"), max_size=12) | st.sampled_from(
+    ["/no_think", "/think", "<think>hm</think>Yes.", "{{ x }}", "</think>", "  both  ", "\n\nlines\n\n", "[INST]"]
+)
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> Conversation:
+    """A system message or none, then turns that mostly alternate."""
+    turns: list[tuple[Role, str]] = [("system", draw(TEXTS))] if draw(st.booleans()) else []
+    for n in range(draw(st.integers(1, 6))):
+        odd = draw(st.integers(0, 19)) == 0
+        turns.append(("assistant" if (n % 2 == 1) != odd else "user", draw(TEXTS)))
+    return talk(*turns)
+
+
+@pytest.mark.parametrize("path", [*KEPT, *SHIPPED], ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_any_conversation_renders_as_in_transformers(path: Path) -> None:
+    ours, theirs = ChatTemplate(source_of(path), SPECIALS), reference(source_of(path))
+
+    @settings(max_examples=60)
+    @given(conversations(), st.booleans())
+    def check(conversation: Conversation, prompt: bool) -> None:
+        try:
+            expected = theirs.apply_chat_template(as_dicts(conversation), tokenize=False, add_generation_prompt=prompt)
+        except Exception:  # whatever it refuses with, ours must say so in its own way
+            with pytest.raises(BadTemplate):
+                ours.render(conversation, add_generation_prompt=prompt)
+        else:
+            assert ours.render(conversation, add_generation_prompt=prompt) == expected
+
+    check()
 
 
 def test_an_unset_special_token_is_nothing() -> None:
@@ -169,6 +229,130 @@ UNREADABLE = [
     "{{ " + "(" * 20_000 + "1" + ")" * 20_000 + " }}",
     "{% for a in messages %}" * 40 + "{% endfor %}" * 40,
 ]
+
+
+DOUBLING = "{% set ns = namespace(x=START) %}{% for _ in range(100) %}{% set ns.x = STEP %}{% endfor %}"
+
+
+def doubling(start: str, step: str, end: str) -> str:
+    return DOUBLING.replace("START", start).replace("STEP", step) + end
+
+
+# Each would run for hours, or fill any memory, or both.
+ENDLESS = [
+    "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+    "{% for a in range(99999) %}{% for b in range(99999) %}" + "x" * 10_000 + "{% endfor %}{% endfor %}",
+    "{% for a in range(99999) if range(99999) | list | length < 0 %}{% endfor %}"
+    "{% for b in range(99999) %}{% for a in range(99999) if a < 0 %}{% endfor %}{% endfor %}",
+    "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(90) }}",
+    "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+    "{% for a in [[[[]]]] recursive %}{{ loop([a, a]) }}{% endfor %}",
+    "{% block b %}{{ self.b() }}{% endblock %}",
+    doubling("'ab'", "ns.x ~ ns.x", "{{ ns.x }}"),
+    doubling("'ab'", "ns.x + ns.x", "{{ ns.x }}"),
+    doubling("'ab'", "ns.x * 2", "{{ ns.x }}"),
+    doubling("'ab'", "ns.x.replace('a', 'aa')", "{{ ns.x }}"),
+    doubling("'ab'", "ns.x | replace('a', 'aa')", "{{ ns.x }}"),
+    doubling("'ab'", "ns.x.join([ns.x, ns.x, ns.x])", "{{ ns.x }}"),
+    doubling("'ab'", "[ns.x, ns.x] | join(ns.x)", "{{ ns.x }}"),
+    doubling("'ab'", "'%s%s' % (ns.x, ns.x)", "{{ ns.x }}"),
+    doubling("'ab'", "'{0}{0}'.format(ns.x)", "{{ ns.x }}"),
+    doubling("'ab'", "'%s%s' | format(ns.x, ns.x)", "{{ ns.x }}"),
+    doubling("'ab'", "ns.x | map('string') | map('replace', 'a', 'aaaa') | join", "{{ ns.x }}"),
+    doubling("[1]", "ns.x + ns.x", "{{ ns.x | length }}"),
+    doubling("[1]", "ns.x * 2", "{{ ns.x | length }}"),
+    doubling("[1]", "[ns.x, ns.x]", "{{ ns.x }}"),
+    doubling("[1]", "(ns.x, ns.x)", "{{ {ns.x: 1} }}"),
+    doubling("[1]", "{'a': ns.x, 'b': ns.x}", "{{ ns.x | tojson }}"),
+    doubling("[1]", "dict(a=ns.x, b=ns.x)", "{{ ns.x == ns.x }}"),
+    doubling("[1]", "[1] | batch(9, ns.x) | list", "{{ ns.x }}"),
+    doubling("ns", "namespace(a=ns.x, b=ns.x)", "{{ ns.x }}{{ [ns.x] * 10 ** 7 }}"),
+    doubling("3", "ns.x * ns.x", "{{ ns.x }}"),
+    doubling("3", "ns.x ** ns.x", "{{ ns.x }}"),
+    "{% set ns = namespace(x='ab' * 99) %}{% for _ in range(9999) %}{% set ns.x = ns.x + 'ab' * 999 %}{% endfor %}",
+    "{{ 'a' * 10 ** 9 }}",
+    "{{ 10 ** 9 * 'a' }}",
+    "{{ [0] * 10 ** 9 }}",
+    "{{ 9 ** (9 ** 9) }}",
+    "{{ 2.5 | round(10 ** 9, 'ceil') }}",
+    "{{ 'a' | center(10 ** 9) }}",
+    "{{ 'a'.center(10 ** 9) }}",
+    "{{ 'a'.ljust(10 ** 9) }}",
+    "{{ ''['zfill'](10 ** 9) }}",
+    "{{ ('\t' * 9999).expandtabs(10 ** 6) }}",
+    "{{ ('a' * 9999).translate({97: 'a' * 99999}) }}",
+    "{{ (5).to_bytes(10 ** 9, 'big') }}",
+    "{{ ((5).from_bytes(('9' * 999999).encode(), 'big') // 7) }}",
+    "{{ ('a' * 99999).encode().replace('a'.encode(), ('a' * 99999).encode()) }}",
+    "{{ '%999999999d' % 1 }}",
+    "{{ '%*d' % (999999999, 1) }}",
+    "{{ '%999999999d' | format(1) }}",
+    "{{ '{:999999999}'.format(1) }}",
+    "{{ '{:{w}}'.format(1, w=999999999) }}",
+    "{{ ('\n' * 99999) | indent(9999) }}",
+    "{{ ('\n' * 9999) | indent('a' * 9999) }}",
+    "{{ [1] | batch(10 ** 9, 1) | list }}",
+    "{{ [1] | slice(10 ** 9) | list | length }}",
+    "{{ lipsum(10 ** 9) }}",
+    "{{ lipsum(n=1, min=10 ** 9, max=10 ** 10) }}",
+    "{{ range(99999) | list | tojson(indent=10 ** 6) }}",
+    "{{ range(99999) | list | tojson(separators=['a' * 99999, 'b']) }}",
+    "{{ range(99999) | map('center', 9999) | list | length }}",
+    "{{ (['a'] * 200000) | join('a' * 99999) }}",
+    "{{ ('a' * 99999).join(['a'] * 200000) }}",
+    "{{ ([[1, 2, 3]] * 60000) | sum(start=[]) | length }}",
+    "{{ ('<!---->' * 200000) | striptags }}",
+    "{{ ('a' * 999999) | wordwrap(1) }}",
+    "{% set a = 'a' * 999999 %}{% for _ in range(99999) %}{% for _ in range(99) %}{{ a == a[:-1] + 'a' }}{% endfor %}"
+    "{% endfor %}",
+    "{% macro f() %}{% for _ in range(99999) %}" + "x" * 999 + "{% endfor %}{% endmacro %}{{ f() }}{{ f() }}{{ f() }}",
+    "{% set x %}{% for _ in range(99999) %}" + "x" * 999 + "{% endfor %}{% endset %}{{ x }}",
+]
+SUFFERING = """
+import resource, sys, json
+from core.chat_template import ChatTemplate
+from core.conversation import Message
+from core.errors import BadTemplate
+def used(): return resource.getrusage(resource.RUSAGE_SELF)
+resource.setrlimit(resource.RLIMIT_AS, (used().ru_maxrss * 1024 + 2**30 + 2**29, -1))
+for source in json.load(sys.stdin):
+    before = used().ru_utime
+    resource.setrlimit(resource.RLIMIT_CPU, (int(before + used().ru_stime) + 6, -1))
+    try:
+        ChatTemplate(source, {}).render((Message(role="user", text="Hi"),))
+        print("rendered", flush=True)
+    except BadTemplate as error:
+        print(error.message, flush=True)
+print(used().ru_maxrss)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits what a process may use")
+def test_no_template_runs_forever_or_fills_the_memory() -> None:
+    """In a process that is killed after 6 s of its own time for one template, and gets little memory."""
+    program = [sys.executable, "-c", SUFFERING]
+    done = subprocess.run(program, input=json.dumps(ENDLESS), cwd=ROOT, capture_output=True, text=True, check=False)
+    *said, peak = done.stdout.splitlines() or [""]
+    assert len(said) == len(ENDLESS), f"{ENDLESS[min(len(said), len(ENDLESS) - 1)]} ended it: {done.stderr[-300:]}"
+    for source, sentence in zip(ENDLESS, said, strict=True):
+        assert "refuses this conversation" in sentence or "cannot be read" in sentence, f"{source}: {sentence}"
+        assert len(sentence) < 400
+    assert int(peak) < 800_000, "kB"
+
+
+def test_the_budget_is_enough_for_a_long_conversation() -> None:
+    turns = talk(*(("user" if n % 2 == 0 else "assistant", f"{n} " * 500) for n in range(400)))
+    for source in (CHATML, THINKING, FEATURES, "{% set ns = namespace(t='') %}{% for m in messages %}"
+                   "{% set ns.t = ns.t ~ m.content %}{% endfor %}{{ ns.t }}"):  # fmt: skip
+        assert len(ChatTemplate(source, SPECIALS).render(turns)) > 400_000
+
+
+def test_a_reason_is_short_and_on_one_line() -> None:
+    template = ChatTemplate("{{ raise_exception('a\n\nb.' + 'c' * 9999) }}", {})
+    with pytest.raises(BadTemplate) as caught:
+        template.render(CONVERSATIONS["empty"])
+    assert "\n" not in caught.value.message
+    assert len(caught.value.message) < 300
 
 
 @pytest.mark.parametrize("source", ATTACKS + FAULTS)
@@ -289,15 +473,47 @@ def test_a_text_that_spells_a_special_token_stays_a_text(tokenizer: Tokenizer, s
     assert spoken.decode() == template.render(conversation)
 
 
-def test_a_template_that_changes_what_was_said_has_the_last_word(tokenizer: Tokenizer) -> None:
-    answer = spelled_out(tokenizer, "I wonder.</think>Yes.")
-    _, again = after(tokenizer, FORGETTING, answer)
-    expected = reference(FORGETTING).apply_chat_template(
+@pytest.mark.parametrize("source", [FORGETTING, THINKING], ids=["forgetting", "thinking"])
+@pytest.mark.parametrize("thought", ["I wonder.</think>", "<think>\nI wonder.\n</think>\n\n"], ids=["opened", "whole"])
+def test_a_thought_that_the_template_drops_is_gone_and_the_answer_keeps_its_tokens(
+    tokenizer: Tokenizer, source: str, thought: str
+) -> None:
+    answer = spelled_out(tokenizer, f"{thought}Yes, I do.")
+    before, again = after(tokenizer, source, answer)
+    kept = "Yes, I do." if source is THINKING or "\n" not in thought else "\n\nYes, I do."
+    assert again[: len(before)] == before
+    assert tuple(again[len(before) : len(before) + len(kept)]) == letters(tokenizer, kept)
+    expected = reference(source).apply_chat_template(
         as_dicts((*talk(("system", "Be kind."), ("user", "Hello!")), answer, *talk(("user", "And again?")))),
-        tokenize=True,
-        return_dict=False,
+        tokenize=False,
+        add_generation_prompt=True,
     )
-    assert again == expected
+    assert "".join(tokenizer.token_text(token_id) for token_id in again) == expected
+
+
+def test_a_thought_that_the_template_keeps_costs_no_token(tokenizer: Tokenizer) -> None:
+    source = (Path(__file__).parent / "templates" / "smollm3.jinja").read_text()
+    answer = spelled_out(tokenizer, "<think>\nI wonder.\n</think>\nYes, I do.")
+    before, again = after(tokenizer, source, answer)
+    assert again[: len(before) + len(answer.ids or ())] == [*before, *(answer.ids or ())]
+
+
+def test_a_turn_without_a_thought_keeps_its_tokens_beside_one_that_loses_it(tokenizer: Tokenizer) -> None:
+    turns = (*talk(("user", "One?")), spelled_out(tokenizer, "I am fine."), *talk(("user", "Two?")))
+    turns = (*turns, spelled_out(tokenizer, "hm</think>It is warm."), *talk(("user", "Three?")))
+    ids = prompt_ids(turns, ChatTemplate(THINKING, SPECIALS), tokenizer)
+    text = ",".join(map(str, ids))
+    for said in ("I am fine.", "It is warm."):
+        assert ",".join(map(str, letters(tokenizer, said))) in text
+
+
+def test_where_no_token_begins_with_the_answer_it_is_tokenized_anew(tokenizer: Tokenizer) -> None:
+    source = FORGETTING.replace("[-1]", "[-1].strip()")
+    ids = tuple(tokenizer.encode("hm</think> the sun"))
+    assert b" the" in [tokenizer.token_bytes(one) for one in ids] or b" t" in map(tokenizer.token_bytes, ids)
+    answer = Message(role="assistant", text="hm</think> the sun", ids=ids)
+    again = prompt_ids((*talk(("user", "?")), answer, *talk(("user", "?"))), ChatTemplate(source, SPECIALS), tokenizer)
+    assert f"{START}assistant\nthe sun{END}" in "".join(tokenizer.token_text(token_id) for token_id in again)
 
 
 def test_even_then_a_text_that_spells_a_special_token_stays_a_text(tokenizer: Tokenizer) -> None:

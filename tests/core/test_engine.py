@@ -24,6 +24,7 @@ from transformers import (
 from core.chat_template import prompt_ids
 from core.conversation import Conversation, Message
 from core.decoding import CHUNK
+from core.distribution import Distribution
 from core.engine import Engine
 from core.errors import BadCheckpoint, BadTemplate, ContextFull, EmptyPrompt
 from core.model import Model
@@ -31,7 +32,7 @@ from core.sampling import dice
 from core.settings import Settings
 from core.step import Finished, Prefill, Step
 from core.tokenizer import Tokenizer
-from tests.tiny import tiny_model
+from tests.tiny import CHATML, tiny_model
 
 HELLO: Conversation = (Message(role="user", text="Hello! How are you?"),)
 PLAIN = Settings(seed=1, temperature=1.0, max_tokens=24)
@@ -523,3 +524,31 @@ def test_as_many_candidates_as_asked_for(model: Model) -> None:
     for top in (1, 7):
         steps = [event for event in Engine(model).reply(HELLO, lambda: PLAIN, top=top) if isinstance(event, Step)]
         assert all(top <= len(step.prediction.candidates) <= 2 * top + 1 for step in steps)
+
+
+# --- thoughts ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_tokens_of_a_thought_are_marked(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "<think>I am warm.</think>Yes, hello."
+    ids = model.tokenizer.encode(said)
+    script = iter(ids)
+    monkeypatch.setattr(Distribution, "draw", lambda self, uniform: next(script))
+    *events, end = Engine(model).reply(HELLO, lambda: Settings(max_tokens=len(ids)))
+    steps = [event for event in events if isinstance(event, Step)]
+    text = "".join(step.text for step in steps)
+    assert text == said
+    marked = "".join(step.text for step in steps if step.thought)
+    assert "I am warm.</think" in marked
+    assert "Yes, hello." not in marked
+    assert isinstance(end, Finished)
+    assert end.thought_tokens == sum(step.thought for step in steps) > 0
+
+
+def test_a_template_that_opens_the_thought_is_noticed(tokenizer: Tokenizer) -> None:
+    for tail, thinking in (("<think>\n", True), ("<think>\n\n</think>\n", False)):
+        model = tiny_model(tokenizer, template=CHATML.replace("assistant\n", f"assistant\n{tail}"))
+        first, *events = Engine(model).reply(HELLO, lambda: Settings(max_tokens=3))
+        assert isinstance(first, Prefill)
+        assert first.thinking is thinking
+        assert [event.thought for event in events if isinstance(event, Step)] == [thinking] * 3

@@ -6,9 +6,17 @@ from dataclasses import dataclass, field
 
 from core.settings import Settings
 from core.step import Candidate, Finished, FinishReason, Prediction, Prefill, Stage, Step
-from tui.protocol import Answer, Change, Inspect, Inspected, Ready, Reply, Request, Stop, Told
+from tui.protocol import Answer, Change, Inspect, Inspected, Load, Ready, Reply, Request, Stop, Told
 
-READY = Ready(name="scripted", device="cpu", dtype="float32", n_parameters=1000, context_length=512, has_template=True)
+READY = Ready(
+    load=Load(model="scripted"),
+    name="scripted",
+    device="cpu",
+    dtype="float32",
+    n_parameters=1000,
+    context_length=512,
+    has_template=True,
+)
 
 
 def prediction(settings: Settings, *, favourite: str = " the", n: int = 20) -> Prediction:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -183,3 +184,27 @@ def test_a_folder_called_core_where_one_stands_is_not_taken_for_ours(tmp_path: P
     command = [sys.executable, "-c", code, "logitscope", "tokens", "a", "--model", folder]
     done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_models_own_settings_are_used_where_nothing_else_is_said(folder: str, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(folder, own)
+    (own / "generation_config.json").write_text(json.dumps({"do_sample": True, "temperature": 0.25, "top_k": 3}))
+    record = json.loads(succeed("next", "The user", "--raw", "--json", "--model", str(own)))
+    assert record["temperature"] == 0.25
+    assert sum(candidate["kept"] for candidate in record["candidates"]) <= 3
+    told = succeed("next", "The user", "--raw", "--json", "--model", str(own), "--temperature", "0.8", "--top-k", "9")
+    assert json.loads(told)["temperature"] == 0.8, "which is our own, but was asked for"
+
+
+def test_a_thought_is_marked_and_can_be_left_out(folder: str, tmp_path: Path) -> None:
+    thinking = tmp_path / "thinking"
+    shutil.copytree(folder, thinking)
+    opens = {"chat_template": "{{ messages[0].content }}\n<think>\n"}
+    (thinking / "tokenizer_config.json").write_text(json.dumps(opens))
+    options = ("--model", str(thinking), "--seed", "3", "--max-tokens", "6")
+    *tokens, last = [json.loads(line) for line in succeed("ask", "Hello", "--json", *options).splitlines()]
+    assert [token["thought"] for token in tokens] == [True] * 6
+    assert last["thought_tokens"] == 6
+    assert succeed("ask", "Hello", *options).strip() == last["text"].strip()
+    assert succeed("ask", "Hello", "--no-thoughts", *options).strip() == ""

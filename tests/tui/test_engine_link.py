@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from core.config import ModelConfig
 from core.conversation import Message
 from core.settings import Settings
 from core.step import Finished, Prefill, Step
+from core.transformer import Transformer
+from tests.tiny import tiny_backend, tiny_tokenizer
 from tui.engine_link import ProcessEngine
-from tui.protocol import Answer, Change, Failed, Inspect, Inspected, Load, Ready, Reply, Stop, Told
+from tui.protocol import (
+    Answer,
+    Cancel,
+    Change,
+    Failed,
+    Inspect,
+    Inspected,
+    Load,
+    Loading,
+    Ready,
+    Reply,
+    Stop,
+    Told,
+)
 
 HELLO = (Message(role="user", text="Hello!"),)
 ENDLESS = Settings(seed=1, temperature=1)
+PATIENCE = 600  # seconds; only a test that fails waits so long
 
 
 class Engine(ProcessEngine):
@@ -39,7 +61,7 @@ def engine(checkpoint: Path, tmp_path: Path) -> Iterator[Engine]:
 def until(engine: Engine, wanted: Callable[[Answer], bool]) -> list[Answer]:
     """Everything it says up to and including the first answer that is wanted."""
     heard: list[Answer] = []
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         engine.unheard.extend(engine.answers())
         while engine.unheard:
@@ -148,6 +170,118 @@ def test_a_model_that_cannot_be_opened_is_told_and_the_engine_lives(engine: Engi
     assert not failure.dead
     engine.send(Load(model=str(checkpoint)))
     until(engine, lambda a: isinstance(a, Ready))
+
+
+# --- another model ----------------------------------------------------------------------------------------------------
+
+FEW = Settings(seed=1, max_tokens=3)
+
+
+def is_ready(answer: Answer) -> bool:
+    return isinstance(answer, Ready)
+
+
+def damaged(checkpoint: Path, folder: Path) -> Load:
+    """Its config is fine, and what is wrong comes to light when the weights are looked at."""
+    shutil.copytree(checkpoint, folder)
+    (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:5000])
+    return Load(model=str(folder), device="cpu")
+
+
+def large(folder: Path) -> Load:
+    """A checkpoint with 128 MB of weights, not counting what is small."""
+    tokenizer = tiny_tokenizer()
+    config = ModelConfig(
+        vocab_size=tokenizer.vocab_size, context_length=64, n_layers=4, n_heads=4, n_kv_heads=4,
+        d_model=512, d_head=128, d_ff=5248, tied_embeddings=True,
+    )  # fmt: skip
+    folder.mkdir()
+    values = asdict(config) | {"windowed_layers": []}
+    (folder / "config.json").write_text(json.dumps({"model_type": "logitscope", "transformer": values}))
+    (folder / "tokenizer.json").write_text(tiny_backend().to_str())
+    weights = {name: torch.ones_like(tensor) for name, tensor in Transformer(config).state_dict().items()}
+    del weights["head.weight"]
+    save_file(weights, folder / "model.safetensors")
+    return Load(model=str(folder), device="cpu", dtype="float32")
+
+
+def test_another_model_answers_and_the_one_before_again(engine: Engine, checkpoint: Path) -> None:
+    until(engine, is_ready)
+    for name in ("textbook", str(checkpoint)):
+        engine.send(Load(model=name, device="cpu"))
+        opened = until(engine, is_ready)
+        assert len(opened) > 1, "no progress was told"
+        assert isinstance(opened[-1], Ready)
+        assert opened[-1].load.model == name
+        engine.send(Reply(number=1, conversation=HELLO, settings=FEW))
+        assert end(until(engine, is_end)).completion_tokens == 3
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak memory from /proc")
+def test_two_models_are_never_in_memory_together(engine: Engine, tmp_path: Path) -> None:
+    until(engine, is_ready)
+    peaks = []
+    for name in ("a", "b", "a", "b"):
+        folder = tmp_path / name
+        engine.send(Load(model=str(folder), device="cpu", dtype="float32") if folder.exists() else large(folder))
+        until(engine, is_ready)
+        status = Path(f"/proc/{engine.pid}/status").read_text()
+        peaks.append(int(status.partition("VmHWM:")[2].split()[0]) // 1024)
+    size = (tmp_path / "a" / "model.safetensors").stat().st_size // 2**20
+    assert size > 120
+    assert max(peaks) < peaks[0] + size // 4, f"MB at most, after each model of {size} MB: {peaks}"
+
+
+@pytest.mark.parametrize("how", ["gone", "damaged"])
+def test_a_model_that_cannot_be_opened_leaves_the_one_before(
+    engine: Engine, checkpoint: Path, tmp_path: Path, how: str
+) -> None:
+    until(engine, is_ready)
+    wanted = Load(model=str(tmp_path / "x")) if how == "gone" else damaged(checkpoint, tmp_path / "x")
+    engine.send(wanted)
+    failure = until(engine, lambda a: isinstance(a, Failed))[-1]
+    assert isinstance(failure, Failed)
+    assert failure.load == wanted
+    if how == "damaged":
+        back = until(engine, is_ready)[-1]
+        assert isinstance(back, Ready)
+        assert back.load.model == str(checkpoint)
+    engine.send(Reply(number=1, conversation=HELLO, settings=FEW))
+    assert end(until(engine, is_end)).completion_tokens == 3
+
+
+def test_opening_can_be_cancelled(engine: Engine, checkpoint: Path, tmp_path: Path) -> None:
+    until(engine, is_ready)
+    engine.send(large(tmp_path / "large"))
+    engine.send(Cancel())
+    engine.send(Reply(number=1, conversation=HELLO, settings=FEW))
+    heard = until(engine, is_end)
+    opened = [answer.load.model for answer in heard if isinstance(answer, Ready)]
+    assert opened == [str(checkpoint)]
+    assert not [answer for answer in heard if isinstance(answer, Failed)]
+
+
+def test_of_two_models_asked_for_in_a_row_only_the_last_is_opened(engine: Engine, tmp_path: Path) -> None:
+    engine.send(large(tmp_path / "large"))  # while the first is still being opened
+    engine.send(Load(model="textbook", device="cpu"))
+    engine.send(Reply(number=1, conversation=HELLO, settings=FEW))
+    opened = [answer.load.model for answer in until(engine, is_end) if isinstance(answer, Ready)]
+    assert opened[-1] == "textbook"
+    assert str(tmp_path / "large") not in opened
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills with a signal")
+def test_an_engine_that_dies_while_it_opens_a_model_comes_back_with_the_one_before(
+    engine: Engine, checkpoint: Path, tmp_path: Path
+) -> None:
+    until(engine, is_ready)
+    engine.send(large(tmp_path / "large"))
+    until(engine, lambda a: isinstance(a, Loading))
+    os.kill(engine.pid, signal.SIGKILL)
+    until(engine, lambda a: isinstance(a, Failed) and a.dead)
+    engine.send(Reply(number=1, conversation=HELLO, settings=FEW))
+    opened = [answer.load.model for answer in until(engine, is_end) if isinstance(answer, Ready)]
+    assert opened == [str(checkpoint)]
 
 
 def test_close_ends_the_process(engine: Engine) -> None:

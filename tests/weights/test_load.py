@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -515,3 +516,49 @@ def test_memory_stays_near_the_size_of_the_weights(dtype: str, tmp_path: Path) -
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert 0.9 < float(run.stdout) < 1.2
+
+
+# --- how its makers sample from it ------------------------------------------------------------------------------------
+
+
+def generation(folder: Path, **values: object) -> dict[str, float]:
+    tiny.change_json(folder / "generation_config.json", **values)
+    return dict(opened(folder).sampling)
+
+
+def test_the_makers_own_settings(tmp_path: Path) -> None:
+    tiny.write("llama", tmp_path)
+    assert opened(tmp_path).sampling == {}
+    found = generation(tmp_path, do_sample=True, temperature=0.6, top_k=20, top_p=0.95, repetition_penalty=1.05)
+    assert found == {"temperature": 0.6, "top_k": 20, "top_p": 0.95, "repetition_penalty": 1.05}
+    assert generation(tmp_path, min_p=0.01, typical_p=0.9, top_k=-1, temperature=None)["top_k"] == 0
+    assert "temperature" not in opened(tmp_path).sampling
+    assert generation(tmp_path, do_sample=False, temperature=0.6)["temperature"] == 0, "always the likeliest"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("temperature", -1), ("temperature", "hot"), ("top_k", 2.5), ("top_p", 1.5), ("min_p", True), ("top_k", -2)],
+)
+def test_a_setting_that_is_impossible(tmp_path: Path, name: str, value: object) -> None:
+    tiny.write("llama", tmp_path)
+    with pytest.raises(BadCheckpoint, match=rf"generation_config.json has .* as {name}"):
+        generation(tmp_path, **{name: value})
+
+
+def test_every_file_that_names_an_end(tmp_path: Path) -> None:
+    tiny.write("llama", tmp_path)
+    ours = opened(tmp_path).tokenizer
+    special = {name: ours.id_of(name) for name in ("<|endoftext|>", "<|im_start|>", "<|im_end|>")}
+    (tmp_path / "special_tokens_map.json").write_text(json.dumps({"eos_token": "<|endoftext|>"}))
+    tiny.change_json(tmp_path / "tokenizer_config.json", eos_token="<|im_end|>")
+    assert opened(tmp_path).end_ids == {special["<|endoftext|>"], special["<|im_end|>"]}, "files may disagree"
+
+
+def test_what_a_template_closes_an_answer_with_ends_it(tmp_path: Path) -> None:
+    tiny.write("llama", tmp_path)
+    start = opened(tmp_path).tokenizer.id_of("<|im_start|>")
+    each = "{% for m in messages %}{{ m.content }}\n%s{% endfor %}"
+    for closing, ends in (("<|im_start|>", {start}), ("</s>", set()), ("", set())):
+        (tmp_path / "chat_template.jinja").write_text(each.replace("%s", closing))
+        assert opened(tmp_path).end_ids == ends, closing

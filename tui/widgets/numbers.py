@@ -24,3 +24,17 @@ def number(count: float) -> str:
 def choices(count: float) -> str:
     """In words; two equally likely tokens are 2 choices."""
     return "1 real choice" if number(count) == "1" else f"{number(count)} real choices"
+
+
+def magnitude(count: float, units: tuple[str, ...] = ("", " k", " M", " B", " T")) -> str:
+    """Three digits and a unit, in steps of a thousand: 630 M, 1.24 B."""
+    step = 0
+    while round(count, 0) >= 1000 and step < len(units) - 1:
+        count, step = count / 1000, step + 1
+    digits = 0 if step == 0 or count >= 100 else 1 if count >= 10 else 2
+    return f"{count:.{digits}f}{units[step]}"
+
+
+def data_size(n_bytes: int) -> str:
+    """On disk: 241 MB, 1.24 GB."""
+    return magnitude(n_bytes, (" B", " kB", " MB", " GB", " TB"))

@@ -60,6 +60,7 @@ class Transcript(ScrollView, can_focus=True):
         super().__init__(id=id, classes=classes)
         self.model_name = ""  # whose answers the next ones are
         self._pile = Pile()
+        self._unfolded = False  # thoughts are shown
         self._following = True
         self._placing = False
         self._changed_from: int | None = None  # the first message that has changed since the last redraw
@@ -110,6 +111,28 @@ class Transcript(ScrollView, can_focus=True):
         self._pile.entries[index].finish(suffix)
         self._change(index)
 
+    def rename(self, index: int, name: str) -> None:
+        """Somebody else says it."""
+        self._pile.entries[index].rename(name)
+        self._change(index)
+
+    def open_thought(self, index: int) -> None:
+        """The message begins inside a thought."""
+        self._pile.entries[index].open_thought()
+        self._change(index, self._not_before - monotonic())
+
+    def count_thought(self, index: int, tokens: int) -> None:
+        """The message's thought is so many tokens long by now."""
+        if self._pile.entries[index].count_thought(tokens):
+            self._change(index, self._not_before - monotonic())
+
+    def unfold_all(self) -> None:
+        """Show every thought, those to come too, or fold them all."""
+        self._unfolded = not self._unfolded
+        for entry in self._pile.entries:
+            entry.unfold(self._unfolded)
+        self._change(0)
+
     def text_of(self, index: int) -> str:
         return self._pile.entries[index].text
 
@@ -123,6 +146,7 @@ class Transcript(ScrollView, can_focus=True):
         self._change(0)
 
     def _add(self, entry: Entry) -> int:
+        entry.unfold(self._unfolded)
         self._pile.entries.append(entry)
         index = len(self._pile.entries) - 1
         self._change(index, _SOON)
@@ -250,6 +274,17 @@ class Transcript(ScrollView, can_focus=True):
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         self._pressed = self.scroll_offset.y + event.y
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on the line that stands for a thought unfolds it or folds it, and the line stays where it is."""
+        place = self._pile.find(self.scroll_offset.y + event.y)
+        if place is None or not self._pile.entries[place.entry].is_fold(place.row):
+            return
+        entry = self._pile.entries[place.entry]
+        self._following = False
+        entry.unfold(not entry.is_unfolded)
+        self._change(place.entry)
+        self._following = self.scroll_offset.y >= self.max_scroll_y
 
     def text_select_all(self) -> None:
         """A double click selects the message under the mouse."""

@@ -1,0 +1,71 @@
+"""The sentences the program itself says in the chat. Must not know when they are said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from core.step import FinishReason, Step
+from tui.opening import Outcome
+from tui.protocol import Inspected, Ready
+
+WELCOME = (
+    "Say something. Ctrl+Up and Ctrl+Down move the temperature, also while it answers; the panel on the right shows "
+    "what every token is chosen from. F1 explains every key and every number."
+)
+ENDS: dict[FinishReason, str] = {
+    "end": "",
+    "length": "stopped at the token limit",
+    "stop string": "stopped at a stop string",
+    "stopped": "stopped",
+    "context": "the context is full",
+}
+_POCKET = 100_000_000  # parameters; below, a model is to play with and to look inside of
+
+
+def introduction(model: Ready) -> list[str]:
+    """What there is to know of a model before one talks to it."""
+    said = []
+    if not model.has_template:
+        said.append("This model has no chat template: it continues the text you give it.")
+    if model.n_parameters < _POCKET:
+        millions = f"{model.n_parameters / 1e6:.1f} million"
+        said.append(
+            f"{model.name} is a pocket model of {millions} parameters, to play with and to look inside of: do not "
+            "trust its facts. For real help open a bigger one: Ctrl+O shows what is here, --model DIRECTORY opens "
+            "any other."
+        )
+    return said
+
+
+def opened(model: Ready, outcome: Outcome, wanted: str, given: Mapping[str, Any]) -> list[str]:
+    """A model is open, instead of the one that was wanted or in its stead."""
+    if outcome == "again":
+        return []
+    if outcome == "back":
+        return [f"{wanted} was not opened: {model.name} is open again."]
+    said = [f"{model.name} goes on from here."] if outcome == "switched" else []
+    settings = recommended(model, given)
+    return [*said, *introduction(model), *([settings] if settings else [])]
+
+
+def what_if(answer: Inspected, step: Step | None) -> str:
+    """What other settings would have done to the last choice."""
+    if step is None or step.position != answer.position or step.id == answer.chosen:
+        return "the same dice choose the same token"
+    return "the same dice would now choose another token"
+
+
+def recommended(model: Ready, given: Mapping[str, Any]) -> str:
+    """What its makers recommend, and what of it the person has decided otherwise; empty if there is nothing."""
+    names = {name: name.replace("_", "-") for name in model.sampling} | {"repetition_penalty": "repetition"}
+    taken = [f"{names[name]} {value:g}" for name, value in model.sampling.items() if name not in given]
+    kept = [names[name] for name in model.sampling if name in given]
+    said = f"This model's own settings are used: {', '.join(taken)}." if taken else ""
+    return f"{said} {'Yours stay: ' + ', '.join(kept) + '.' if kept else ''}".strip()
+
+
+def dropped(count: int) -> str:
+    """Messages were left out of the prompt."""
+    which = "The oldest message no longer fits" if count == 1 else f"The {count} oldest messages no longer fit"
+    return f"{which} in the context: the model does not see them any more."

@@ -1,0 +1,68 @@
+"""The answer that is being written: what the engine tells of it is drawn together, a few times a second.
+
+Must not know the engine.
+"""
+
+from __future__ import annotations
+
+import time
+
+from core.step import Step
+from tui.widgets.transcript import Transcript
+
+
+class Writing:
+    """One answer, which is the newest message of the transcript."""
+
+    def __init__(self, transcript: Transcript) -> None:
+        self._transcript = transcript
+        self._index = transcript.add("assistant")
+        self._asked_at = time.monotonic()
+        self._first_token_at = 0.0
+        self._count = self._thought = 0  # tokens so far, and of these before the answer
+        self._text = ""  # what is not drawn yet
+        self._step: Step | None = None
+
+    def open_thought(self) -> None:
+        """It begins inside a thought."""
+        self._transcript.open_thought(self._index)
+
+    def add(self, step: Step) -> None:
+        """Another token."""
+        self._text += step.text
+        self._step = step
+        self._count += 1
+        self._thought += step.thought
+        if self._count == 1:
+            self._first_token_at = time.monotonic()
+
+    def draw(self) -> Step | None:
+        """Draw what has come since the last time; returns its last token."""
+        text, step = self._text, self._step
+        self._text, self._step = "", None
+        if text:
+            self._transcript.append(self._index, text)
+        self._transcript.count_thought(self._index, self._thought)
+        return step
+
+    def rename(self, name: str) -> None:
+        """It was asked for before it was certain who would answer."""
+        self._transcript.rename(self._index, name)
+
+    def replace(self, text: str) -> None:
+        """This is the whole of it."""
+        self._transcript.set_text(self._index, text)
+
+    def end(self, suffix: str) -> None:
+        """Nothing more is coming; the suffix says why."""
+        self._transcript.finish(self._index, suffix)
+
+    @property
+    def first_token_seconds(self) -> float:
+        return self._first_token_at - self._asked_at
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """None as long as nothing can be measured."""
+        spent = time.monotonic() - self._first_token_at
+        return (self._count - 1) / spent if self._count > 1 and spent > 0 else None
