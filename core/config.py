@@ -22,12 +22,15 @@ class Rotary:
     low_frequency_factor: float = 1.0
     high_frequency_factor: float = 4.0
     original_context: int = 8192
+    factors: tuple[float, ...] = ()  # each pair is slowed down by its own; none means 1
 
     def __post_init__(self) -> None:
         if self.width is not None and (self.width <= 0 or self.width % 2):
             raise ValueError(f"rotary width must be an even number above 0, not {self.width}")
         if self.theta <= 0 or self.factor <= 0:
             raise ValueError(f"rotary theta and factor must be above 0, not {self.theta} and {self.factor}")
+        if (least := min(self.factors, default=1.0)) <= 0:
+            raise ValueError(f"rotary factors must be above 0, not {least}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,5 +91,7 @@ class ModelConfig:
             raise ValueError(f"rotary width {self.rotary.width} is more than the {self.d_head} channels of a head")
         if self.positions == "rotary" and (self.rotary.width or self.d_head) % 2:
             raise ValueError(f"rotary positions turn pairs of channels, and {self.d_head} is odd")
+        if self.rotary.factors and len(self.rotary.factors) * 2 != (self.rotary.width or self.d_head):
+            raise ValueError(f"{len(self.rotary.factors)} rotary factors do not fit {self.d_head} channels of a head")
         if self.positions == "sinusoidal" and self.d_model % 2:
             raise ValueError(f"sines and cosines come in pairs, and d_model {self.d_model} is odd")

@@ -52,6 +52,8 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
 def rotary_frequencies(rotary: Rotary, width: int) -> Tensor:
     """Angle in radians by which each pair of channels turns per position: (width / 2,)."""
     frequency = rotary.theta ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
+    if rotary.factors:
+        frequency = frequency / torch.tensor(rotary.factors)
     if rotary.scaling == "linear":
         return frequency / rotary.factor
     if rotary.scaling == "llama3":

@@ -1,4 +1,4 @@
-"""A checkpoint on disk: its config, where its tensors lie, its tokenizer, its template. Knows no family and no torch.
+"""A checkpoint on disk: its config, where its tensors lie, its tokenizer, its template. Names no family.
 
 Everything here comes from strangers: sizes and types are checked, file names in an index cannot leave the directory,
 and nothing is ever unpickled.
@@ -12,11 +12,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
+from core.config import ModelConfig
 from core.errors import BadCheckpoint, ModelNotFound
+from core.tokenizer import Tokenizer
+from weights.families import read_config
+from weights.family import Family
 from weights.keys import Keys, read_json, show
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _AGAIN = "Copy or download it again."
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt")
@@ -40,6 +48,20 @@ class Stored:
     def is_float(self) -> bool:
         return self.dtype in _FLOATS
 
+    def read(self, rows: slice = slice(None), columns: slice | None = None) -> Tensor:
+        """A part of it. The file is mapped anew each time, so that pages already copied are given back.
+
+        Raises:
+            BadCheckpoint: the file is gone or damaged by now.
+        """
+        try:
+            with safe_open(self.file, framework="pt") as file:
+                part = file.get_slice(self.name)
+                found: Tensor = part[rows] if columns is None else part[rows, columns]
+                return found
+        except (OSError, SafetensorError) as error:
+            raise BadCheckpoint(f"{self.file} cannot be read any more.", _AGAIN) from error
+
 
 class Checkpoint:
     """A directory in the layout of the Hugging Face hub. Opening reads the config; the rest waits until asked for."""
@@ -57,6 +79,23 @@ class Checkpoint:
             raise ModelNotFound(f"{folder} holds no model: there is no config.json.", _hint_without_config(folder))
         self.folder = folder
         self.config: Mapping[str, object] = read_json(folder / "config.json")
+
+    @property
+    def place(self) -> Path:
+        return self.folder
+
+    @property
+    def kind(self) -> str | None:
+        """The family's name, as the config gives it."""
+        kind = self.config.get("model_type")
+        return kind if isinstance(kind, str) else None
+
+    def read_config(self) -> tuple[Family, ModelConfig]:
+        """
+        Raises:
+            UnsupportedModel, BadCheckpoint: see `families.read_config`.
+        """
+        return read_config(self.config)
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
@@ -107,6 +146,24 @@ class Checkpoint:
                 "AutoTokenizer.from_pretrained(DIRECTORY).save_pretrained(DIRECTORY).",
             )
         return path
+
+    def check_tokenizer(self) -> None:
+        """
+        Raises:
+            BadCheckpoint: there is no tokenizer.json.
+        """
+        _ = self.tokenizer_file
+
+    def read_tokenizer(self) -> Tokenizer:
+        """
+        Raises:
+            BadCheckpoint: there is no tokenizer.json, or it is damaged.
+        """
+        file = self.tokenizer_file
+        try:
+            return Tokenizer.from_json(read_text(file))
+        except ValueError as error:
+            raise BadCheckpoint(f"{file} is damaged: the tokenizers library cannot read it.", _AGAIN) from error
 
     @cached_property
     def tokenizer_config(self) -> Keys:
@@ -190,7 +247,7 @@ def _hint_without_config(folder: Path) -> str:
     if (folder / "adapter_config.json").is_file():
         return "It is an adapter: merge it into its base model and give that directory."
     if any(folder.glob("*.gguf")):
-        return "Only safetensors checkpoints can be opened, not GGUF files."
+        return f"Give the GGUF file itself: {min(folder.glob('*.gguf'))}."
     return "Give the directory that holds config.json and model.safetensors."
 
 

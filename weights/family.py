@@ -1,4 +1,4 @@
-"""What a family of models is to a reader: how to read its config.json, and where its tensors lie. Names no family."""
+"""What a family of models is to a reader: where its tensors lie, and how to read its config.json. Names no family."""
 
 from __future__ import annotations
 
@@ -21,17 +21,14 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Family:
-    """One family's words. `defaults` are what a key left out of its config.json means."""
+class Layout:
+    """What the tensors of a model are called, and what was done to them before they were stored."""
 
-    architecture: str  # the class of transformers that its checkpoints are of; any other computes something else
-    read: Callable[[Keys], ModelConfig]
     names: Mapping[str, str] = field(default_factory=dict)  # a name that is not here is the same on both sides
     prefix: str = "model."  # often left out by whoever stored the model without its head
     layer: str = "model.layers.{}."
     transposed: frozenset[str] = frozenset()  # matrices stored as (in, out)
     plus_one: bool = False  # norm weights are stored less one
-    defaults: Mapping[str, object] = field(default_factory=dict)
     ballast: tuple[str, ...] = (".rotary_emb.inv_freq",)  # endings of stored tensors that are computed, not learned
 
     @property
@@ -61,6 +58,15 @@ class Family:
             transposed=transposed,
             plus_one=self.plus_one and stem.endswith("norm"),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family(Layout):
+    """One family's words. `defaults` are what a key left out of its config.json means."""
+
+    architecture: str  # the class of transformers that its checkpoints are of; any other computes something else
+    read: Callable[[Keys], ModelConfig]
+    defaults: Mapping[str, object] = field(default_factory=dict)
 
 
 def _split(name: str) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""A name or a directory becomes a model that is ready to speak. Knows no screen."""
+"""A name, a directory or a file becomes a model that is ready to speak. Knows no screen."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from core.errors import BadCheckpoint, BadSetting
 from core.model import Model
 from core.tokenizer import Tokenizer
 from weights import shelf, vocabulary
-from weights.checkpoint import Checkpoint
-from weights.families import read_config
+from weights.opening import open_files
 from weights.tensors import read_transformer
 
 
@@ -28,7 +27,7 @@ def load(
     """Open a model.
 
     Args:
-        source: a name on the shelf or a directory, see `shelf.find`.
+        source: a name on the shelf, a directory or a GGUF file, see `shelf.find`.
         device: such as "cuda"; None for the best there is.
         dtype: such as "bfloat16"; None for what the device is good at.
         context: the most tokens it shall have in mind; None for what it was made for.
@@ -40,16 +39,16 @@ def load(
     """
     tell = on_progress or _tell_nobody
     place, number_format = choose(device, dtype)
-    checkpoint = Checkpoint(shelf.find(source))
-    name = shelf.title(checkpoint.folder)
+    files = open_files(shelf.find(source))
+    name = shelf.title(files.place)
     tell(0.0, name)
-    family, config = read_config(checkpoint.config)
+    family, config = files.read_config()
     _check_context(context, config, name)
-    tokenizer = vocabulary.read_tokenizer(checkpoint)
+    tokenizer = files.read_tokenizer()
     _check_vocabulary(tokenizer, config, name)
-    template = vocabulary.read_template(checkpoint)
+    template = vocabulary.read_template(files)
     transformer = read_transformer(
-        checkpoint,
+        files.tensors,
         family,
         config,
         device=place,
@@ -62,7 +61,7 @@ def load(
         transformer=transformer,
         tokenizer=tokenizer,
         template=template,
-        end_ids=vocabulary.end_ids(checkpoint, tokenizer),
+        end_ids=vocabulary.end_ids(files, tokenizer),
         device=place,
         dtype=number_format,
     )
@@ -85,5 +84,5 @@ def _check_vocabulary(tokenizer: Tokenizer, config: ModelConfig, name: str) -> N
     if tokenizer.ordinary_size > config.vocab_size:
         raise BadCheckpoint(
             f"The tokenizer of {name} has {tokenizer.ordinary_size} tokens, the embedding {config.vocab_size} rows.",
-            "tokenizer.json and the weights are of different models.",
+            "Its tokenizer and its weights are of different models.",
         )

@@ -28,7 +28,7 @@ class ShelfEntry:
 
 
 def find(name: str | os.PathLike[str]) -> Path:
-    """The directory of a model: "bundled", "textbook", OWNER/NAME of the Hugging Face cache, or a path.
+    """Where a model lies: "bundled", "textbook", OWNER/NAME of the Hugging Face cache, or a path.
 
     Raises:
         ModelNotFound: there is none.
@@ -38,7 +38,8 @@ def find(name: str | os.PathLike[str]) -> Path:
     if text in _OWN:
         return _OWN[text]
     if text and os.path.exists(path):  # a file is explained by whoever opens it
-        return Path(path).resolve()
+        # A file stays where it was found: in a cache it is a link, and the rest of a split one lies beside the link.
+        return Path(path).resolve() if os.path.isdir(path) else Path(os.path.abspath(path))
     cached = {title: folder for title, folder in _cached() if title.lower() == text.lower()}
     if cached:
         return cached.get(text) or next(iter(cached.values()))
@@ -46,7 +47,7 @@ def find(name: str | os.PathLike[str]) -> Path:
 
 
 def title(folder: Path) -> str:
-    """What to call the model in a directory."""
+    """What to call the model in a directory or a file."""
     own = {path: name for name, path in _OWN.items()}
     if folder in own:
         return own[folder]
@@ -55,29 +56,30 @@ def title(folder: Path) -> str:
     return folder.name or str(folder)
 
 
-def listing() -> list[ShelfEntry]:
-    """Everything that has a name here, usable or not."""
+def listing(named: str | os.PathLike[str] | None = None) -> list[ShelfEntry]:
+    """Everything that has a name here, usable or not; first of all the model that the person named, if it has none."""
     own = [(name, path) for name, path in _OWN.items() if (path / "config.json").is_file()]
-    return [_entry(name, path) for name, path in [*own, *_cached()]]
+    found = [*own, *_cached()]
+    if named is not None and (path := find(named)) not in [path for _, path in found]:
+        found.insert(0, (title(path), path))
+    return [_entry(name, path) for name, path in found]
 
 
 def _entry(name: str, path: Path) -> ShelfEntry:
-    from weights.checkpoint import Checkpoint  # only a listing looks inside; the chat is to start at once
-    from weights.families import read_config
+    from weights.opening import open_files  # only a listing looks inside; the chat is to start at once
 
     family = parameters = size = context = None
     problem = None
     try:
-        checkpoint = Checkpoint(path)
-        kind = checkpoint.config.get("model_type")
-        family = kind if isinstance(kind, str) else None
-        known, config = read_config(checkpoint.config)
+        files = open_files(path)
+        family = files.kind
+        known, config = files.read_config()
         context = config.context_length
-        size = checkpoint.n_bytes
+        size = files.n_bytes
         twice = {known.head} if config.tied_embeddings else set()
-        counted = (name for name in checkpoint.tensors if name not in twice and not known.is_ballast(name))
-        parameters = sum(checkpoint.tensors[name].n_values for name in counted)
-        _ = checkpoint.tokenizer_file
+        counted = (name for name in files.tensors if name not in twice and not known.is_ballast(name))
+        parameters = sum(files.tensors[name].n_values for name in counted)
+        files.check_tokenizer()
     except LogitscopeError as error:
         problem = error.message
     return ShelfEntry(
@@ -122,4 +124,4 @@ def _suggestion(text: str) -> str:
     if ends or close:
         return f"Did you mean {' or '.join(dict.fromkeys(ends + close))}?"
     known = f"Here there are {', '.join(names)}; or give" if names else "Give"
-    return f"{known} the directory of a checkpoint."
+    return f"{known} the directory of a checkpoint, or a GGUF file."

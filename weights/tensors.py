@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
@@ -15,17 +14,17 @@ from torch.overrides import TorchFunctionMode
 from core.config import ModelConfig
 from core.errors import BadCheckpoint, OutOfMemory, UnsupportedModel
 from core.transformer import Transformer
-from weights.checkpoint import Checkpoint, Stored
-from weights.family import Family, Source
+from weights.family import Layout, Source
 from weights.keys import show
+from weights.model_files import StoredTensor
 
 _CHUNK = 1_000_000  # values of a stored tensor in memory beside what is done
 Progress = Callable[[float], None]  # how much of the work is done, 0 to 1
 
 
 def read_transformer(
-    checkpoint: Checkpoint,
-    family: Family,
+    tensors: Mapping[str, StoredTensor],
+    family: Layout,
     config: ModelConfig,
     *,
     device: torch.device,
@@ -41,7 +40,7 @@ def read_transformer(
         UnsupportedModel: tensors are left over, so the model is not what its config says.
         OutOfMemory: it does not fit.
     """
-    stored = _without_ballast(checkpoint.tensors, family)
+    stored = _without_ballast(tensors, family)
     config = _tied_as_stored(stored, family, config)
     _check_size(stored, config)
     with _WithoutWeights():
@@ -79,7 +78,7 @@ class _WithoutWeights(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _without_ballast(tensors: Mapping[str, Stored], family: Family) -> dict[str, Stored]:
+def _without_ballast(tensors: Mapping[str, StoredTensor], family: Layout) -> dict[str, StoredTensor]:
     """What was learned, under the names with the family's prefix."""
     learned = {name: stored for name, stored in tensors.items() if not family.is_ballast(name)}
     if any(name.startswith(family.prefix) for name in learned):
@@ -87,7 +86,7 @@ def _without_ballast(tensors: Mapping[str, Stored], family: Family) -> dict[str,
     return {name if name == family.head else family.prefix + name: stored for name, stored in learned.items()}
 
 
-def _tied_as_stored(stored: dict[str, Stored], family: Family, config: ModelConfig) -> ModelConfig:
+def _tied_as_stored(stored: dict[str, StoredTensor], family: Layout, config: ModelConfig) -> ModelConfig:
     """Where one matrix is said to embed and unembed, look at what is stored: one of the two, or two that differ.
 
     What transformers 5 does: a single one serves as both; two that differ are both used.
@@ -99,25 +98,25 @@ def _tied_as_stored(stored: dict[str, Stored], family: Family, config: ModelConf
     if embedding not in stored:
         stored[embedding] = head
         return config
-    if head.shape == stored[embedding].shape and torch.equal(_mapped(head), _mapped(stored[embedding])):
+    if head.shape == stored[embedding].shape and torch.equal(head.read(), stored[embedding].read()):
         return config
     stored[family.head] = head
     return replace(config, tied_embeddings=False)
 
 
-def _check_size(stored: Mapping[str, Stored], config: ModelConfig) -> None:
+def _check_size(stored: Mapping[str, StoredTensor], config: ModelConfig) -> None:
     """Refuse a config whose matrices are of quite another size, before any of them is made."""
     layer = config.d_model * (config.n_heads * config.d_head + config.d_ff)  # two of its matrices
     wanted = config.d_model * config.vocab_size + config.n_layers * layer
     held = sum(one.n_values for one in stored.values())
     if wanted > 100 * held:
         raise BadCheckpoint(
-            f"config.json describes a model of {wanted:.1e} parameters or more, and the files hold {held:.1e}.",
+            f"The config describes a model of {wanted:.1e} parameters or more, and the files hold {held:.1e}.",
             "The config and the weights are of different models.",
         )
 
 
-def _locate(transformer: Transformer, stored: Mapping[str, Stored], family: Family) -> dict[str, Source]:
+def _locate(transformer: Transformer, stored: Mapping[str, StoredTensor], family: Layout) -> dict[str, Source]:
     """Where each of our tensors lies; every one must be there, in the right shape, and be made of floats."""
     parameters = dict(transformer.named_parameters())
     shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
@@ -130,7 +129,7 @@ def _locate(transformer: Transformer, stored: Mapping[str, Stored], family: Fami
         found = stored[source.name]
         if found.shape != source.shape:
             raise BadCheckpoint(
-                f"The tensor {source.name} has the shape {found.shape}, but config.json implies {source.shape}.",
+                f"The tensor {source.name} has the shape {found.shape}, but the config implies {source.shape}.",
                 "The config and the weights are of different models.",
             )
         if not found.is_float:
@@ -141,19 +140,19 @@ def _locate(transformer: Transformer, stored: Mapping[str, Stored], family: Fami
     return sources
 
 
-def _refuse_left_over(stored: Mapping[str, Stored], family: Family, sources: Mapping[str, Source]) -> None:
+def _refuse_left_over(stored: Mapping[str, StoredTensor], family: Layout, sources: Mapping[str, Source]) -> None:
     left_over = sorted(set(stored) - {source.name for source in sources.values()})
     if left_over:
         more = f" and {len(left_over) - 1} more" if len(left_over) > 1 else ""
         raise UnsupportedModel(
-            f"The tensor {show(left_over[0])}{more} has no place in the model that config.json describes.",
+            f"The tensor {show(left_over[0])}{more} has no place in the model that the config describes.",
             "It would be ignored, and the answers would be wrong.",
         )
 
 
 def _read_all(
     sources: Mapping[str, Source],
-    stored: Mapping[str, Stored],
+    stored: Mapping[str, StoredTensor],
     device: torch.device,
     dtype: torch.dtype,
     tell: Progress,
@@ -168,7 +167,7 @@ def _read_all(
     return weights
 
 
-def _read(source: Source, stored: Stored, device: torch.device, dtype: torch.dtype) -> Tensor:
+def _read(source: Source, stored: StoredTensor, device: torch.device, dtype: torch.dtype) -> Tensor:
     """One of our tensors, in memory of its own, copied a few rows of the stored one at a time."""
     n_rows = source.rows.stop - source.rows.start
     shape = (n_rows, *source.shape[:-1]) if source.transposed else (n_rows, *source.shape[1:])
@@ -177,16 +176,5 @@ def _read(source: Source, stored: Stored, device: torch.device, dtype: torch.dty
     step = max(1, _CHUNK * len(target) // max(1, found.numel()))
     for first in range(0, len(target), step):
         rows = slice(origin + first, origin + min(first + step, len(target)))
-        target[first : first + step].copy_(_mapped(stored, rows, source.rows if source.transposed else None))
+        target[first : first + step].copy_(stored.read(rows, source.rows if source.transposed else None))
     return found.add_(1) if source.plus_one else found  # exact: these norms compute in float32 anyway
-
-
-def _mapped(stored: Stored, rows: slice = slice(None), columns: slice | None = None) -> Tensor:
-    """A part of a stored tensor. The file is mapped anew each time, so that pages already copied are given back."""
-    try:
-        with safe_open(stored.file, framework="pt") as file:
-            part = file.get_slice(stored.name)
-            found: Tensor = part[rows] if columns is None else part[rows, columns]
-            return found
-    except (OSError, SafetensorError) as error:
-        raise BadCheckpoint(f"{stored.file} cannot be read any more.", "Copy or download it again.") from error

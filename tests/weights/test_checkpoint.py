@@ -173,7 +173,7 @@ def test_a_tensor_of_the_wrong_shape(folder: Path) -> None:
         folder,
         BadCheckpoint,
         "model.layers.0.mlp.up_proj.weight has the shape (48, 32)",
-        "config.json implies (40, 32)",
+        "the config implies (40, 32)",
     )
 
 
@@ -182,9 +182,9 @@ def test_a_fused_tensor_of_the_wrong_shape(tmp_path: Path) -> None:
         (
             "phi3",
             {"num_key_value_heads": 4},
-            "qkv_proj.weight has the shape (64, 32), but config.json implies (96, 32)",
+            "qkv_proj.weight has the shape (64, 32), but the config implies (96, 32)",
         ),
-        ("gpt2", {"n_inner": 100}, "c_fc.weight has the shape (32, 128), but config.json implies (32, 100)"),
+        ("gpt2", {"n_inner": 100}, "c_fc.weight has the shape (32, 128), but the config implies (32, 100)"),
     ):
         folder = tiny.write(case, tmp_path / case)
         tiny.change_json(folder / "config.json", **change)

@@ -1,0 +1,95 @@
+"""What every kind of model on disk offers its reader, a directory and a single file alike. Knows no format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from core.config import ModelConfig
+from core.tokenizer import Tokenizer
+from weights.family import Layout
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class StoredTensor(Protocol):
+    """A tensor in a file, not read yet."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> str:
+        """In the words of its format."""
+        ...
+
+    @property
+    def n_values(self) -> int: ...
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it can be read as floating-point numbers."""
+        ...
+
+    def read(self, rows: slice = ..., columns: slice | None = None) -> Tensor:
+        """A part of it.
+
+        Raises:
+            BadCheckpoint: it cannot be read.
+        """
+        ...
+
+
+class ModelFiles(Protocol):
+    """A model on disk. Opening it reads next to nothing; everything else waits until asked for.
+
+    What is asked for may be damaged, contradictory or not understood: a LogitscopeError says which.
+    """
+
+    @property
+    def place(self) -> Path:
+        """The directory, or the file."""
+        ...
+
+    @property
+    def kind(self) -> str | None:
+        """What the files call their family, known here or not."""
+        ...
+
+    @property
+    def n_bytes(self) -> int:
+        """Of all weight files together."""
+        ...
+
+    def read_config(self) -> tuple[Layout, ModelConfig]:
+        """How its tensors are called, and the transformer they make."""
+        ...
+
+    @property
+    def tensors(self) -> Mapping[str, StoredTensor]: ...
+
+    def check_tokenizer(self) -> None:
+        """Complain now if it is plain to see that there is no tokenizer."""
+        ...
+
+    def read_tokenizer(self) -> Tokenizer: ...
+
+    @property
+    def template(self) -> str | None:
+        """The chat template's source; None for a model that only continues text."""
+        ...
+
+    @property
+    def specials(self) -> Mapping[str, str]:
+        """The special tokens that a template may name: bos_token, eos_token ..."""
+        ...
+
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """The ids that the files say end a text."""
+        ...
