@@ -82,14 +82,14 @@ class Vocabulary:
     def _of_bytes(self) -> tokenizers.Tokenizer:
         ids = {text: token_id for token_id, text in enumerate(self.tokens)}
         rules = self._pre_tokenizer
+        missing = [byte for character, byte in BYTE_ALPHABET.items() if character not in ids]
+        if missing:
+            raise _incomplete(f"for the byte {missing[0]}")
         model = models.BPE(ids, self._merges(ids), ignore_merges=rules.whole_words)
         backend = tokenizers.Tokenizer(model)
         backend.pre_tokenizer = rules.build()
         backend.decoder = decoders.ByteLevel()
         self._add_marks(backend, bos=rules.add_bos)
-        missing = [byte for character, byte in BYTE_ALPHABET.items() if character not in ids]
-        if missing:
-            raise BadCheckpoint(f"The vocabulary has no token for the byte {missing[0]}.", _AGAIN)
         return backend
 
     @property
@@ -112,9 +112,7 @@ class Vocabulary:
         ids = {text: token_id for token_id, text in enumerate(self.tokens)}
         missing = [byte for byte in range(256) if f"<0x{byte:02X}>" not in ids]
         if missing:
-            raise UnsupportedModel(
-                f"The vocabulary has no token <0x{missing[0]:02X}>, which some texts need.", "Choose another model."
-            )
+            raise _incomplete(f"<0x{missing[0]:02X}>")
         backend = tokenizers.Tokenizer(models.BPE(ids, self._merges_by_score(ids), byte_fallback=True))
         space_first = self._metadata.flag(f"{_PREFIX}add_space_prefix", True)
         marks = [normalizers.Prepend("▁")] if space_first else []
@@ -128,27 +126,34 @@ class Vocabulary:
         """llama.cpp joins the two neighbours whose text together has the best score, of equals the leftmost.
 
         A list of merges can say the same if no two results have the same score, and if every single character in a
-        result is a token.
+        result is a token. Llama's runs of spaces do share one score: there leftmost means that the first of them grows
+        until there is no longer token, which is what "longer first" says in a list.
 
         Raises:
             UnsupportedModel: it cannot.
         """
-        ranked: list[tuple[float, int, str, str]] = []
-        results: dict[float, str] = {}
-        joinable = (_NORMAL, _USER_DEFINED, _UNUSED)
-        known = {text for text, token_id in ids.items() if self.types[token_id] in joinable}
+        known = {text for text, token_id in ids.items() if self._is_joinable(token_id)}
         if sum(map(len, known)) > _MOST_CHARACTERS:
             raise UnsupportedModel(f"The vocabulary is of more than {_MOST_CHARACTERS:,} characters.", _AGAIN)
+        ranked: list[tuple[float, int, int, str, str]] = []
+        first: dict[float, str] = {}  # of each score
         for text in known:
+            score = self._scores[ids[text]] if self._scores else 0.0
             for left, right in _halves(text, known):
                 if left not in known or right not in known:
                     orphan = left if left not in known else right
                     raise _unordered(f"{show(text)} contains {show(orphan)}, which is no token of its own")
-                score = self._scores[ids[text]] if self._scores else 0.0
-                if results.setdefault(score, text) != text:
-                    raise _unordered(f"{show(text)} and {show(results[score])} have the same score")
-                ranked.append((-score, len(left), left, right))
-        return [(left, right) for _, _, left, right in sorted(ranked)]
+                if (other := first.setdefault(score, text)) != text and len({*other, *text}) > 1:
+                    raise _unordered(f"{show(text)} and {show(other)} have the same score")
+                ranked.append((-score, -len(text), len(left), left, right))
+        return [(left, right) for *_, left, right in sorted(ranked)]
+
+    def _is_joinable(self, token_id: int) -> bool:
+        """Whether neighbours can be joined to this token; those that are found in a text before it is cut cannot."""
+        text, kind = self.tokens[token_id], self.types[token_id]
+        if text in _TURN_ENDS:
+            return False
+        return kind in (_NORMAL, _UNUSED) or (kind == _USER_DEFINED and "▁" in text)  # texts say a space, not ▁
 
     # --- what both have -----------------------------------------------------------------------------------------------
 
@@ -227,3 +232,7 @@ def _halves(text: str, known: set[str]) -> Iterator[tuple[str, str]]:
 
 def _unordered(why: str) -> UnsupportedModel:
     return UnsupportedModel(f"The scores of the vocabulary do not order its merges: {why}.", "Choose another file.")
+
+
+def _incomplete(what: str) -> UnsupportedModel:
+    return UnsupportedModel(f"The vocabulary has no token {what}, which some texts need.", "Choose another model.")
