@@ -75,7 +75,7 @@ def models(options: Options) -> None:
     """List what can be opened."""
     from weights.shelf import listing
 
-    entries = listing()
+    entries = listing(options.load.model)
     if options.arguments.json:
         for entry in entries:
             print(json.dumps(asdict(entry), default=str))

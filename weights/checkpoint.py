@@ -8,13 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from safetensors import SafetensorError, safe_open
 
 from core.config import ModelConfig
 from core.errors import BadCheckpoint, ModelNotFound
@@ -22,45 +17,10 @@ from core.tokenizer import Tokenizer
 from weights.families import read_config
 from weights.family import Family
 from weights.keys import Keys, read_json, show
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from weights.safetensors_file import Stored, headers
 
 _AGAIN = "Copy or download it again."
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt")
-_FLOATS = frozenset(("F64", "F32", "F16", "BF16"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stored:
-    """A tensor in a file, not read yet."""
-
-    file: Path
-    name: str
-    shape: tuple[int, ...]
-    dtype: str  # in the words of safetensors: F32, BF16 ...
-
-    @property
-    def n_values(self) -> int:
-        return prod(self.shape)
-
-    @property
-    def is_float(self) -> bool:
-        return self.dtype in _FLOATS
-
-    def read(self, rows: slice = slice(None), columns: slice | None = None) -> Tensor:
-        """A part of it. The file is mapped anew each time, so that pages already copied are given back.
-
-        Raises:
-            BadCheckpoint: the file is gone or damaged by now.
-        """
-        try:
-            with safe_open(self.file, framework="pt") as file:
-                part = file.get_slice(self.name)
-                found: Tensor = part[rows] if columns is None else part[rows, columns]
-                return found
-        except (OSError, SafetensorError) as error:
-            raise BadCheckpoint(f"{self.file} cannot be read any more.", _AGAIN) from error
 
 
 class Checkpoint:
@@ -120,7 +80,7 @@ class Checkpoint:
         """
         found: dict[str, Stored] = {}
         for file in self.files:
-            found |= _headers(file)
+            found |= headers(file)
         if len(self.files) > 1:
             for name, file_name in _weight_map(self.folder / "model.safetensors.index.json").items():
                 if name not in found:
@@ -224,23 +184,6 @@ def _weight_map(index: Path) -> dict[str, str]:
         if not isinstance(name, str) or not name.endswith(".safetensors") or set(name) & set("/\\:\0"):
             raise BadCheckpoint(f"{index} names {show(name)} as a file of weights.", "Do not trust this checkpoint.")
     return table
-
-
-def _headers(file: Path) -> dict[str, Stored]:
-    try:
-        with safe_open(file, framework="np") as opened:
-            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
-            return {
-                name: Stored(file=file, name=name, shape=tuple(part.get_shape()), dtype=part.get_dtype())
-                for name, part in slices.items()
-            }
-    except FileNotFoundError as error:
-        raise BadCheckpoint(f"{file} is missing.", "The index names it. " + _AGAIN) from error
-    except OSError as error:
-        raise BadCheckpoint(f"{file} cannot be read: {error}.") from error
-    except SafetensorError as error:
-        size = file.stat().st_size
-        raise BadCheckpoint(f"{file} is damaged or not complete ({size:,} bytes).", _AGAIN) from error
 
 
 def _hint_without_config(folder: Path) -> str:

@@ -1,19 +1,19 @@
-"""What llama.cpp's architectures are in our words: from a GGUF file's metadata to our `ModelConfig` and tensor names.
+"""From a GGUF file's metadata to our `ModelConfig` and tensor names, which are the same for every architecture.
 
-The names of keys and tensors are the same for all of them, so an architecture is a function that says what it does
-differently. What llama.cpp knows by heart (the activation of an architecture, Gemma's scales) is known here too; what
-the file says and is not understood is refused: never load and be wrong. Knows no file and no torch.
+What the metadata says and is not understood is refused: never load and be wrong. Names no architecture; knows no file
+and no torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from core.config import ModelConfig, Rotary
 from core.errors import BadCheckpoint, UnsupportedModel
 from weights.family import Layout
+from weights.gguf_architectures import ARCHITECTURES, Architecture
 from weights.keys import Keys, show
 
 ROPE_FACTORS = "rope_freqs.weight"  # what Llama 3.1 divides its frequencies by
@@ -45,15 +45,6 @@ _HARMLESS = ("vocab_size", "tensor_data_layout", "rope.scaling.finetuned", "expe
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Architecture:
-    read: Callable[[Keys, ModelConfig], dict[str, Any]]  # what it does unlike a plain Llama
-    norm: Literal["rms", "layer"] = "rms"
-    interleaved: bool = False  # the channels of a head that turn together are neighbours
-    fused_gate: bool = False
-    has_rope_factors: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
 class Description:
     """What the metadata says of the model."""
 
@@ -77,10 +68,10 @@ def describe(
         BadCheckpoint: a key is missing, of the wrong kind, or contradicts another.
     """
     name = Keys(metadata, where="The metadata").word("general.architecture")
-    if name not in _ARCHITECTURES:
-        known = ", ".join(_ARCHITECTURES)
+    if name not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
         raise UnsupportedModel(f"GGUF files of architecture {show(name)} cannot be run here.", f"Known: {known}.")
-    architecture = _ARCHITECTURES[name]
+    architecture = ARCHITECTURES[name]
     own = {key.removeprefix(f"{name}."): value for key, value in metadata.items() if key.startswith(f"{name}.")}
     keys = Keys({key: _one_for_all(value) for key, value in own.items()}, where=f"The metadata of {name}")
     factors = read_factors() if architecture.has_rope_factors and ROPE_FACTORS in shapes else ()
@@ -107,7 +98,7 @@ def _one_for_all(value: object) -> object:
     return value
 
 
-def _layout(architecture: _Architecture, shapes: Mapping[str, object], factors: tuple[float, ...]) -> Layout:
+def _layout(architecture: Architecture, shapes: Mapping[str, object], factors: tuple[float, ...]) -> Layout:
     names = dict(_NAMES)
     if "blk.0.attn_qkv.weight" in shapes:
         names |= _FUSED_ATTENTION
@@ -116,9 +107,7 @@ def _layout(architecture: _Architecture, shapes: Mapping[str, object], factors: 
     return Layout(names=names, prefix="", layer="blk.{}.", ballast=(ROPE_FACTORS,) if factors else ())
 
 
-def _common(
-    keys: Keys, shapes: Mapping[str, tuple[int, ...]], factors: tuple[float, ...], norm: str
-) -> dict[str, Any]:
+def _common(keys: Keys, shapes: Mapping[str, tuple[int, ...]], factors: tuple[float, ...], norm: str) -> dict[str, Any]:
     """A Llama. What it has or has not is seen from its tensors, as llama.cpp does."""
     n_layers, heads, width = (keys.count(key) for key in ("block_count", "attention.head_count", "embedding_length"))
     if n_layers > len(shapes) or "token_embd.weight" not in shapes:
@@ -141,7 +130,7 @@ def _common(
         "d_ff": keys.count("feed_forward_length"),
         "rotary": _rotary(keys, d_head, factors),
         "norm": norm,
-        "norm_eps": keys.number("attention.layer_norm_rms_epsilon" if norm == "rms" else "attention.layer_norm_epsilon"),
+        "norm_eps": keys.number(f"attention.layer_norm_{'rms_' if norm == 'rms' else ''}epsilon"),
         "qkv_bias": "blk.0.attn_q.bias" in shapes or "blk.0.attn_qkv.bias" in shapes,
         "output_bias": "blk.0.attn_output.bias" in shapes,
         "mlp_bias": "blk.0.ffn_up.bias" in shapes,
@@ -164,94 +153,3 @@ def _rotary(keys: Keys, d_head: int, factors: tuple[float, ...]) -> Rotary:
         factor=factor,
         factors=factors,
     )
-
-
-def _windows(keys: Keys, n_layers: int, every: int, default: int | None = None) -> dict[str, Any]:
-    """All layers but each last of `every` see only so far back; or the file names the layers, or another number."""
-    window = default if keys.value("attention.sliding_window") is None else keys.count("attention.sliding_window")
-    pattern = keys.value("attention.sliding_window_pattern")
-    if isinstance(pattern, list):
-        if len(pattern) < n_layers or any(type(one) is not bool for one in pattern):
-            raise keys.unsupported("attention.sliding_window_pattern")
-        layers = frozenset(layer for layer in range(n_layers) if pattern[layer])
-    else:
-        every = keys.count("attention.sliding_window_pattern", every)
-        layers = frozenset(layer for layer in range(n_layers) if layer % every < every - 1)
-    return {"window": window, "windowed_layers": layers} if window and layers else {}
-
-
-def _llama(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
-    return {}
-
-
-def _qwen3(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
-    return {"qk_norm": True}
-
-
-def _phi3(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
-    """Every layer has the window that the model was trained with; llama.cpp passes over it."""
-    window = keys.value("attention.sliding_window")
-    if window in (None, 0):
-        return {}
-    return {
-        "window": keys.count("attention.sliding_window"),
-        "windowed_layers": frozenset(range(plain.n_layers)),
-    }
-
-
-def _gpt2(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
-    return {
-        "positions": "learned",
-        "rotary": Rotary(),
-        "gated": False,
-        "activation": "gelu_tanh",
-    }
-
-
-def _phi2(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
-    return {
-        "gated": False,
-        "activation": "gelu_tanh",
-        "residual": "parallel",
-    }
-
-
-def _gemma(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
-    return {"embedding_scale": plain.d_model**0.5, "activation": "gelu_tanh"}
-
-
-def _sandwich(keys: Keys, plain: ModelConfig, layers_of_27b: int) -> dict[str, Any]:
-    """Gemma 2 and 3. The biggest of each scales its attention by its width, which only its size tells."""
-    by_width = plain.n_layers == layers_of_27b
-    return _gemma(keys, plain) | {
-        "residual": "sandwich",
-        "attention_scale": (plain.d_model // plain.n_heads if by_width else plain.d_head) ** -0.5,
-    }
-
-
-def _gemma2(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
-    return _sandwich(keys, plain, layers_of_27b=46) | {
-        "attention_softcap": keys.number("attn_logit_softcapping", 50.0),
-        "logit_softcap": keys.number("final_logit_softcapping", 30.0),
-        **_windows(keys, plain.n_layers, every=2, default=4096),
-    }
-
-
-def _gemma3(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
-    local = Rotary(theta=keys.number("rope.freq_base_swa", 10_000.0), width=plain.rotary.width)
-    keys.count("attention.sliding_window")  # without one, llama.cpp computes yet another model
-    windows = _windows(keys, plain.n_layers, every=6)
-    return _sandwich(keys, plain, layers_of_27b=62) | windows | {"qk_norm": True, "rotary_local": local}
-
-
-_ARCHITECTURES = {
-    "llama": _Architecture(read=_llama, interleaved=True, has_rope_factors=True),
-    "qwen2": _Architecture(read=_llama),
-    "qwen3": _Architecture(read=_qwen3),
-    "gemma": _Architecture(read=_gemma),
-    "gemma2": _Architecture(read=_gemma2),
-    "gemma3": _Architecture(read=_gemma3),
-    "phi2": _Architecture(read=_phi2, norm="layer"),
-    "phi3": _Architecture(read=_phi3, fused_gate=True),
-    "gpt2": _Architecture(read=_gpt2, norm="layer"),
-}

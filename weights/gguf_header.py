@@ -22,7 +22,7 @@ from weights.keys import show
 
 MAGIC = b"GGUF"
 _AGAIN = "Copy or download it again."
-_MOST_VALUES = 8_000_000  # items of all lists together: a vocabulary of a million tokens takes five million
+_MOST_VALUES = 12_000_000  # numbers in all lists together; a text counts for four
 _MOST_TEXT = 256_000_000  # bytes of all texts together
 _MOST_KEYS = 100_000  # keys, and tensors
 _MOST_DIMENSIONS = 4
@@ -117,10 +117,10 @@ class _Walk:
         kind, count = self._number(_V.UINT32), self._number(_V.UINT64)
         if kind != _V.STRING and kind not in _NUMBERS:
             raise self._damaged(f"{show(name)} is a list of the unknown type {kind}")
-        least = 8 if kind == _V.STRING else _NUMBERS[kind].size
-        if count > min(self._values_left, (self._size - self._at) // least):
+        least, cost = (8, 4) if kind == _V.STRING else (_NUMBERS[kind].size, 1)
+        if count > min(self._values_left // cost, (self._size - self._at) // least):
             raise self._damaged(f"it claims {count:,} values of {show(name)}")
-        self._values_left -= count
+        self._values_left -= count * cost
         if kind == _V.STRING:
             what = show(name)
             return [self._text(what) for _ in range(count)]
@@ -190,12 +190,13 @@ class _Walk:
         return form.unpack(self._take(form.size))[0]  # type: ignore[no-any-return]
 
     def _take(self, n_bytes: int) -> bytes:
-        if n_bytes > self._size - self._at:
+        found = self._file.read(n_bytes) if n_bytes <= self._size - self._at else b""
+        if len(found) < n_bytes:
             raise BadCheckpoint(
                 f"{self._path} is not complete: it ends in the middle of its header ({self._size:,} bytes).", _AGAIN
             )
         self._at += n_bytes
-        return self._file.read(n_bytes)
+        return found
 
     def _damaged(self, what: str) -> BadCheckpoint:
         return BadCheckpoint(f"{self._path} is damaged: {what}.", _AGAIN)

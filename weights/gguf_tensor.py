@@ -22,7 +22,8 @@ _K = GGMLQuantizationType
 READABLE = frozenset(
     (
         *(_K.F32, _K.F16, _K.BF16, _K.Q8_0, _K.Q4_0, _K.Q4_1, _K.Q5_0, _K.Q5_1),
-        *(_K.Q2_K, _K.Q3_K, _K.Q4_K, _K.Q5_K, _K.Q6_K, _K.IQ4_NL, _K.IQ4_XS),
+        *(_K.Q2_K, _K.Q3_K, _K.Q4_K, _K.Q5_K, _K.Q6_K, _K.IQ4_NL, _K.IQ4_XS, _K.TQ1_0, _K.TQ2_0),
+        *(_K.IQ1_S, _K.IQ2_XXS, _K.IQ2_XS, _K.IQ2_S, _K.IQ3_XXS, _K.IQ3_S),
     )
 )
 

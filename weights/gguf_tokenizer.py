@@ -14,6 +14,7 @@ from tokenizers import AddedToken, decoders, models, normalizers, processors
 
 from core.errors import BadCheckpoint, UnsupportedModel
 from core.tokenizer import BYTE_ALPHABET, Tokenizer
+from weights.gguf_merges import listed_merges, merges_by_score
 from weights.gguf_pretokenizers import PRE_TOKENIZERS, PreTokenizer
 from weights.keys import Keys, show
 
@@ -28,6 +29,7 @@ _TURN_ENDS = frozenset(
     )
 )
 _SPECIAL_IDS = {"bos": "bos_token_id", "eos": "eos_token_id", "unk": "unknown_token_id", "pad": "padding_token_id"}
+_IDS_OF_PIECES = {"unknown_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}  # unless the file says otherwise
 _END_IDS = ("eos_token_id", "eot_token_id", "eom_token_id")
 _PREFIX = "tokenizer.ggml."
 # Keys that are understood, or that llama.cpp does not cut texts by (merges beside scores among them).
@@ -37,7 +39,7 @@ _KNOWN = frozenset(
         *("add_eos_token", "add_sep_token", "remove_extra_whitespaces", "precompiled_charsmap", "token_type_count"),
     )
 )
-_MOST_CHARACTERS = 8_000_000  # of all tokens together; a vocabulary of 256,000 has two million
+_MOST_ADDED = 100_000  # tokens that are looked for in a text before it is cut
 
 
 class Vocabulary:
@@ -70,11 +72,14 @@ class Vocabulary:
     def tokenizer(self) -> Tokenizer:
         """
         Raises:
-            UnsupportedModel, BadCheckpoint: see the class, and `_merges_by_score`.
+            UnsupportedModel, BadCheckpoint: see the class, and `gguf_merges`.
         """
         self._refuse_unknown_keys()
         backend = self._of_bytes() if self._kind == "bytes" else self._of_pieces()
-        backend.add_tokens(list(self._added()))
+        added = list(self._added())
+        if len(added) > _MOST_ADDED:
+            raise UnsupportedModel(f"The vocabulary has {len(added):,} tokens of control.", _AGAIN)
+        backend.add_tokens(added)
         return Tokenizer(backend)
 
     # --- byte-level BPE -----------------------------------------------------------------------------------------------
@@ -85,7 +90,7 @@ class Vocabulary:
         missing = [byte for character, byte in BYTE_ALPHABET.items() if character not in ids]
         if missing:
             raise _incomplete(f"for the byte {missing[0]}")
-        model = models.BPE(ids, self._merges(ids), ignore_merges=rules.whole_words)
+        model = models.BPE(ids, listed_merges(self._texts("merges"), ids), ignore_merges=rules.whole_words)
         backend = tokenizers.Tokenizer(model)
         backend.pre_tokenizer = rules.build()
         backend.decoder = decoders.ByteLevel()
@@ -96,16 +101,6 @@ class Vocabulary:
     def _pre_tokenizer(self) -> PreTokenizer:
         return self._metadata.choice(f"{_PREFIX}pre", PRE_TOKENIZERS, "default")
 
-    def _merges(self, ids: dict[str, int]) -> list[tuple[str, str]]:
-        """Each pair once, where it comes first; every part and every result is a token."""
-        found: dict[tuple[str, str], None] = {}
-        for line in self._texts("merges"):
-            left, right = line[:1] + line[1:].partition(" ")[0], line[1:].partition(" ")[2]
-            if left not in ids or right not in ids or left + right not in ids:
-                raise BadCheckpoint(f"The merge {show(line)} is not of tokens of the vocabulary.", _AGAIN)
-            found.setdefault((left, right))
-        return list(found)
-
     # --- pieces with scores, as of SentencePiece ----------------------------------------------------------------------
 
     def _of_pieces(self) -> tokenizers.Tokenizer:
@@ -113,7 +108,9 @@ class Vocabulary:
         missing = [byte for byte in range(256) if f"<0x{byte:02X}>" not in ids]
         if missing:
             raise _incomplete(f"<0x{missing[0]:02X}>")
-        backend = tokenizers.Tokenizer(models.BPE(ids, self._merges_by_score(ids), byte_fallback=True))
+        scores = self._scores or [0.0] * len(ids)
+        joinable = {text: scores[token_id] for text, token_id in ids.items() if self._is_joinable(token_id)}
+        backend = tokenizers.Tokenizer(models.BPE(ids, merges_by_score(joinable), byte_fallback=True))
         space_first = self._metadata.flag(f"{_PREFIX}add_space_prefix", True)
         marks = [normalizers.Prepend("▁")] if space_first else []
         backend.normalizer = normalizers.Sequence([*marks, normalizers.Replace(" ", "▁")])
@@ -121,32 +118,6 @@ class Vocabulary:
         backend.decoder = decoders.Sequence([*parts, *([decoders.Strip(" ", 1, 0)] if space_first else [])])
         self._add_marks(backend, bos=True)
         return backend
-
-    def _merges_by_score(self, ids: dict[str, int]) -> list[tuple[str, str]]:
-        """llama.cpp joins the two neighbours whose text together has the best score, of equals the leftmost.
-
-        A list of merges can say the same if no two results have the same score, and if every single character in a
-        result is a token. Llama's runs of spaces do share one score: there leftmost means that the first of them grows
-        until there is no longer token, which is what "longer first" says in a list.
-
-        Raises:
-            UnsupportedModel: it cannot.
-        """
-        known = {text for text, token_id in ids.items() if self._is_joinable(token_id)}
-        if sum(map(len, known)) > _MOST_CHARACTERS:
-            raise UnsupportedModel(f"The vocabulary is of more than {_MOST_CHARACTERS:,} characters.", _AGAIN)
-        ranked: list[tuple[float, int, int, str, str]] = []
-        first: dict[float, str] = {}  # of each score
-        for text in known:
-            score = self._scores[ids[text]] if self._scores else 0.0
-            for left, right in _halves(text, known):
-                if left not in known or right not in known:
-                    orphan = left if left not in known else right
-                    raise _unordered(f"{show(text)} contains {show(orphan)}, which is no token of its own")
-                if (other := first.setdefault(score, text)) != text and len({*other, *text}) > 1:
-                    raise _unordered(f"{show(text)} and {show(other)} have the same score")
-                ranked.append((-score, -len(text), len(left), left, right))
-        return [(left, right) for *_, left, right in sorted(ranked)]
 
     def _is_joinable(self, token_id: int) -> bool:
         """Whether neighbours can be joined to this token; those that are found in a text before it is cut cannot."""
@@ -207,7 +178,9 @@ class Vocabulary:
             raise BadCheckpoint(f"The vocabulary has the token {show(twice)} twice.", _AGAIN)
 
     def _id(self, key: str) -> int | None:
+        default = _IDS_OF_PIECES.get(key) if self._kind == "pieces" else None
         token_id = self._metadata.value(_PREFIX + key)
+        token_id = default if token_id is None else token_id
         if token_id is not None and (type(token_id) is not int or not 0 <= token_id < len(self.tokens)):
             raise self._metadata.bad(_PREFIX + key, f"below {len(self.tokens)}, the number of tokens")
         return token_id
@@ -220,18 +193,6 @@ class Vocabulary:
         if found is not None and not (isinstance(found, list) and all(type(one) in (int, float) for one in found)):
             raise self._metadata.bad(_PREFIX + name, "a list of numbers")
         return found or []
-
-
-def _halves(text: str, known: set[str]) -> Iterator[tuple[str, str]]:
-    """The pairs of neighbours that llama.cpp could join to this text: each a token, or a single character."""
-    for at in range(1, len(text)):
-        left, right = text[:at], text[at:]
-        if (at == 1 or left in known) and (len(right) == 1 or right in known):
-            yield left, right
-
-
-def _unordered(why: str) -> UnsupportedModel:
-    return UnsupportedModel(f"The scores of the vocabulary do not order its merges: {why}.", "Choose another file.")
 
 
 def _incomplete(what: str) -> UnsupportedModel:

@@ -60,7 +60,7 @@ def listing(named: str | os.PathLike[str] | None = None) -> list[ShelfEntry]:
     """Everything that has a name here, usable or not; first of all the model that the person named, if it has none."""
     own = [(name, path) for name, path in _OWN.items() if (path / "config.json").is_file()]
     found = [*own, *_cached()]
-    if named is not None and (path := find(named)) not in [path for _, path in found]:
+    if named is not None and os.fspath(named) not in _OWN and (path := find(named)) not in [path for _, path in found]:
         found.insert(0, (title(path), path))
     return [_entry(name, path) for name, path in found]
 

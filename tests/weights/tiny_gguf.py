@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from transformers import PreTrainedModel
 from tests.weights import tiny
 
 Array = NDArray[Any]
+Add = Callable[[GGUFWriter, int], None]
 Kind = GGMLQuantizationType
 
 ARCHITECTURES = {
@@ -45,7 +48,7 @@ def write_model(
     kind: Kind = Kind.F32,
     block: Callable[[tuple[int, ...], Kind], Array] | None = None,
     change: Callable[[GGUFWriter], Any] | None = None,
-    tokenizer: Callable[[GGUFWriter, int], None] | None = None,
+    tokenizer: Add | None = None,
     split: int = 0,
 ) -> Path:
     """
@@ -182,10 +185,62 @@ def add_tokenizer(
         writer.add_token_scores(list(scores))
 
 
+def write_vocabulary(path: Path, add: Callable[[GGUFWriter], object]) -> Path:
+    """A file that has a tokenizer, and hardly a model."""
+    writer = GGUFWriter(path, "llama")
+    writer.add_context_length(128)
+    writer.add_embedding_length(32)
+    writer.add_block_count(1)
+    writer.add_head_count(4)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_feed_forward_length(8)
+    add(writer)
+    writer.add_tensor("token_embd.weight", np.zeros((1, 32), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+# Where the scales of a block lie, in bytes, and of what size they may be for weights of the usual size.
+SCALES: dict[Kind, dict[int, float]] = {
+    Kind.Q8_0: {0: 0.003},
+    Kind.Q4_0: {0: 0.05},
+    Kind.Q4_1: {0: 0.05, 2: 0.1},
+    Kind.Q5_0: {0: 0.02},
+    Kind.Q5_1: {0: 0.02, 2: 0.1},
+    Kind.Q2_K: {80: 0.01, 82: 0.01},
+    Kind.Q3_K: {108: 0.004},
+    Kind.Q4_K: {0: 0.0006, 2: 0.002},
+    Kind.Q5_K: {0: 0.0003, 2: 0.002},
+    Kind.Q6_K: {208: 0.0001},
+    Kind.IQ4_NL: {0: 0.003},
+    Kind.IQ4_XS: {0: 0.0002},
+    Kind.IQ1_S: {0: 0.02},
+    Kind.IQ2_XXS: {0: 0.003},
+    Kind.IQ2_XS: {0: 0.003},
+    Kind.IQ2_S: {0: 0.003},
+    Kind.IQ3_XXS: {0: 0.001},
+    Kind.IQ3_S: {0: 0.002},
+    Kind.TQ1_0: {52: 0.1},
+    Kind.TQ2_0: {64: 0.1},
+}
+
+
+def random_blocks(shape: tuple[int, ...], kind: Kind) -> Array:
+    """A matrix of any bits at all, but for scales of the usual size: (rows, bytes)."""
+    random = np.random.default_rng(shape[0] * 7 + shape[1])
+    values, n_bytes = gguf.GGML_QUANT_SIZES[kind]
+    blocks = random.integers(0, 256, (shape[0], shape[1] // values, n_bytes), dtype=np.uint8)
+    for at, size in SCALES[kind].items():
+        scales = (random.standard_normal(blocks.shape[:2]) * size).astype("<f2")
+        blocks[:, :, at : at + 2] = scales[..., None].view(np.uint8)
+    return blocks.reshape(shape[0], -1)
+
+
 def add_bpe(writer: GGUFWriter, tokenizer: Tokenizer, n: int = 0, pre: str = "gpt-2") -> None:
     """A byte-level tokenizer of the `tokenizers` library, filled up to n tokens."""
-    import json
-
     added = tokenizer.get_added_tokens_decoder()
     texts = {token_id: text for text, token_id in tokenizer.get_vocab(with_added_tokens=True).items()}
     n = max(n, max(texts) + 1)
@@ -193,7 +248,9 @@ def add_bpe(writer: GGUFWriter, tokenizer: Tokenizer, n: int = 0, pre: str = "gp
     types = [
         (TokenType.CONTROL if added[token_id].special else TokenType.USER_DEFINED)
         if token_id in added
-        else TokenType.NORMAL if token_id in texts else TokenType.UNUSED
+        else TokenType.NORMAL
+        if token_id in texts
+        else TokenType.UNUSED
         for token_id in range(n)
     ]
     merges = json.loads(tokenizer.to_str())["model"]["merges"]
@@ -202,8 +259,6 @@ def add_bpe(writer: GGUFWriter, tokenizer: Tokenizer, n: int = 0, pre: str = "gp
 
 
 def add_tiny_tokenizer(writer: GGUFWriter, n: int) -> None:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         tiny.write_tokenizer(Path(folder))
         tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")
