@@ -7,6 +7,7 @@ weights stored minus one) is settled there and has no field here. This module mu
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,7 +29,8 @@ class Rotary:
     high_frequency_factor: float = 4.0  # pairs with more are left as they are
     whole_pairs: bool = True  # yarn: both borders are moved outward to the next pair
     original_context: int = 8192
-    short_factors: tuple[float, ...] = ()  # longrope: one per pair, for texts up to the original context
+    factors: tuple[float, ...] = ()  # one per pair, which turns so many times as slowly; goes with none and linear
+    short_factors: tuple[float, ...] = ()  # longrope: the same, for texts up to the original context
     long_factors: tuple[float, ...] = ()  # and for longer ones
     magnitude: float = 1.0  # turned queries and keys grow by this
 
@@ -41,12 +43,14 @@ class Rotary:
                 raise ValueError(f"rotary {name} must lie between 1e-9 and 1e15, not {getattr(self, name)}")
         if self.scaling == "yarn" and self.theta == 1.0:
             raise ValueError("rotary theta 1.0 turns every pair alike, and yarn tells them apart")
+        if self.factors and self.scaling not in ("none", "linear"):
+            raise ValueError(f"{self.scaling} stretches each pair in its own way, which factors would change")
         if len(self.short_factors) != len(self.long_factors):
             raise ValueError(
                 f"there are {len(self.short_factors)} short factors and {len(self.long_factors)} long ones"
             )
-        if (least := min(self.short_factors + self.long_factors, default=1)) <= 0:
-            raise ValueError(f"longrope factors must be above 0, not {least}")
+        if odd := [one for one in self.factors + self.short_factors + self.long_factors if not 0 < one < math.inf]:
+            raise ValueError(f"factors of pairs must be above 0, not {odd[0]}")
 
     def is_long(self, length: int) -> bool:
         """Whether a text of this many tokens is turned by the long factors, its first tokens too."""
@@ -139,5 +143,7 @@ class ModelConfig:
             raise ValueError(f"rotary width {rotary.width} is more than the {self.d_head} channels of a head")
         if width % 2:
             raise ValueError(f"rotary positions turn pairs of channels, and {self.d_head} is odd")
+        if rotary.factors and len(rotary.factors) != width // 2:
+            raise ValueError(f"rotary positions need {width // 2} factors, one per pair, not {len(rotary.factors)}")
         if rotary.scaling == "longrope" and len(rotary.short_factors) != width // 2:
             raise ValueError(f"longrope needs {width // 2} factors, one per pair, not {len(rotary.short_factors)}")

@@ -47,6 +47,8 @@ def rotate(x: Tensor, turns: Turns) -> Tensor:
 def rotary_frequencies(rotary: Rotary, width: int, *, long: bool = False) -> Tensor:
     """Angle in radians by which each pair of channels turns per position: (width / 2,)."""
     frequency = 1 / rotary.theta ** (torch.arange(0, width, 2, dtype=torch.float32) / width)
+    if rotary.factors:
+        frequency = frequency / torch.tensor(rotary.factors)
     match rotary.scaling:
         case "linear":
             return frequency / rotary.factor

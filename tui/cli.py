@@ -159,7 +159,9 @@ def _add_models(models: argparse.ArgumentParser, common: argparse.ArgumentParser
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model")
-    model.add_argument("--model", metavar="NAME_OR_DIRECTORY", help="what to open (bundled); see logitscope models")
+    model.add_argument(
+        "--model", metavar="NAME_OR_PATH", help="a name (see logitscope models), a directory or a GGUF file (bundled)"
+    )
     model.add_argument("--device", help="auto, cuda, mps, xpu or cpu")
     model.add_argument("--dtype", help="auto, float32, bfloat16 or float16")
     model.add_argument("--context", type=int, metavar="N", help="tokens of context to use at most")

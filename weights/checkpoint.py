@@ -1,4 +1,4 @@
-"""A checkpoint on disk: its config, where its tensors lie, its tokenizer, its template. Knows no family and no torch.
+"""A checkpoint on disk: its config, where its tensors lie, its tokenizer, its template. Names no family.
 
 Everything here comes from strangers: sizes and types are checked, file names in an index cannot leave the directory,
 and nothing is ever unpickled.
@@ -8,40 +8,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
+from core.config import ModelConfig
 from core.errors import BadCheckpoint, ModelNotFound
+from core.tokenizer import Tokenizer
+from weights.families import read_config
+from weights.family import Family
 from weights.keys import Keys, read_json, show
+from weights.safetensors_file import Stored, headers
 
 _AGAIN = "Copy or download it again."
-_GIVE = "Give the directory that holds config.json and model.safetensors."
-_NO_GGUF = "Only safetensors checkpoints can be opened, not GGUF files."
+_GIVE = "Give a GGUF file, or the directory that holds config.json and model.safetensors."
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 _END_TOKENS = ("eos_token", "eot_token", "eom_token")
-_FLOATS = frozenset(("F64", "F32", "F16", "BF16"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stored:
-    """A tensor in a file, not read yet."""
-
-    file: Path
-    name: str
-    shape: tuple[int, ...]
-    dtype: str  # in the words of safetensors: F32, BF16 ...
-
-    @property
-    def n_values(self) -> int:
-        return prod(self.shape)
-
-    @property
-    def is_float(self) -> bool:
-        return self.dtype in _FLOATS
 
 
 class Checkpoint:
@@ -55,11 +36,28 @@ class Checkpoint:
         """
         if not os.path.isdir(folder):
             what = "is a file, not a directory" if os.path.isfile(folder) else "does not exist"
-            raise ModelNotFound(f"{folder} {what}.", _NO_GGUF if folder.suffix == ".gguf" else _GIVE)
+            raise ModelNotFound(f"{folder} {what}.", _GIVE)
         if not (folder / "config.json").is_file():
             raise ModelNotFound(f"{folder} holds no model: there is no config.json.", _hint_without_config(folder))
         self.folder = folder
         self.config: Mapping[str, object] = read_json(folder / "config.json")
+
+    @property
+    def place(self) -> Path:
+        return self.folder
+
+    @property
+    def kind(self) -> str | None:
+        """The family's name, as the config gives it."""
+        kind = self.config.get("model_type")
+        return kind if isinstance(kind, str) else None
+
+    def read_config(self) -> tuple[Family, ModelConfig]:
+        """
+        Raises:
+            UnsupportedModel, BadCheckpoint: see `families.read_config`.
+        """
+        return read_config(self.config)
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
@@ -84,12 +82,16 @@ class Checkpoint:
         """
         found: dict[str, Stored] = {}
         for file in self.files:
-            found |= _headers(file)
+            found |= headers(file)
         if len(self.files) > 1:
             for name, file_name in weight_map(self.folder / "model.safetensors.index.json").items():
                 if name not in found:
                     raise BadCheckpoint(f"{self.folder / file_name} lacks the tensor {show(name)}.", _AGAIN)
         return found
+
+    @property
+    def quantisation(self) -> str | None:
+        return None  # each tensor has its own number format, and no file sums them up
 
     @property
     def n_bytes(self) -> int:
@@ -110,6 +112,24 @@ class Checkpoint:
                 "AutoTokenizer.from_pretrained(DIRECTORY).save_pretrained(DIRECTORY).",
             )
         return path
+
+    def check_tokenizer(self) -> None:
+        """
+        Raises:
+            BadCheckpoint: there is no tokenizer.json.
+        """
+        _ = self.tokenizer_file
+
+    def read_tokenizer(self) -> Tokenizer:
+        """
+        Raises:
+            BadCheckpoint: there is no tokenizer.json, or it is damaged.
+        """
+        file = self.tokenizer_file
+        try:
+            return Tokenizer.from_json(read_text(file))
+        except ValueError as error:
+            raise BadCheckpoint(f"{file} is damaged: the tokenizers library cannot read it.", _AGAIN) from error
 
     @cached_property
     def tokenizer_config(self) -> Keys:
@@ -179,23 +199,6 @@ def weight_map(index: Path) -> dict[str, str]:
         if not isinstance(name, str) or not name.endswith(".safetensors") or set(name) & set("/\\:\0"):
             raise BadCheckpoint(f"{index} names {show(name)} as a file of weights.", "Do not trust this checkpoint.")
     return table
-
-
-def _headers(file: Path) -> dict[str, Stored]:
-    try:
-        with safe_open(file, framework="np") as opened:
-            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
-            return {
-                name: Stored(file=file, name=name, shape=tuple(part.get_shape()), dtype=part.get_dtype())
-                for name, part in slices.items()
-            }
-    except FileNotFoundError as error:
-        raise BadCheckpoint(f"{file} is missing.", "The index names it. " + _AGAIN) from error
-    except OSError as error:
-        raise BadCheckpoint(f"{file} cannot be read: {error}.") from error
-    except SafetensorError as error:
-        size = file.stat().st_size
-        raise BadCheckpoint(f"{file} is damaged or not complete ({size:,} bytes).", _AGAIN) from error
 
 
 def _hint_without_config(folder: Path) -> str:

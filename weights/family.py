@@ -1,11 +1,11 @@
-"""What a family of models is to a reader: how to read its config.json, and where its tensors lie. Names no family."""
+"""What a family of models is to a reader: where its tensors lie, and how to read its config.json. Names no family."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, Self
 
 from core.config import ModelConfig
 from weights.keys import Keys
@@ -41,15 +41,13 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Family:
-    """One family's words. `defaults` are what a key left out of its config.json means.
+class Layout:
+    """What the tensors of a model are called, and what was done to them before they were stored.
 
     In a name of ours, {} stands for the number of an expert. In one of theirs too; where only theirs has it, each row
     of ours is stored alone, and where only ours has it, all experts are stored as one.
     """
 
-    architecture: str  # the class of transformers that its checkpoints are of; any other computes something else
-    read: Callable[[Keys], ModelConfig]
     names: Mapping[str, str] = field(default_factory=dict)  # a name that is not here is the same on both sides
     other_names: tuple[Mapping[str, str], ...] = ()  # some checkpoints go by these instead
     prefix: str = "model."  # often left out by whoever stored the model without its head
@@ -59,7 +57,6 @@ class Family:
     unnamed: frozenset[str] = frozenset()  # weights stored without .weight at the end
     unused_rows: Mapping[str, int] = field(default_factory=dict)  # of ours: rows stored before the first that is used
     plus_one: bool = False  # norm weights are stored less one
-    defaults: Mapping[str, object] = field(default_factory=dict)
     ballast: tuple[str, ...] = (".rotary_emb.inv_freq",)  # endings of stored tensors that are computed, not learned
 
     @property
@@ -72,10 +69,10 @@ class Family:
 
     def count_parameters(self, stored: Mapping[str, Counted], config: ModelConfig) -> int:
         """Of stored tensors, by name: without ballast, and a tied matrix that is stored twice once."""
-        twice = {self.head} if config.tied_embeddings else set()
+        twice = {self.as_stored(stored).head} if config.tied_embeddings else set()
         return sum(one.n_values for name, one in stored.items() if name not in twice and not self.is_ballast(name))
 
-    def as_stored(self, stored: Collection[str]) -> Family:
+    def as_stored(self, stored: Collection[str]) -> Self:
         """The same with the names that most of these stored tensors go by."""
         if not self.other_names:
             return self
@@ -145,6 +142,15 @@ class Family:
             full = f"{block}{ours if expert is None else ours.format(expert)}.{kind}"
             if full in shapes:
                 yield full, shapes[full][0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family(Layout):
+    """One family's words. `defaults` are what a key left out of its config.json means."""
+
+    architecture: str  # the class of transformers that its checkpoints are of; any other computes something else
+    read: Callable[[Keys], ModelConfig]
+    defaults: Mapping[str, object] = field(default_factory=dict)
 
 
 def _split(name: str) -> tuple[str, str, int | None, str]:

@@ -6,20 +6,18 @@ from typing import Any
 
 from core.errors import BadSetting
 from core.settings import Settings
-from weights.checkpoint import Checkpoint
 from weights.keys import Keys
 
 _COUNTS = ("top_k",)
 _SHARES = ("temperature", "top_p", "min_p", "typical_p", "repetition_penalty")
 
 
-def sampling(checkpoint: Checkpoint) -> dict[str, float]:
+def sampling(keys: Keys) -> dict[str, float]:
     """The settings that are there, by the names of our `Settings`; those that are not stay ours.
 
     Raises:
         BadCheckpoint: one of them is impossible.
     """
-    keys = checkpoint.generation_config
     found = {name: value for name in (*_COUNTS, *_SHARES) if (value := _read(keys, name)) is not None}
     if not keys.flag("do_sample", default=True):
         found["temperature"] = 0.0

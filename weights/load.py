@@ -1,4 +1,4 @@
-"""A name or a directory becomes a model that is ready to speak. Knows no screen."""
+"""A name, a directory or a file becomes a model that is ready to speak. Knows no screen."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from core.errors import BadCheckpoint, BadSetting
 from core.model import Model
 from core.tokenizer import Tokenizer
 from weights import memory, shelf, vocabulary
-from weights.checkpoint import Checkpoint
-from weights.families import read_config
 from weights.generation import sampling
+from weights.opening import open_files
 from weights.room import room
 from weights.tensors import read_transformer
 
@@ -30,7 +29,7 @@ def load(
     """Open a model.
 
     Args:
-        source: a name on the shelf or a directory, see `shelf.find`.
+        source: a name on the shelf, a directory or a GGUF file, see `shelf.find`.
         device: such as "cuda"; None for the best there is.
         dtype: such as "bfloat16"; None for what the device is good at.
         context: the most tokens it shall have in mind; None for what it was made for, or for
@@ -43,24 +42,24 @@ def load(
     """
     tell = on_progress or _tell_nobody
     place, number_format = choose(device, dtype)
-    checkpoint = Checkpoint(shelf.find(source))
-    name = shelf.title(checkpoint.folder)
+    files = open_files(shelf.find(source))
+    name = shelf.title(files.place)
     tell(0.0, name)
-    family, config = read_config(checkpoint.config)
+    layout, config = files.read_config()
     _check_context(context, config, name)
-    tokenizer = vocabulary.read_tokenizer(checkpoint)
+    tokenizer = files.read_tokenizer()
     _check_vocabulary(tokenizer, config, name)
-    template = vocabulary.read_template(checkpoint)
+    template = vocabulary.read_template(files)
     fitting = config.context_length
 
     def estimate() -> None:
         nonlocal fitting
-        need = memory.need_of(config, family.count_parameters(checkpoint.tensors, config))
+        need = memory.need_of(config, layout.count_parameters(files.tensors, config))
         fitting = memory.context_that_fits(need, room(place, number_format), asked=context, name=name)
 
     transformer = read_transformer(
-        checkpoint,
-        family,
+        files.tensors,
+        layout,
         config,
         device=place,
         dtype=number_format,
@@ -73,8 +72,8 @@ def load(
         transformer=transformer,
         tokenizer=tokenizer,
         template=template,
-        end_ids=vocabulary.end_ids(checkpoint, tokenizer, template),
-        sampling=sampling(checkpoint),
+        end_ids=vocabulary.end_ids(files, tokenizer, template),
+        sampling=sampling(files.generation_config),
         device=place,
         dtype=number_format,
     )
@@ -97,5 +96,5 @@ def _check_vocabulary(tokenizer: Tokenizer, config: ModelConfig, name: str) -> N
     if tokenizer.ordinary_size > config.vocab_size:
         raise BadCheckpoint(
             f"The tokenizer of {name} has {tokenizer.ordinary_size} tokens, the embedding {config.vocab_size} rows.",
-            "tokenizer.json and the weights are of different models.",
+            "Its tokenizer and its weights are of different models.",
         )

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from core.errors import LogitscopeError, OutOfMemory
 from weights import downloads, memory
-from weights.checkpoint import Checkpoint, Stored
-from weights.families import read_config
-from weights.gguf_summary import Summary, read_summary
 from weights.memory import Need
+from weights.model_files import ModelFiles, StoredTensor
+from weights.opening import open_files
 from weights.room import Room
-from weights.scan import Found, parts_of
+from weights.scan import Found
 from weights.shelf import ShelfEntry
 
 
@@ -22,60 +21,32 @@ def look(found: Found, room: Room | None = None, context: int | None = None) -> 
     entry = ShelfEntry(name=found.name, path=found.path, source=found.source)
     if (stopped := downloads.unfinished(found.path)) is not None:
         return replace(entry, problem=stopped)
-    return _checkpoint(entry, room, context) if found.path.is_dir() else _gguf(entry, room, context)
-
-
-def gguf_problem(path: Path) -> str | None:
-    """Why a GGUF file cannot be opened: the word of its reader; None if it can be."""
-    return "Only safetensors checkpoints can be opened, not GGUF files."
-
-
-def _checkpoint(entry: ShelfEntry, room: Room | None, context: int | None) -> ShelfEntry:
     try:
-        checkpoint = Checkpoint(entry.path)
-        kind = checkpoint.config.get("model_type")
-        entry = replace(entry, family=kind if isinstance(kind, str) else None)
-        family, config = read_config(checkpoint.config)
-        entry = replace(entry, context=config.context_length, bytes=checkpoint.n_bytes)
-        parameters = family.count_parameters(checkpoint.tensors, config)
-        entry = replace(entry, parameters=parameters, quantisation=_format(checkpoint.tensors))
-        _ = checkpoint.tokenizer_file
+        files = open_files(found.path)
+        entry = replace(entry, family=files.kind, quantisation=files.quantisation, bytes=_size(files))
+        layout, config = files.read_config()
+        parameters = layout.count_parameters(files.tensors, config)
+        number_format = entry.quantisation or _most_used_format(files.tensors)
+        entry = replace(entry, context=config.context_length, parameters=parameters, quantisation=number_format)
+        files.check_tokenizer()
     except LogitscopeError as error:
         return replace(entry, problem=error.message)
     return _fitted(entry, memory.need_of(config, parameters), room, context)
 
 
-def _format(tensors: Mapping[str, Stored]) -> str | None:
+def _size(files: ModelFiles) -> int | None:
+    """In bytes; None if a file is missing, which whoever reads it will tell."""
+    with suppress(LogitscopeError, OSError):
+        return files.n_bytes
+    return None
+
+
+def _most_used_format(tensors: Mapping[str, StoredTensor]) -> str | None:
     """The number format that most of the weights are stored in."""
     sizes: dict[str, int] = {}
     for stored in tensors.values():
         sizes[stored.dtype] = sizes.get(stored.dtype, 0) + stored.n_values
     return max(sizes, key=lambda kind: sizes[kind], default=None)
-
-
-def _gguf(entry: ShelfEntry, room: Room | None, context: int | None) -> ShelfEntry:
-    try:
-        files = [entry.path.with_name(name) for name in parts_of(entry.path.name)]
-        summaries = [read_summary(file) for file in files]
-        entry = replace(
-            entry,
-            family=summaries[0].architecture,
-            parameters=sum(summary.n_parameters for summary in summaries),
-            bytes=sum(file.stat().st_size for file in files),
-            quantisation=summaries[0].quantisation,
-            context=summaries[0].context,
-            problem=gguf_problem(entry.path),
-        )
-    except LogitscopeError as error:
-        return replace(entry, problem=error.message)
-    need = _need_of_gguf(summaries[0], entry.parameters or 0)
-    return entry if need is None else _fitted(entry, need, room, context)
-
-
-def _need_of_gguf(summary: Summary, n_parameters: int) -> Need | None:
-    if summary.cache_values is None or summary.context is None:
-        return None
-    return Need(n_parameters=n_parameters, cache_values=summary.cache_values, context=summary.context)
 
 
 def _fitted(entry: ShelfEntry, need: Need, room: Room | None, context: int | None) -> ShelfEntry:

@@ -49,6 +49,7 @@ def find(name: str | os.PathLike[str]) -> Path:
     if text in _OWN:
         return _OWN[text]
     if text and os.path.exists(path):  # a file is explained by whoever opens it
+        # A link stays one: in a cache a file is one, and the rest of a split model lies beside it.
         return _only_one_in(Path(os.path.abspath(path)))
     named = _named(text)
     if len(named) == 1:
@@ -128,4 +129,4 @@ def _suggestion(text: str) -> str:
     if ends or close:
         return f"Did you mean {' or '.join(dict.fromkeys(ends + close))}?"
     known = f"Here there are {', '.join(names[:20])}; or give" if names else "Give"
-    return f"{known} the directory of a checkpoint."
+    return f"{known} the directory of a checkpoint, or a GGUF file."

@@ -1,4 +1,4 @@
-"""Stored tensors become a transformer: located, checked, then read one at a time. Names no family."""
+"""StoredTensor tensors become a transformer: located, checked, then read one at a time. Names no family."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
@@ -15,9 +14,9 @@ from torch.overrides import TorchFunctionMode
 from core.config import ModelConfig
 from core.errors import BadCheckpoint, OutOfMemory, UnsupportedModel
 from core.transformer import Transformer
-from weights.checkpoint import Checkpoint, Stored
-from weights.family import Family, Index, Source
+from weights.family import Index, Layout, Source
 from weights.keys import show
+from weights.model_files import StoredTensor
 
 _CHUNK = 1_000_000  # values of a stored tensor in memory beside what is done
 _MODULE = 1_000  # values that take as much memory as a module without its own
@@ -25,8 +24,8 @@ Progress = Callable[[float], None]  # how much of the work is done, 0 to 1
 
 
 def read_transformer(
-    checkpoint: Checkpoint,
-    family: Family,
+    tensors: Mapping[str, StoredTensor],
+    layout: Layout,
     config: ModelConfig,
     *,
     device: torch.device,
@@ -44,13 +43,13 @@ def read_transformer(
         UnsupportedModel: tensors are left over, so the model is not what its config says.
         OutOfMemory: it does not fit.
     """
-    family = family.as_stored(checkpoint.tensors)
-    stored = _without_ballast(checkpoint.tensors, family)
-    config = _tied_as_stored(stored, family, config)
+    layout = layout.as_stored(tensors)
+    stored = _without_ballast(tensors, layout)
+    config = _tied_as_stored(stored, layout, config)
     _check_size(stored, config)
     with _WithoutWeights():
         transformer = Transformer(config)
-    sources = _locate(transformer, stored, family)
+    sources = _locate(transformer, stored, layout)
     _refuse_left_over(stored, sources)
     before_reading()
     try:
@@ -84,33 +83,33 @@ class _WithoutWeights(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _without_ballast(tensors: Mapping[str, Stored], family: Family) -> dict[str, Stored]:
+def _without_ballast(tensors: Mapping[str, StoredTensor], layout: Layout) -> dict[str, StoredTensor]:
     """What was learned, under the names with the family's prefix."""
-    learned = {name: stored for name, stored in tensors.items() if not family.is_ballast(name)}
-    if any(name.startswith(family.prefix) for name in learned):
+    learned = {name: stored for name, stored in tensors.items() if not layout.is_ballast(name)}
+    if any(name.startswith(layout.prefix) for name in learned):
         return learned
-    return {name if name == family.head else family.prefix + name: stored for name, stored in learned.items()}
+    return {name if name == layout.head else layout.prefix + name: stored for name, stored in learned.items()}
 
 
-def _tied_as_stored(stored: dict[str, Stored], family: Family, config: ModelConfig) -> ModelConfig:
+def _tied_as_stored(stored: dict[str, StoredTensor], layout: Layout, config: ModelConfig) -> ModelConfig:
     """Where one matrix is said to embed and unembed, look at what is stored: one of the two, or two that differ.
 
     What transformers 5 does: a single one serves as both; two that differ are both used.
     """
-    if not config.tied_embeddings or family.head not in stored:
+    if not config.tied_embeddings or layout.head not in stored:
         return config
-    embedding = family.names.get("embedding", "embedding") + ".weight"
-    head = stored.pop(family.head)
+    embedding = layout.names.get("embedding", "embedding") + ".weight"
+    head = stored.pop(layout.head)
     if embedding not in stored:
         stored[embedding] = head
         return config
-    if head.shape == stored[embedding].shape and torch.equal(_mapped(head), _mapped(stored[embedding])):
+    if head.shape == stored[embedding].shape and torch.equal(head.read(), stored[embedding].read()):
         return config
-    stored[family.head] = head
+    stored[layout.head] = head
     return replace(config, tied_embeddings=False)
 
 
-def _check_size(stored: Mapping[str, Stored], config: ModelConfig) -> None:
+def _check_size(stored: Mapping[str, StoredTensor], config: ModelConfig) -> None:
     """Refuse a config whose matrices are of quite another size, before any of them is made."""
     layer = config.d_model * (config.n_heads * config.d_head + config.d_ff)  # two of its matrices
     expert = max(config.d_model * config.d_expert, _MODULE)
@@ -120,16 +119,16 @@ def _check_size(stored: Mapping[str, Stored], config: ModelConfig) -> None:
     held = sum(one.n_values for one in stored.values())
     if wanted > 100 * held:
         raise BadCheckpoint(
-            f"config.json describes a model of {wanted:.1e} parameters or more, and the files hold {held:.1e}.",
+            f"The config describes a model of {wanted:.1e} parameters or more, and the files hold {held:.1e}.",
             "The config and the weights are of different models.",
         )
 
 
-def _locate(transformer: Transformer, stored: Mapping[str, Stored], family: Family) -> dict[str, Source]:
+def _locate(transformer: Transformer, stored: Mapping[str, StoredTensor], layout: Layout) -> dict[str, Source]:
     """Where each of our tensors lies; every one must be there, in the right shape, and be made of floats."""
     parameters = dict(transformer.named_parameters())
     shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
-    sources = {name: family.locate(name, shapes, transformer.config) for name in shapes}
+    sources = {name: layout.locate(name, shapes, transformer.config) for name in shapes}
     pieces = {piece.name: piece for source in sources.values() for piece in source.pieces}
     missing = sorted(set(pieces) - set(stored))
     if missing:
@@ -139,7 +138,7 @@ def _locate(transformer: Transformer, stored: Mapping[str, Stored], family: Fami
         found = stored[piece.name]
         if found.shape != piece.shape:
             raise BadCheckpoint(
-                f"The tensor {piece.name} has the shape {found.shape}, but config.json implies {piece.shape}.",
+                f"The tensor {piece.name} has the shape {found.shape}, but the config implies {piece.shape}.",
                 "The config and the weights are of different models.",
             )
         if not found.is_float:
@@ -150,12 +149,12 @@ def _locate(transformer: Transformer, stored: Mapping[str, Stored], family: Fami
     return sources
 
 
-def _refuse_left_over(stored: Mapping[str, Stored], sources: Mapping[str, Source]) -> None:
+def _refuse_left_over(stored: Mapping[str, StoredTensor], sources: Mapping[str, Source]) -> None:
     left_over = sorted(set(stored) - {piece.name for source in sources.values() for piece in source.pieces})
     if left_over:
         more = f" and {len(left_over) - 1} more" if len(left_over) > 1 else ""
         raise UnsupportedModel(
-            f"The tensor {show(left_over[0])}{more} has no place in the model that config.json describes.",
+            f"The tensor {show(left_over[0])}{more} has no place in the model that the config describes.",
             "It would be ignored, and the answers would be wrong.",
         )
 
@@ -163,7 +162,7 @@ def _refuse_left_over(stored: Mapping[str, Stored], sources: Mapping[str, Source
 def _read_all(
     transformer: Transformer,
     sources: Mapping[str, Source],
-    stored: Mapping[str, Stored],
+    stored: Mapping[str, StoredTensor],
     device: torch.device,
     dtype: torch.dtype,
     tell: Progress,
@@ -181,7 +180,7 @@ def _read_all(
 
 
 def _read(
-    source: Source, shape: torch.Size, stored: Mapping[str, Stored], device: torch.device, dtype: torch.dtype
+    source: Source, shape: torch.Size, stored: Mapping[str, StoredTensor], device: torch.device, dtype: torch.dtype
 ) -> Tensor:
     """One of our tensors, in memory of its own."""
     found = torch.empty(shape, device=device, dtype=torch.float32 if source.plus_one else dtype)
@@ -191,7 +190,7 @@ def _read(
     return found.add_(1) if source.plus_one else found  # exact: these norms compute in float32 anyway
 
 
-def _copy(stored: Stored, part: Index, target: Tensor) -> None:
+def _copy(stored: StoredTensor, part: Index, target: Tensor) -> None:
     """Fill the target with a part of a stored tensor, a few rows at a time."""
     axis = next(n for n, one in enumerate(part) if isinstance(one, slice))  # of the stored tensor: that of our rows
     step = max(1, _CHUNK * len(target) // max(1, target.numel()))
@@ -199,14 +198,4 @@ def _copy(stored: Stored, part: Index, target: Tensor) -> None:
         last = min(first + step, len(target))
         start: int = part[axis].start  # type: ignore[union-attr]
         rows = slice(start + first, start + last)
-        target[first:last].copy_(_mapped(stored, (*part[:axis], rows, *part[axis + 1 :])))
-
-
-def _mapped(stored: Stored, part: Index = (slice(None),)) -> Tensor:
-    """A part of a stored tensor. The file is mapped anew each time, so that pages already copied are given back."""
-    try:
-        with safe_open(stored.file, framework="pt") as file:
-            found: Tensor = file.get_slice(stored.name)[part]
-            return found
-    except (OSError, SafetensorError) as error:
-        raise BadCheckpoint(f"{stored.file} cannot be read any more.", "Copy or download it again.") from error
+        target[first:last].copy_(stored.read((*part[:axis], rows, *part[axis + 1 :])))

@@ -1,13 +1,14 @@
-"""The text side of a checkpoint: tokenizer, chat template, the tokens that end a turn. Knows no family and no torch."""
+"""The text side of a model's files: tokenizer, chat template, the tokens that end a turn. Knows no format, no torch."""
 
 from __future__ import annotations
 
 from core.chat_template import ChatTemplate
 from core.conversation import Message
-from core.errors import BadCheckpoint, BadTemplate
+from core.errors import BadTemplate
 from core.tokenizer import Tokenizer
 from weights import shelf
-from weights.checkpoint import Checkpoint, read_text
+from weights.model_files import ModelFiles
+from weights.opening import open_files
 
 # How templates close a turn. Not every checkpoint's config names its own as an end token.
 _TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<end_of_turn>", "<|end|>", "<|end_of_turn|>")
@@ -19,41 +20,27 @@ def load_tokenizer(name: str) -> Tokenizer:
     """The tokenizer of a model on the shelf, without its weights.
 
     Raises:
-        ModelNotFound, BadCheckpoint: see `shelf.find` and `read_tokenizer`.
+        LogitscopeError: see `shelf.find`, `open_files` and `ModelFiles.read_tokenizer`.
     """
-    return read_tokenizer(Checkpoint(shelf.find(name)))
+    return open_files(shelf.find(name)).read_tokenizer()
 
 
-def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
-    """
-    Raises:
-        BadCheckpoint: there is no tokenizer.json, or it is damaged.
-    """
-    file = checkpoint.tokenizer_file
-    try:
-        return Tokenizer.from_json(read_text(file))
-    except ValueError as error:
-        raise BadCheckpoint(
-            f"{file} is damaged: the tokenizers library cannot read it.", "Copy or download it again."
-        ) from error
-
-
-def read_template(checkpoint: Checkpoint) -> ChatTemplate | None:
+def read_template(files: ModelFiles) -> ChatTemplate | None:
     """
     Raises:
         BadTemplate: its syntax is wrong.
     """
-    source = checkpoint.template
-    return None if source is None else ChatTemplate(source, checkpoint.specials)
+    source = files.template
+    return None if source is None else ChatTemplate(source, files.specials)
 
 
-def end_ids(checkpoint: Checkpoint, tokenizer: Tokenizer, template: ChatTemplate | None) -> frozenset[int]:
+def end_ids(files: ModelFiles, tokenizer: Tokenizer, template: ChatTemplate | None) -> frozenset[int]:
     """Every token that ends a reply: what the files name, and what the template closes a turn with."""
-    source = checkpoint.template or ""
-    names = {*checkpoint.end_tokens, *(name for name in _TURN_ENDS if name in source)}
+    source = files.template or ""
+    names = {*files.end_tokens, *(name for name in _TURN_ENDS if name in source)}
     found = {one for name in names if (one := tokenizer.id_of(name)) is not None}
     closing = None if template is None else _closing_id(template, tokenizer)
-    return checkpoint.end_ids | found | ({closing} if closing is not None else set())
+    return files.end_ids | found | ({closing} if closing is not None else set())
 
 
 def _closing_id(template: ChatTemplate, tokenizer: Tokenizer) -> int | None:

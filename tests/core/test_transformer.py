@@ -6,6 +6,7 @@ Each family's arrangement is compared with transformers in tests/weights/test_lo
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from core.cache import GROWTH, KVCache
 from core.config import ModelConfig, Rotary
+from core.rotary import rotary_frequencies
 from core.transformer import Transformer
 
 SMALL = ModelConfig(
@@ -49,6 +51,9 @@ CONFIGS = {
     "parallel, part turns": dataclasses.replace(SMALL, residual="parallel", rotary=Rotary(width=4), norm="layer"),
     "one key head": dataclasses.replace(SMALL, n_kv_heads=1),
     "stretched": dataclasses.replace(SMALL, rotary=Rotary(scaling="llama3", factor=8.0, original_context=32)),
+    "a factor per pair": dataclasses.replace(
+        SMALL, rotary=Rotary(scaling="linear", factor=2.0, factors=(1.0, 1.5, 4.0, 8.0))
+    ),
     "yarn": dataclasses.replace(SMALL, rotary=Rotary(scaling="yarn", factor=4.0, original_context=16, magnitude=1.1)),
     "some do not turn": dataclasses.replace(
         SMALL, unturned_layers=frozenset({1, 2}), window=6, windowed_layers=frozenset({0, 1})
@@ -215,6 +220,23 @@ def test_windowed_layers_turn_by_their_own_rotary_embedding() -> None:
     assert_same(random_transformer(local)(tokens), random_transformer(dataclasses.replace(SMALL, rotary=turn))(tokens))
 
 
+def test_a_factor_per_pair_can_say_what_llama3_does() -> None:
+    """As in a GGUF file of Llama 3.1: by how much transformers stretches each pair."""
+    from transformers import LlamaConfig
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    scaling = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+    scaling |= {"original_max_position_embeddings": 8192, "rope_theta": 500_000.0}
+    want, _ = ROPE_INIT_FUNCTIONS["llama3"](LlamaConfig(head_dim=64, rope_parameters=scaling), "cpu")
+    plain = 500_000.0 ** -(torch.arange(0, 64, 2) / 64)
+    factors = tuple((plain / want).tolist())
+    assert len(set(factors)) > 4, "some are stretched in full, some a little, some not at all"
+    for linear in (1.0, 2.0):
+        rotary = Rotary(theta=500_000.0, scaling="linear", factor=linear, factors=factors)
+        assert_same(rotary_frequencies(rotary, 64), want / linear)
+    assert_same(rotary_frequencies(Rotary(theta=500_000.0, factors=factors), 64), want)
+
+
 # --- the cache --------------------------------------------------------------------------------------------------------
 
 
@@ -299,6 +321,8 @@ def test_bfloat16_stays_near_float32(name: str) -> None:
         ({"n_experts": 0}, "n_experts must be at least 1, not 0"),
         ({"rotary": Rotary(scaling="longrope")}, "longrope needs 4 factors, one per pair, not 0"),
         ({"rotary_local": Rotary(width=10)}, "rotary width 10 is more than the 8 channels"),
+        ({"rotary": Rotary(factors=(1.0,) * 3)}, "need 4 factors, one per pair, not 3"),
+        ({"rotary": Rotary(factors=(1.0,) * 4, width=6)}, "need 3 factors, one per pair, not 4"),
     ],
 )
 def test_a_config_that_contradicts_itself(change: dict[str, object], said: str) -> None:
@@ -316,6 +340,15 @@ def test_a_config_that_contradicts_itself(change: dict[str, object], said: str) 
 def test_a_rotary_embedding_that_cannot_be(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=str(list(change.values())[-1])):
         Rotary(**change)
+
+
+def test_factors_that_cannot_be() -> None:
+    for scaling in ("llama3", "yarn", "longrope"):
+        with pytest.raises(ValueError, match=f"{scaling} stretches each pair in its own way"):
+            Rotary(scaling=scaling, factors=(1.0,))
+    for factor in (0.0, -2.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match=f"must be above 0, not {factor}"):
+            Rotary(factors=(1.0, factor))
 
 
 def test_longrope_factors_that_cannot_be() -> None:

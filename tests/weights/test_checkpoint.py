@@ -63,11 +63,19 @@ def test_an_empty_directory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("file", "said"),
-    [("adapter_config.json", "there is no config.json. It is an adapter"), ("model.Q4_0.gguf", "not GGUF files")],
+    [
+        ("adapter_config.json", "there is no config.json. It is an adapter"),
+        ("README.md", "Give a GGUF file, or the dir"),
+    ],
 )
 def test_a_directory_of_another_kind(file: str, said: str, tmp_path: Path) -> None:
     (tmp_path / file).write_text("{}")
     refused(tmp_path, ModelNotFound, said)
+
+
+def test_a_directory_that_holds_a_single_gguf_file(tmp_path: Path) -> None:
+    (tmp_path / "model.Q4_0.gguf").write_text("{}")
+    refused(tmp_path, BadCheckpoint, "model.Q4_0.gguf is not complete")
 
 
 def test_no_weights(folder: Path) -> None:
@@ -176,7 +184,7 @@ def test_a_tensor_of_the_wrong_shape(folder: Path) -> None:
         folder,
         BadCheckpoint,
         "model.layers.0.mlp.up_proj.weight has the shape (48, 32)",
-        "config.json implies (40, 32)",
+        "the config implies (40, 32)",
     )
 
 
@@ -185,9 +193,9 @@ def test_a_fused_tensor_of_the_wrong_shape(tmp_path: Path) -> None:
         (
             "phi3",
             {"num_key_value_heads": 4},
-            "qkv_proj.weight has the shape (64, 32), but config.json implies (96, 32)",
+            "qkv_proj.weight has the shape (64, 32), but the config implies (96, 32)",
         ),
-        ("gpt2", {"n_inner": 100}, "c_fc.weight has the shape (32, 128), but config.json implies (32, 100)"),
+        ("gpt2", {"n_inner": 100}, "c_fc.weight has the shape (32, 128), but the config implies (32, 100)"),
     ):
         folder = tiny.write(case, tmp_path / case)
         tiny.change_json(folder / "config.json", **change)

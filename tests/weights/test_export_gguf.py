@@ -196,6 +196,20 @@ def test_eight_bits_are_off_by_half_a_step_at_most(folder: Path, tmp_path: Path)
         assert (off <= (0.0 if values.ndim == 1 else (0.5 + 127 / 2**11) * steps * 1.0001)).all(), name
 
 
+def test_the_file_opens_here_as_the_model_it_was_made_from(folder: Path, in_float32: Path) -> None:
+    made_from, back = (load(path, device="cpu", dtype="float32") for path in (folder, in_float32))
+    theirs = dict(back.transformer.named_parameters())
+    for name, values in made_from.transformer.named_parameters():
+        assert torch.equal(theirs[name], values), name
+    ids = torch.tensor([made_from.tokenizer.encode("".join(TEXTS))[:64]])
+    want, got = (model.transformer.unembed(model.transformer(ids)) for model in (made_from, back))
+    torch.testing.assert_close(got, want, rtol=0, atol=1e-5)  # the epsilon of the norms is of single precision there
+    for text in TEXTS:
+        assert back.tokenizer.encode(text) == made_from.tokenizer.encode(text)
+    assert back.end_ids == made_from.end_ids
+    assert (back.template is None) is (made_from.template is None)
+
+
 @pytest.mark.parametrize(
     ("kind", "type_", "file_type"), [("f32", 0, 0), ("f16", 1, 1), ("q8_0", 8, 7), ("bf16", 30, 32)]
 )

@@ -176,6 +176,8 @@ def rotary_changes(config: ModelConfig) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "theta", {"theta": rotary.theta * 1.1}
     yield "width", {"width": None if rotary.width else config.d_head // 2}
     yield "magnitude", {"magnitude": rotary.magnitude * 1.1}
+    if rotary.scaling in ("none", "linear"):
+        yield "factors", {"factors": (1.5,) * ((rotary.width or config.d_head) // 2)}
     if rotary.scaling == "none":
         yield "scaling", {"scaling": "linear", "factor": 2.0}
         return
@@ -378,6 +380,9 @@ def write_own(folder: Path, config: ModelConfig) -> Transformer:
             TEXTBOOK,
             positions="rotary",
             rotary=Rotary(scaling="longrope", short_factors=(1.0,) * 4, long_factors=(2.0,) * 4),
+            rotary_local=Rotary(scaling="linear", factor=2.0, factors=(1.0, 2.0, 3.0, 4.0)),
+            window=3,
+            windowed_layers=frozenset({0}),
             expert_layers=frozenset({1}),
             n_experts=3,
             n_experts_used=2,

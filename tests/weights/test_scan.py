@@ -1,4 +1,4 @@
-"""Which models are found in the folders of this and of other programs, and what a GGUF file says of itself."""
+"""Which models are found in the folders of this and of other programs, and what is said of a GGUF file."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ import os
 import random
 import struct
 from pathlib import Path
-from typing import Any
 
 import gguf
 import numpy as np
 import pytest
 
-from core.errors import BadSetting, LogitscopeError, ModelNotFound
+from core.errors import BadSetting, ModelNotFound
 from weights import places, shelf
 from weights.downloads import remove
-from weights.gguf_summary import is_gguf, read_summary
 from weights.room import Room
 from weights.scan import is_model_file, parts_of, quantisation_in
 
@@ -35,21 +33,21 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def write_gguf(path: Path, *, layers: int = 3, heads: Any = 2, **extra: Any) -> Path:
-    """Written by the gguf package: 4 query heads of 16 channels, 2 key heads, 6,410 weights."""
+def write_gguf(path: Path, *, architecture: str = "llama", split: int = 0, file_type: int = 7) -> Path:
+    """Written by the gguf package: 2 layers, 4 query heads of 16 channels, 2 key heads, 6,410 weights."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = gguf.GGUFWriter(path, "llama")
+    writer = gguf.GGUFWriter(path, architecture, split_max_tensors=split)
     writer.add_context_length(4096)
-    writer.add_block_count(layers)
+    writer.add_block_count(2)
     writer.add_embedding_length(64)
     writer.add_head_count(4)
-    writer.add_head_count_kv(heads)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
+    writer.add_head_count_kv(2)
+    writer.add_feed_forward_length(128)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_file_type(file_type)
+    writer.add_tokenizer_model("llama")
     writer.add_token_list([f"token {n}" for n in range(500)])
     writer.add_token_scores([0.5] * 500)
-    if "key_length" in extra:
-        writer.add_key_length(extra["key_length"])
-        writer.add_value_length(extra["value_length"])
     writer.add_tensor("token_embd.weight", np.zeros((100, 64), dtype=np.float32))
     writer.add_tensor("output_norm.weight", np.zeros((10,), dtype=np.float32))
     writer.write_header_to_file()
@@ -91,9 +89,9 @@ def test_ollama(home: Path) -> None:
     assert names() == ["hf.co/owner/repo:Q4_K_M", "llama3.2:latest", "somebody/tiny:q8"]
     for name in ("llama3.2:latest", "llama3.2", "LLAMA3.2"):
         assert shelf.find(name) == blob
-    assert is_gguf(blob), "though its name does not say so"
     entry = next(one for one in shelf.listing(room=PLENTY) if one.name == "llama3.2:latest")
     assert (entry.source, entry.family, entry.quantisation, entry.context) == ("Ollama", "llama", "Q8_0", 4096)
+    assert (entry.problem, entry.fits) == (None, 4096), "though its name does not say that it is a GGUF file"
     with pytest.raises(BadSetting, match="belongs to Ollama") as caught:
         remove("llama3.2")
     assert "ollama rm" in caught.value.hint
@@ -126,8 +124,7 @@ def test_lm_studio_and_the_hugging_face_cache(home: Path) -> None:
 def test_a_folder_that_the_person_names(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = home / "my models"
     write_gguf(folder / "one.gguf")
-    write_gguf(folder / "deep" / "er" / "two-00001-of-00002.gguf")
-    write_gguf(folder / "deep" / "er" / "two-00002-of-00002.gguf")
+    write_gguf(folder / "deep" / "er" / "two.gguf", split=1)
     write_gguf(folder / ".hidden" / "three.gguf")
     (folder / "web").mkdir()
     (folder / "web" / "config.json").write_text("{}")
@@ -136,8 +133,8 @@ def test_a_folder_that_the_person_names(home: Path, monkeypatch: pytest.MonkeyPa
     found = [entry.path for entry in shelf.listing([folder])]
     assert found == [folder / "one.gguf", folder / "deep" / "er" / "two-00001-of-00002.gguf"]
     two = shelf.listing([folder], PLENTY)[1]
-    assert two.parameters == 2 * 6_410
-    assert two.bytes == 2 * found[1].stat().st_size
+    assert (two.parameters, two.problem) == (6_410, None)
+    assert two.bytes == sum(part.stat().st_size for part in found[1].parent.iterdir())
     with pytest.raises(ModelNotFound, match="holds 2 models") as caught:
         shelf.find(folder)
     assert str(folder / "one.gguf") in caught.value.hint
@@ -146,19 +143,34 @@ def test_a_folder_that_the_person_names(home: Path, monkeypatch: pytest.MonkeyPa
     assert names() == [str(path) for path in found]
 
 
-def test_a_header_as_the_gguf_package_writes_it(tmp_path: Path) -> None:
-    summary = read_summary(write_gguf(tmp_path / "x.gguf"))
-    assert (summary.architecture, summary.context, summary.quantisation) == ("llama", 4096, "Q8_0")
-    assert summary.n_parameters == 100 * 64 + 10
-    assert summary.cache_values == 3 * 2 * (16 + 16)
-    other = read_summary(write_gguf(tmp_path / "x-IQ4_XS.gguf", heads=[1, 2, 4], key_length=8, value_length=4))
-    assert other.quantisation == "IQ4_XS", "the name tells more than the summary"
-    assert other.cache_values == (1 + 2 + 4) * (8 + 4)
+@pytest.mark.parametrize(
+    ("name", "file_type", "said"),
+    [
+        ("x.gguf", 7, "Q8_0"),
+        ("x.gguf", 15, "Q4_K_M"),
+        ("x.gguf", 0, "F32"),
+        ("x.gguf", 1024, "F32"),  # not told: the one that most weights are in
+        ("x.gguf", 4711, "F32"),
+        ("x-UD-Q4_K_XL.gguf", 15, "UD-Q4_K_XL"),  # the name tells more than the file
+    ],
+)
+def test_the_number_format_of_a_file(name: str, file_type: int, said: str, home: Path) -> None:
+    write_gguf(home / "m" / name, file_type=file_type)
+    (entry,) = shelf.listing([home / "m"])
+    assert (entry.quantisation, entry.problem) == (said, None)
+
+
+def test_what_is_said_of_a_file_that_cannot_be_opened(home: Path) -> None:
+    path = write_gguf(home / "m" / "x.gguf", architecture="mamba")
+    (entry,) = shelf.listing([home / "m"], PLENTY)
+    assert (entry.family, entry.quantisation, entry.bytes) == ("mamba", "Q8_0", path.stat().st_size)
+    assert entry.problem == "GGUF files of architecture 'mamba' cannot be run here."
+    assert entry.needs is entry.fits is None
 
 
 def test_whether_it_fits(home: Path) -> None:
     write_gguf(home / "m" / "a.gguf")
-    weights, cache = 2 * 6_410, 2 * 3 * 2 * 32  # bytes, and bytes a token, in 16 bits
+    weights, cache = 2 * 6_410, 2 * 2 * 2 * 32  # bytes, and bytes a token, in 16 bits
     for free, tokens in ((10**9, 4096), (weights + 3_000 * cache, 2_048), (weights + 1_000 * cache, 0)):
         (entry,) = shelf.listing([home / "m"], Room(device="cpu", dtype="float16", free=free))
         assert entry.fits == tokens
@@ -167,8 +179,9 @@ def test_whether_it_fits(home: Path) -> None:
     assert (entry.fits, entry.needs) == (100, weights + 100 * cache)
 
 
-def test_damaged_headers_are_one_sentence_and_take_no_memory(tmp_path: Path) -> None:
-    whole = write_gguf(tmp_path / "x.gguf").read_bytes()
+def test_a_damaged_file_is_a_line_of_the_listing(home: Path) -> None:
+    path = write_gguf(home / "m" / "x.gguf")
+    whole = path.read_bytes()
     random_ = random.Random(0)
     said: list[str] = []
     for n in range(300):
@@ -176,12 +189,9 @@ def test_damaged_headers_are_one_sentence_and_take_no_memory(tmp_path: Path) -> 
         for _ in range(0 if n % 3 == 0 else 4):
             place = random_.randrange(min(len(data) - 8, 600))
             data[place : place + 8] = random_.choice([b"\xff" * 8, struct.pack("<Q", 1 << 40), random_.randbytes(8)])
-        path = tmp_path / "damaged.gguf"
         path.write_bytes(data)
-        try:
-            read_summary(path)
-        except LogitscopeError as error:
-            said.append(error.message)
+        (entry,) = shelf.listing([home / "m"], PLENTY)
+        said += [entry.problem] if entry.problem else []
     assert len(said) > 150
     assert not any("\n" in message for message in said)
 

@@ -1,7 +1,7 @@
 """The exported chat model becomes one file that llama.cpp opens: `python -m weights.recipe.export_gguf --type q8_0`.
 
 Knows how GGUF writes down what llama.cpp calls the architecture "llama", nothing of how the model was trained. What
-that architecture has no word for is refused, never left out. Needs the extra `recipe`.
+that architecture has no word for is refused, never left out.
 
 Source: docs/gguf.md of ggml; src/llama-vocab.cpp and conversion/llama.py of llama.cpp.
 """
@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ from core.model import Model
 from core.transformer import Transformer
 from weights import shelf
 from weights.checkpoint import Checkpoint, read_text
-from weights.families import FAMILIES
+from weights.family import Layout
+from weights.gguf_config import NAMES
 from weights.keys import show
 from weights.load import load
 from weights.recipe.export import BUNDLED
@@ -53,24 +54,7 @@ TYPES = {
     "f32": (GGMLQuantizationType.F32, LlamaFileType.ALL_F32),
     "q8_0": (GGMLQuantizationType.Q8_0, LlamaFileType.MOSTLY_Q8_0),
 }
-WORDS = replace(  # the same family's tensors, in the words of GGUF
-    FAMILIES[ARCHITECTURE],
-    layer="blk.{}.",
-    names={
-        "embedding": "token_embd",
-        "norm": "output_norm",
-        "head": "output",
-        "attention_norm": "attn_norm",
-        "attention.query": "attn_q",
-        "attention.key": "attn_k",
-        "attention.value": "attn_v",
-        "attention.output": "attn_output",
-        "feed_forward_norm": "ffn_norm",
-        "feed_forward.gate": "ffn_gate",
-        "feed_forward.up": "ffn_up",
-        "feed_forward.down": "ffn_down",
-    },
-)
+WORDS = Layout(names=NAMES, prefix="", layer="blk.{}.")
 # What a file of this architecture says of a model; in all else llama.cpp takes our defaults for granted.
 SAID = {
     *("vocab_size", "context_length", "n_layers", "n_heads", "n_kv_heads", "d_model", "d_head", "d_ff"),
