@@ -9,7 +9,7 @@ from dataclasses import replace
 from core.errors import LogitscopeError, OutOfMemory
 from weights import downloads, memory
 from weights.memory import Need
-from weights.model_files import ModelFiles, StoredTensor
+from weights.model_files import ModelFiles, StoredTensor, check_format
 from weights.opening import open_files
 from weights.room import Room
 from weights.scan import Found
@@ -28,6 +28,9 @@ def look(found: Found, room: Room | None = None, context: int | None = None) -> 
         parameters = layout.count_parameters(files.tensors, config)
         number_format = entry.quantisation or _most_used_format(files.tensors)
         entry = replace(entry, context=config.context_length, parameters=parameters, quantisation=number_format)
+        for name, stored in files.tensors.items():
+            if not layout.is_ballast(name):
+                check_format(stored)
         files.check_tokenizer()
     except LogitscopeError as error:
         return replace(entry, problem=error.message)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from core.config import ModelConfig
+from core.errors import UnsupportedModel
 from core.tokenizer import Tokenizer
 from weights.family import Index, Layout
-from weights.keys import Keys
+from weights.keys import Keys, show
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -109,3 +110,15 @@ class ModelFiles(Protocol):
     def generation_config(self) -> Keys:
         """How its makers sample from it, in the words of generation_config.json."""
         ...
+
+
+def check_format(stored: StoredTensor) -> None:
+    """
+    Raises:
+        UnsupportedModel: its numbers are in a format that is not known here.
+    """
+    if not stored.is_float:
+        raise UnsupportedModel(
+            f"The tensor {show(stored.name)} is stored as {show(stored.dtype)}, which cannot be read here.",
+            "Choose a checkpoint that is not quantised, or a GGUF file in another format, such as Q4_K_M or Q8_0.",
+        )

@@ -16,7 +16,7 @@ from core.errors import BadCheckpoint, OutOfMemory, UnsupportedModel
 from core.transformer import Transformer
 from weights.family import Index, Layout, Source
 from weights.keys import show
-from weights.model_files import StoredTensor
+from weights.model_files import StoredTensor, check_format
 
 _CHUNK = 1_000_000  # values of a stored tensor in memory beside what is done
 _MODULE = 1_000  # values that take as much memory as a module without its own
@@ -40,7 +40,7 @@ def read_transformer(
 
     Raises:
         BadCheckpoint: a tensor is missing, has another shape than the config implies, or cannot be read.
-        UnsupportedModel: tensors are left over, so the model is not what its config says.
+        UnsupportedModel: tensors are left over, so the model is not what its config says; or one is in an unknown format.
         OutOfMemory: it does not fit.
     """
     layout = layout.as_stored(tensors)
@@ -141,11 +141,7 @@ def _locate(transformer: Transformer, stored: Mapping[str, StoredTensor], layout
                 f"The tensor {piece.name} has the shape {found.shape}, but the config implies {piece.shape}.",
                 "The config and the weights are of different models.",
             )
-        if not found.is_float:
-            raise UnsupportedModel(
-                f"The tensor {piece.name} is stored as {show(found.dtype)}, which is not a floating-point format.",
-                "Choose a checkpoint that is not quantised.",
-            )
+        check_format(found)
     return sources
 
 

@@ -295,6 +295,19 @@ def test_the_listing_says_which_tokenizer_is_not_known(key: str, value: str | bo
     assert f"tokenizer.ggml.{key}" in (listed(path).problem or "")
 
 
+def test_the_listing_says_which_number_format_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def block(shape: tuple[int, ...], kind: Kind) -> tiny_gguf.Array:
+        values, n_bytes = gguf.GGML_QUANT_SIZES[kind]
+        return np.zeros((shape[0], shape[1] // values * n_bytes), np.uint8)
+
+    sizes = {"hidden_size": 256, "intermediate_size": 256, "num_key_value_heads": 2, "num_hidden_layers": 1}
+    monkeypatch.setitem(tiny.CASES, "wide", ("llama", tiny.SIZES | sizes))
+    path, _ = tiny_gguf.write("wide", tmp_path / "model.gguf", kind=Kind.IQ1_M, block=block)
+    said = "is stored as 'IQ1_M', which cannot be read here"
+    assert said in (listed(path).problem or "")
+    refused(path, UnsupportedModel, said)
+
+
 def test_the_settings_its_makers_sample_with(path: Path) -> None:
     """Single precision in the file: 0.7 is what was meant, not 0.699999988079071."""
     assert load(path, device="cpu").sampling == {}
