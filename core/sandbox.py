@@ -215,9 +215,10 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
         skipped = 1 if hasattr(function, "jinja_pass_arg") else 0  # the context, or something like it
 
         @functools.wraps(function)
-        def limited(*values: Any, **named: Any) -> Any:
+        def limited(*given: Any, **named: Any) -> Any:
             self.tick()
-            first, values = values[:skipped], values[skipped:]
+            first = given[:skipped]
+            values: tuple[Any, ...] = given[skipped:]
             if name in ("center", "indent", "batch", "slice", "round", "wordwrap", "lipsum", "tojson"):
                 self._check_widths((*values[0 if name == "lipsum" else 1 :], *named.values()))
             if name in _SLOW and self._length(values[0]) > _WIDEST:
