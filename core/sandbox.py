@@ -229,8 +229,9 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
                 self._check(str(values[0]).count("\n") * _width(*values[1:2], *named.values()))
             elif name == "format":
                 self._check_format(str(values[0]), (*values[1:], *named.values()))
-            elif name == "replace" and len(values) > 2:
-                self._check_replace(*values[:3])
+            elif name == "replace":
+                if len(values) > 2:
+                    self._check_replace(*values[:3])
             elif name == "join":
                 values = (self._to_join(named.get("d", (*values[1:2], "")[0]), values[0]), *values[1:])
             elif name == "sum":
