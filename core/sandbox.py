@@ -215,9 +215,10 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
         skipped = 1 if hasattr(function, "jinja_pass_arg") else 0  # the context, or something like it
 
         @functools.wraps(function)
-        def limited(*values: Any, **named: Any) -> Any:
+        def limited(*given: Any, **named: Any) -> Any:
             self.tick()
-            first, values = values[:skipped], values[skipped:]
+            first = given[:skipped]
+            values: tuple[Any, ...] = given[skipped:]
             if name in ("center", "indent", "batch", "slice", "round", "wordwrap", "lipsum", "tojson"):
                 self._check_widths((*values[0 if name == "lipsum" else 1 :], *named.values()))
             if name in _SLOW and self._length(values[0]) > _WIDEST:
@@ -228,8 +229,9 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
                 self._check(str(values[0]).count("\n") * _width(*values[1:2], *named.values()))
             elif name == "format":
                 self._check_format(str(values[0]), (*values[1:], *named.values()))
-            elif name == "replace" and len(values) > 2:
-                self._check_replace(*values[:3])
+            elif name == "replace":
+                if len(values) > 2:
+                    self._check_replace(*values[:3])
             elif name == "join":
                 values = (self._to_join(named.get("d", (*values[1:2], "")[0]), values[0]), *values[1:])
             elif name == "sum":

@@ -40,7 +40,7 @@ def _read_fields(kind: type, keys: Keys) -> dict[str, Any]:
         if not _fits(value, types[field_.name]):
             raise keys.unsupported(field_.name)
         collect = get_origin(types[field_.name])
-        found[field_.name] = collect(value) if collect in (frozenset, tuple) else value
+        found[field_.name] = collect(value) if collect in (frozenset, tuple) and isinstance(value, list) else value
     for unknown in sorted(keys.unasked()):
         raise keys.unsupported(unknown)
     return found

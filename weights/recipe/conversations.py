@@ -64,16 +64,16 @@ FRAMES = (
 # How much likelier than by its number of exchanges a file is drawn for the middle of a conversation.
 EMPHASIS = {
     "self": 3.0,
-    "machine": 2.5,
+    "machine": 3.0,
     "machine_talk": 1.5,
-    "facts_nature": 1.5,
-    "facts_world": 1.5,
+    "facts_nature": 3.0,
+    "facts_world": 3.0,
     "unknown": 1.5,
     "stories": 0.6,
     "poems": 0.6,
 }
 EDGES = ("opening", "closing", "untold")  # drawn for their own places
-RULE_SHARE = 0.5  # of the middle exchanges
+RULE_SHARE = 0.45  # of the middle exchanges
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def documents(count: int, seed: int = 7) -> list[Document]:
             turns.append(("system", dice.choice(SYSTEMS)))
         if dice.random() < 0.2:
             turns += deal["opening"]().spoken(dice)
-        told, asked = memory.told(dice) if dice.random() < 0.25 else ([], [])
+        told, asked = memory.told(dice) if dice.random() < 0.3 else ([], [])
         for exchange in told:
             turns += worded(exchange, dice, typos=False)
             if dice.random() < 0.3:
