@@ -172,6 +172,8 @@ def _parts(path: Path, metadata: Keys) -> tuple[Path, ...]:
 
 def _file_type(number: object) -> str | None:
     """Such as Q4_K_M: the mixture of formats that a quantiser was told to make."""
+    if type(number) is not int:
+        return None
     try:
         kind = LlamaFileType(number)
     except ValueError:

@@ -40,7 +40,7 @@ def read_transformer(
 
     Raises:
         BadCheckpoint: a tensor is missing, has another shape than the config implies, or cannot be read.
-        UnsupportedModel: tensors are left over, so the model is not what its config says; or one is in an unknown format.
+        UnsupportedModel: tensors are left over, so the model is not what its config says; or a format is not known.
         OutOfMemory: it does not fit.
     """
     layout = layout.as_stored(tensors)
