@@ -314,7 +314,9 @@ from core.chat_template import ChatTemplate
 from core.conversation import Message
 from core.errors import BadTemplate
 def used(): return resource.getrusage(resource.RUSAGE_SELF)
-resource.setrlimit(resource.RLIMIT_AS, (used().ru_maxrss * 1024 + 2**30 + 2**29, -1))
+def peak():  # of this program alone: ru_maxrss remembers what the process was before it became this program
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+resource.setrlimit(resource.RLIMIT_AS, (peak() * 1024 + 2**30 + 2**29, -1))
 for source in json.load(sys.stdin):
     before = used().ru_utime
     resource.setrlimit(resource.RLIMIT_CPU, (int(before + used().ru_stime) + 6, -1))
@@ -323,7 +325,7 @@ for source in json.load(sys.stdin):
         print("rendered", flush=True)
     except BadTemplate as error:
         print(error.message, flush=True)
-print(used().ru_maxrss)
+print(peak())
 """
 
 

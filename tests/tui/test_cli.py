@@ -166,8 +166,13 @@ def test_a_broken_pipe_is_quiet(folder: str) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
-def test_ctrl_c_stops_with_130_and_a_newline(folder: str) -> None:
-    process = start("ask", "hi", "--model", folder, "--context", "256", "--temperature", "1", bufsize=0)
+def test_ctrl_c_stops_with_130_and_a_newline(folder: str, tmp_path: Path) -> None:
+    talkative = tmp_path / "talkative"  # has room to be speaking still when the signal comes, however busy the machine
+    shutil.copytree(folder, talkative)
+    config = json.loads((talkative / "config.json").read_text())
+    config["transformer"]["context_length"] = 20_000
+    (talkative / "config.json").write_text(json.dumps(config))
+    process = start("ask", "hi", "--model", str(talkative), "--temperature", "1", bufsize=0)
     assert process.stdout is not None
     first = os.read(process.stdout.fileno(), 1)
     process.send_signal(signal.SIGINT)

@@ -9,7 +9,6 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -37,6 +36,7 @@ from tui.protocol import (
     Stop,
     Told,
 )
+from weights.own_format import fields_of
 
 HELLO = (Message(role="user", text="Hello!"),)
 ENDLESS = Settings(seed=1, temperature=1)
@@ -196,8 +196,7 @@ def large(folder: Path) -> Load:
         d_model=512, d_head=128, d_ff=5248, tied_embeddings=True,
     )  # fmt: skip
     folder.mkdir()
-    values = asdict(config) | {"windowed_layers": []}
-    (folder / "config.json").write_text(json.dumps({"model_type": "logitscope", "transformer": values}))
+    (folder / "config.json").write_text(json.dumps({"model_type": "logitscope", "transformer": fields_of(config)}))
     (folder / "tokenizer.json").write_text(tiny_backend().to_str())
     weights = {name: torch.ones_like(tensor) for name, tensor in Transformer(config).state_dict().items()}
     del weights["head.weight"]

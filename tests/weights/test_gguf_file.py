@@ -263,7 +263,7 @@ def test_the_listing_says_what_the_model_is(path: Path) -> None:
     assert entry.bytes == path.stat().st_size
     assert entry.parameters == load(path, device="cpu").n_parameters
     path.write_bytes(path.read_bytes()[:1000])
-    assert "not complete" in (listed(path).problem or "")
+    assert "is damaged" in (listed(path).problem or "")
 
 
 def test_memory_is_that_of_the_dtype_and_not_that_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from tests.weights import tiny_gguf
 from tests.weights.nasty import sentencepiece, texts
 from weights.gguf_file import GgufFile
 from weights.gguf_pretokenizers import PRE_TOKENIZERS
-from weights.vocabulary import end_ids
+from weights.vocabulary import end_ids, read_template
 
 _LLAMA_CPP = "llama.cpp is the oracle: pip install 'logitscope[llama]'"
 _PLACES = [up / "shared" / "tokenizers" for up in Path(__file__).resolve().parents]
@@ -36,7 +36,7 @@ def compare(path: Path, specials: Iterable[str], n: int) -> Tokenizer:
     for text in texts(random.Random(0), tuple(specials), n):
         for options in ({}, {"literal": True}, {"add_special": True}):
             assert ours.encode(text, **options) == oracle.encode(text, **options), (text, options)
-    assert end_ids(GgufFile(path), ours) == oracle.end_ids
+    assert end_ids(GgufFile(path), ours, read_template(GgufFile(path))) == oracle.end_ids
     return ours
 
 
@@ -230,4 +230,4 @@ def test_template_special_tokens_and_ends(tmp_path: Path) -> None:
     tokenizer = files.read_tokenizer()
     assert files.template == "{{ eos_token }}{{ messages[0].content }}"
     assert files.specials == {"eos_token": tokenizer.piece(0)}
-    assert end_ids(files, tokenizer) == {0, 5, tokenizer.id_of("<|im_end|>")}
+    assert end_ids(files, tokenizer, read_template(files)) == {0, 5, tokenizer.id_of("<|im_end|>")}

@@ -78,7 +78,7 @@ def test_articles_fit() -> None:
         for _, wordings in exchange:
             for text in wordings:
                 for article, word in re.findall(r"\b([Aa]n?) ([a-z]+)", text):
-                    if word in ("in", "is", "and", "or", "of"):  # the letter
+                    if word in ("in", "is", "and", "or", "of", "at"):  # the letter
                         continue
                     vowel = (word[0] in "aeiou" and not word.startswith(("uni", "use", "one"))) or word in hours
                     assert (article.lower() == "an") == vowel, text
