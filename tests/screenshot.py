@@ -18,8 +18,8 @@ from tui.widgets.prompt import Prompt
 from tui.widgets.samplers import SamplersPanel
 
 PICTURE = Path(__file__).parent / "golden" / "chat.svg"
-PROMPTS = ("Who are you?", "What is temperature?", "Do you like animals?")
-CUT = 5  # the last answer ends after so many tokens, at a word that could have been many others
+PROMPTS = ("Who are you?", "What is temperature?", "I had a long day.")
+CUT = 1  # the last answer ends after so many tokens, at one that could have been many others
 SIZE = (132, 50)
 
 

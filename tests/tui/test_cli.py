@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,9 @@ def test_ctrl_c_stops_with_130_and_a_newline(folder: str, tmp_path: Path) -> Non
     config = json.loads((talkative / "config.json").read_text())
     config["transformer"]["context_length"] = 20_000
     (talkative / "config.json").write_text(json.dumps(config))
-    process = start("ask", "hi", "--model", str(talkative), "--temperature", "1", bufsize=0)
+    # A program started from a shell's background is told to be deaf to it; this one is to hear.
+    hears = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    process = start("ask", "hi", "--model", str(talkative), "--temperature", "1", bufsize=0, preexec_fn=hears)
     assert process.stdout is not None
     first = os.read(process.stdout.fileno(), 1)
     process.send_signal(signal.SIGINT)
