@@ -13,7 +13,7 @@ import torch
 from tokenizers import Tokenizer
 
 from core.transformer import Transformer
-from weights.recipe import conversations, dataset, train
+from weights.recipe import conversations, dataset, plot, train
 from weights.recipe.cleaning import cased, normalised, sentence, unwanted
 from weights.recipe.models import MODELS, PLANS, SPECIALS, Plan
 from weights.recipe.prepare import trained_tokenizer
@@ -214,3 +214,15 @@ def test_a_stage_that_is_over_is_left_as_it_is(prepared: Path, capsys: pytest.Ca
     small_run(prepared, 1000).run()
     assert "has had its" in capsys.readouterr().out
     assert (prepared / "textbook" / "language.pt").read_bytes() == before
+
+
+def test_the_loss_becomes_the_same_picture_each_time(tmp_path: Path) -> None:
+    lines = [{"tokens": n * 1000, "loss": 5 / n} | ({"held_out": 6 / n} if n % 10 == 0 else {}) for n in range(1, 400)]
+    (tmp_path / "chat.log").write_text("\n".join(json.dumps(line) for line in lines))
+    tokens, losses, held = plot.curve(tmp_path / "chat.log")
+    assert 100 < len(tokens) == len(losses) <= 2 * plot.POINTS
+    assert held[0] == (0.01, 0.6)
+    for name in ("one.svg", "two.svg"):
+        plot.draw(tmp_path, tmp_path / name)
+    assert "chat stage" in (tmp_path / "one.svg").read_text()
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
