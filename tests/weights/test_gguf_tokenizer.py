@@ -73,6 +73,43 @@ def test_byte_level_tokens_of_real_vocabularies(name: str, pre: str, tmp_path: P
     assert ours.decode(ours.encode("Straße 👩‍👩‍👧 in 2024\n")) == "Straße 👩‍👩‍👧 in 2024\n"
 
 
+@pytest.mark.parametrize("pre", ["llama-bpe", "dbrx", "qwen2"])
+def test_a_word_that_no_merge_makes_and_contractions_in_capitals(pre: str, tmp_path: Path) -> None:
+    """The first is one token only to those who look a word up before they merge; the second ends before the a."""
+    plain = tiny_backend()
+
+    def add(writer: GGUFWriter) -> None:
+        tiny_gguf.add_bpe(writer, plain, pre=pre)
+        tokens, types, merges = (
+            writer.kv_data[0][f"tokenizer.ggml.{name}"] for name in ("tokens", "token_type", "merges")
+        )
+        tokens.value += ["Ġxyzzy", "La", "Sa"]
+        types.value += [TokenType.NORMAL] * 3
+        merges.value += ["L a", "S a"]
+        writer.add_bos_token_id(0)
+        writer.add_eos_token_id(2)
+
+    path = tiny_gguf.write_vocabulary(tmp_path / "v.gguf", add)
+    ours = compare(path, (" xyzzy", "'LLa", "'Sa", "'VEa"), 500)
+    assert len(ours.encode(" xyzzy")) == (1 if pre == "llama-bpe" else 6)
+
+
+def test_tokens_that_end_a_turn_by_their_name(tmp_path: Path) -> None:
+    """Of any type: llama.cpp knows them by their name alone."""
+    ends = ["<|eot_id|>", "<|end|>", "<end_of_turn>", "</s>", "<|eom_id|>", "<EOT>", "<|end_of_text|>", "<eos>"]
+    ends += ["<end_of_utterance>", "<|file_sep|>", "<|repo_name|>", "<|fim_pad|>"]
+
+    def add(writer: GGUFWriter) -> None:
+        tiny_gguf.add_bpe(writer, tiny_backend())
+        tokens, types = (writer.kv_data[0][f"tokenizer.ggml.{name}"] for name in ("tokens", "token_type"))
+        tokens.value += [*ends, "<|user|>", "<s>"]
+        types.value += [TokenType.NORMAL, *[TokenType.CONTROL] * (len(ends) + 1)]
+        writer.add_eos_token_id(0)
+
+    ours = compare(tiny_gguf.write_vocabulary(tmp_path / "v.gguf", add), (*ends, "<|user|>"), 300)
+    assert ours.special_ids >= {ours.id_of(text) for text in ends}
+
+
 # --- pieces with scores -----------------------------------------------------------------------------------------------
 
 _BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
