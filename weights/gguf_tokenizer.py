@@ -40,6 +40,7 @@ _KNOWN = frozenset(
         *("add_eos_token", "add_sep_token", "remove_extra_whitespaces", "precompiled_charsmap", "token_type_count"),
     )
 )
+_MOST_TOKENS = 1_000_000
 _MOST_ADDED = 100_000  # tokens that are looked for in a text before it is cut
 
 
@@ -179,6 +180,8 @@ class Vocabulary:
     def _check_lists(self) -> None:
         if not self.tokens:
             raise self._metadata.bad(f"{_PREFIX}tokens", "a list of texts")
+        if len(self.tokens) > _MOST_TOKENS:
+            raise UnsupportedModel(f"The vocabulary has {len(self.tokens):,} tokens.", "Choose another model.")
         for name, found in (("token_type", self.types), ("scores", self._scores)):
             if found and len(found) != len(self.tokens):
                 raise BadCheckpoint(

@@ -215,6 +215,10 @@ def test_a_piece_of_a_character_that_is_no_piece_is_refused(tmp_path: Path) -> N
     refused(tmp_path, lambda w: add_pieces(w, pieces), UnsupportedModel, "'né' contains 'é', which is no token")
 
 
+def test_a_token_of_millions_of_characters_is_not_taken_apart(tmp_path: Path) -> None:
+    refused(tmp_path, lambda w: add_pieces(w, {"a": -1.0, "a" * 5_000_000: -2.0}), UnsupportedModel, "too long")
+
+
 def test_a_missing_byte_is_refused(tmp_path: Path) -> None:
     def add(writer: GGUFWriter) -> None:
         tiny_gguf.add_tokenizer(writer, ["<unk>", "a"], [2, 1], model="llama", scores=[0.0, 0.0])
