@@ -13,7 +13,7 @@ GROWTH = 256  # positions added at a time: few copies, little waste
 class KVCache:
     """One slab of keys and one of values per layer for a single sequence, grown in steps up to the context length.
 
-    Axes are (layers, 1, kv_heads, positions, d_head). Positions below `length` are filled.
+    Axes of `keys` and `values` are (layers, 1, kv_heads, positions, d_head). Positions below `length` are filled.
     """
 
     def __init__(self, config: ModelConfig, *, device: torch.device, dtype: torch.dtype) -> None:
@@ -21,17 +21,17 @@ class KVCache:
         self.length = 0
         self.long = False  # whether the keys were turned as in a long text, see `Rotary.is_long`
         shape = (config.n_layers, 1, config.n_kv_heads, min(GROWTH, self.limit), config.d_head)
-        self._keys = torch.empty(shape, device=device, dtype=dtype)
-        self._values = torch.empty(shape, device=device, dtype=dtype)
+        self.keys = torch.empty(shape, device=device, dtype=dtype)
+        self.values = torch.empty(shape, device=device, dtype=dtype)
 
     @property
     def capacity(self) -> int:
-        return self._keys.shape[3]
+        return self.keys.shape[3]
 
     @property
     def n_bytes(self) -> int:
         """Memory held, in bytes."""
-        return self._keys.nbytes + self._values.nbytes
+        return self.keys.nbytes + self.values.nbytes
 
     def reserve(self, length: int) -> None:
         """Make room for `length` positions.
@@ -44,7 +44,7 @@ class KVCache:
         if length <= self.capacity:
             return
         wanted = min(self.limit, -(-length // GROWTH) * GROWTH)
-        self._keys, self._values = self._grown(self._keys, wanted), self._grown(self._values, wanted)
+        self.keys, self.values = self._grown(self.keys, wanted), self._grown(self.values, wanted)
 
     def _grown(self, slab: Tensor, capacity: int) -> Tensor:
         bigger = slab.new_empty(*slab.shape[:3], capacity, slab.shape[4])
@@ -57,9 +57,9 @@ class KVCache:
         The filled part only moves on with `advance`, once all layers have written.
         """
         end = self.length + k.shape[2]
-        self._keys[layer, :, :, self.length : end] = k
-        self._values[layer, :, :, self.length : end] = v
-        return self._keys[layer, :, :, :end], self._values[layer, :, :, :end]
+        self.keys[layer, :, :, self.length : end] = k
+        self.values[layer, :, :, self.length : end] = v
+        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
 
     def turn(self, long: bool) -> None:
         """Say how the keys that are written next are turned.

@@ -1,0 +1,398 @@
+/* The arithmetic of a step, written once. Each set of instructions includes this file after vectors.h, after saying
+ * TARGET_NAME and KERNELS, and after defining what the compiler cannot do well by itself:
+ *
+ *   vf add_products(vf sum, const uint16_t *weights, const Input *x, int k)  2 * LANES BF16 weights times x from k on
+ *   void totals(const vf *v, float *out)                                    the sums of each of LANES vectors
+ *   void load_scales(const uint16_t *scales, float *out)                    16 of F16 as floats
+ *   void int8_group(const uint8_t *weights, const Input *x, int g, const int tokens, vi (*products)[ROWS / LANES])
+ *   void int4_group(...)                         of 16 rows and group g: the whole numbers' products with each input
+ */
+/* --- small things ---------------------------------------------------------------------------------------------- */
+
+static void write_as(const float *in, int32_t count, int32_t format, void *out, int64_t offset) {
+    if (format == F32) {
+        memcpy((float *)out + offset, in, (size_t)count * sizeof(float));
+        return;
+    }
+    uint16_t *halves = (uint16_t *)out + offset;
+    int i = 0;
+    for (; i + LANES <= count; i += LANES) store_halves(halves + i, load(in + i));
+    if (i < count) {
+        uint16_t last[LANES];
+        store_halves(last, load_some(in + i, count - i));
+        memcpy(halves + i, last, (size_t)(count - i) * sizeof *last);
+    }
+}
+
+static void read_from(const void *in, int64_t offset, int32_t count, int32_t format, float *out) {
+    if (format == F32) {
+        memcpy(out, (const float *)in + offset, (size_t)count * sizeof(float));
+        return;
+    }
+    const uint16_t *halves = (const uint16_t *)in + offset;
+    int i = 0;
+    for (; i + LANES <= count; i += LANES) store(out + i, load_halves(halves + i));
+    for (; i < count; i++) {
+        uint32_t bits = (uint32_t)halves[i] << 16;
+        memcpy(out + i, &bits, sizeof bits);
+    }
+}
+
+static void normalise(const Norm *norm, const float *weight, const float *in, int32_t width, float *out) {
+    vf sum = {0}, squares = {0};
+    float mean = 0.0f;
+    if (norm->kind == LAYER_NORM) {
+        for (int i = 0; i < width; i += LANES) sum += load_some(in + i, width - i);
+        mean = total(sum) / (float)width;
+    }
+    for (int i = 0; i + LANES <= width; i += LANES) {
+        vf v = load(in + i) - mean;
+        squares += v * v;
+    }
+    float square = total(squares);
+    for (int i = width / LANES * LANES; i < width; i++) square += (in[i] - mean) * (in[i] - mean);
+    float scale = 1.0f / sqrtf(square / (float)width + norm->eps);
+    for (int i = 0; i < width; i += LANES) {
+        vf v = (load_some(in + i, width - i) - mean) * scale;
+        if (weight) v *= load_some(weight + i, width - i);
+        if (norm->bias) v += load_some(norm->bias + i, width - i);
+        store_some(out + i, v, width - i);
+    }
+}
+
+static void turn(float *x, const float *cos, const float *sin, int32_t half) {
+    for (int i = 0; i < half; i += LANES) {
+        int left = half - i;
+        vf a = load_some(x + i, left), b = load_some(x + half + i, left);
+        vf c = load_some(cos + i, left), s = load_some(sin + i, left);
+        store_some(x + i, a * c - b * s, left);
+        store_some(x + half + i, b * c + a * s, left);
+    }
+}
+
+ALWAYS_INLINE vf activated(int32_t activation, vf x) {
+    switch (activation) {
+        case SILU: return x / (1.0f + exponential(-x));
+        case GELU: return 0.5f * x * (1.0f + error_function(x * 0.70710678f));
+        case GELU_TANH: return 0.5f * x * (1.0f + hyperbolic_tangent(0.79788456f * (x + 0.044715f * x * x * x)));
+        case RELU: return choose(x < 0.0f, all(0.0f), x);
+        default: return x;
+    }
+}
+
+static void activate(int32_t activation, float *x, int32_t count) {
+    for (int i = 0; i < count; i += LANES)
+        store_some(x + i, activated(activation, load_some(x + i, count - i)), count - i);
+}
+
+static void cap(float *x, int32_t count, float at) {
+    for (int i = 0; i < count; i += LANES)
+        store_some(x + i, at * hyperbolic_tangent(load_some(x + i, count - i) / at), count - i);
+}
+
+/* --- matrices -------------------------------------------------------------------------------------------------- */
+
+static void prepare(Input *input, int32_t columns, int32_t format) {
+    if (format == F32) return;
+    if (format == BF16) {
+        write_as(input->values, columns, BF16, input->halves, 0);
+        return;
+    }
+    for (int g = 0; g < columns / GROUP; g++) {
+        const float *x = input->values + g * GROUP;
+        vf most = {0};
+        for (int i = 0; i < GROUP; i += LANES) {
+            vf v = load(x + i);
+            most = larger(most, choose(v < 0.0f, -v, v));
+        }
+        float top = largest(most), inverse = top > 0.0f ? 127.0f / top : 0.0f;
+        int32_t sum = 0;
+        for (int i = 0; i < GROUP; i++) {
+            int32_t quant = (int32_t)(x[i] * inverse + (x[i] < 0.0f ? -0.5f : 0.5f));
+            input->quants[g * GROUP + i] = (int8_t)quant;
+            sum += quant;
+        }
+        input->scales[g] = top / 127.0f;
+        input->sums[g] = sum;
+    }
+}
+
+enum { AT_ONCE = 4 }; /* rows, and tokens, of one tile: their sums fit into the registers */
+enum { AHEAD = 8192 }; /* bytes to ask of memory before they are needed: the rows lie one behind the other */
+
+/* Four rows times `tokens` inputs. `tokens` is known when this is compiled, so the loops over it are gone. */
+ALWAYS_INLINE void tile_bf16(const uint16_t *const *rows, const Input *x, const int tokens, int columns,
+                             const char *soon, float *out) {
+    vf sums[AT_ONCE][AT_ONCE] = {0};
+    int k = 0;
+    for (; k + 2 * LANES <= columns; k += 2 * LANES) {
+        for (int r = 0; r < AT_ONCE; r++) {
+            __builtin_prefetch(soon);
+            soon += 4 * LANES;
+            for (int t = 0; t < tokens; t++) sums[t][r] = add_products(sums[t][r], rows[r] + k, x + t, k);
+        }
+    }
+    if (k < columns) {
+        for (int r = 0; r < AT_ONCE; r++) {
+            uint16_t last[2 * LANES] = {0};
+            memcpy(last, rows[r] + k, (size_t)(columns - k) * sizeof *last);
+            for (int t = 0; t < tokens; t++) sums[t][r] = add_products(sums[t][r], last, x + t, k);
+        }
+    }
+    for (int t = 0; t < tokens; t++)
+        for (int r = 0; r < AT_ONCE; r++) out[t * ROWS + r] = total(sums[t][r]);
+}
+
+ALWAYS_INLINE void tile_f32(const float *const *rows, const Input *x, const int tokens, int columns, float *out) {
+    vf sums[AT_ONCE][AT_ONCE] = {0};
+    for (int k = 0; k < columns; k += LANES)
+        for (int r = 0; r < AT_ONCE; r++) {
+            vf weights = load_some(rows[r] + k, columns - k);
+            for (int t = 0; t < tokens; t++) sums[t][r] += weights * load(x[t].values + k);
+        }
+    for (int t = 0; t < tokens; t++)
+        for (int r = 0; r < AT_ONCE; r++) out[t * ROWS + r] = total(sums[t][r]);
+}
+
+/* call(n), or call(4) where n is more, each compiled for its number */
+#define UP_TO_FOUR(n, call) \
+    switch (n) { \
+        case 1: call(1); break; \
+        case 2: call(2); break; \
+        case 3: call(3); break; \
+        default: call(4); break; \
+    }
+
+static void block_bf16(const Matrix *matrix, int32_t first, int32_t count, const Input *x, int32_t n, float *out) {
+    const uint16_t *weights = (const uint16_t *)matrix->weights + (int64_t)first * matrix->columns;
+    for (int r = 0; r < count; r += AT_ONCE) {
+        const uint16_t *rows[AT_ONCE];
+        for (int i = 0; i < AT_ONCE; i++) /* at the matrix's end, some row again */
+            rows[i] = weights + (int64_t)(r + i < count ? r + i : r) * matrix->columns;
+        for (int t = 0; t < n; t += AT_ONCE) {
+#define TILE(tokens) \
+    tile_bf16(rows, x + t, tokens, matrix->columns, (const char *)rows[0] + AHEAD, out + t * ROWS + r)
+            UP_TO_FOUR(n - t, TILE)
+#undef TILE
+        }
+    }
+}
+
+static void block_f32(const Matrix *matrix, int32_t first, int32_t count, const Input *x, int32_t n, float *out) {
+    const float *weights = (const float *)matrix->weights + (int64_t)first * matrix->columns;
+    for (int r = 0; r < count; r += AT_ONCE) {
+        const float *rows[AT_ONCE];
+        for (int i = 0; i < AT_ONCE; i++) rows[i] = weights + (int64_t)(r + i < count ? r + i : r) * matrix->columns;
+        for (int t = 0; t < n; t += AT_ONCE) {
+#define TILE(tokens) tile_f32(rows, x + t, tokens, matrix->columns, out + t * ROWS + r)
+            UP_TO_FOUR(n - t, TILE)
+#undef TILE
+        }
+    }
+}
+
+/* 16 rows times `tokens` inputs, group by group; the whole numbers of a group are multiplied exactly. */
+ALWAYS_INLINE void tile_quantised(const Matrix *matrix, int32_t block, const Input *x, const int tokens,
+                                  const int int4, float *out) {
+    const int groups = matrix->columns / GROUP, size = int4 ? ROWS * GROUP / 2 : ROWS * GROUP;
+    const uint8_t *weights = (const uint8_t *)matrix->weights + (int64_t)block * groups * size;
+    const uint16_t *scales = matrix->scales + (int64_t)block * groups * ROWS;
+    vf sums[AT_ONCE][ROWS / LANES] = {0};
+    for (int g = 0; g < groups; g++, weights += size, scales += ROWS) {
+        for (int i = 0; i < size; i += 64) __builtin_prefetch(weights + AHEAD / 2 + i);
+        __builtin_prefetch(scales + AHEAD / 32);
+        vf scale[ROWS / LANES];
+        load_scales(scales, (float *)scale);
+        vi products[AT_ONCE][ROWS / LANES];
+        if (int4) int4_group(weights, x, g, tokens, products);
+        else int8_group(weights, x, g, tokens, products);
+        for (int t = 0; t < tokens; t++)
+            for (int i = 0; i < ROWS / LANES; i++)
+                sums[t][i] += __builtin_convertvector(products[t][i], vf) * (scale[i] * x[t].scales[g]);
+    }
+    for (int t = 0; t < tokens; t++) memcpy(out + t * ROWS, sums[t], sizeof sums[t]);
+}
+
+static void block_quantised(const Matrix *matrix, int32_t first, const Input *x, int32_t n, float *out) {
+    for (int t = 0; t < n; t += AT_ONCE) {
+#define INT8_TILE(tokens) tile_quantised(matrix, first / ROWS, x + t, tokens, 0, out + t * ROWS)
+#define INT4_TILE(tokens) tile_quantised(matrix, first / ROWS, x + t, tokens, 1, out + t * ROWS)
+        if (matrix->format == INT4) UP_TO_FOUR(n - t, INT4_TILE)
+        else UP_TO_FOUR(n - t, INT8_TILE)
+#undef INT8_TILE
+#undef INT4_TILE
+    }
+}
+
+static void block(const Matrix *matrix, int32_t first, const Input *x, int32_t n, float *out) {
+    int32_t count = matrix->rows - first < ROWS ? matrix->rows - first : ROWS;
+    if (matrix->format == F32) block_f32(matrix, first, count, x, n, out);
+    else if (matrix->format == BF16) block_bf16(matrix, first, count, x, n, out);
+    else block_quantised(matrix, first, x, n, out);
+    if (matrix->bias)
+        for (int t = 0; t < n; t++)
+            for (int r = 0; r < count; r++) out[t * ROWS + r] += matrix->bias[first + r];
+}
+
+/* One group of one row of a quantised matrix. `r` is the row within the block. */
+ALWAYS_INLINE void unpack_group(const uint8_t *weights, int int4, int r, float scale, float *out) {
+    for (int j = 0; j < GROUP; j++) {
+        int four = j / 4, value;
+        if (int4) value = ((weights[(four / 2 * ROWS + r) * 4 + j % 4] >> (four % 2 * 4)) & 15) - 8;
+        else value = weights[(four * ROWS + r) * 4 + j % 4] - 128;
+        out[j] = (float)value * scale;
+    }
+}
+
+static void unpack(const Matrix *matrix, int32_t first, int32_t count, int32_t format, void *out) {
+    const int int4 = matrix->format == INT4, size = int4 ? ROWS * GROUP / 2 : ROWS * GROUP;
+    const int groups = matrix->columns / GROUP;
+    const uint8_t *weights = (const uint8_t *)matrix->weights + (int64_t)(first / ROWS) * groups * size;
+    const uint16_t *scales = matrix->scales + (int64_t)(first / ROWS) * groups * ROWS;
+    for (int g = 0; g < groups; g++, weights += size, scales += ROWS) {
+        float scale[ROWS], values[GROUP];
+        load_scales(scales, scale);
+        for (int r = 0; r < count; r++) {
+            unpack_group(weights, int4, r, scale[r], values);
+            write_as(values, GROUP, format, out, (int64_t)r * matrix->columns + g * GROUP);
+        }
+    }
+}
+
+static void row_of(const Matrix *matrix, int32_t row, float *out) {
+    if (matrix->format <= BF16) {
+        read_from(matrix->weights, (int64_t)row * matrix->columns, matrix->columns, matrix->format, out);
+        return;
+    }
+    const int int4 = matrix->format == INT4, size = int4 ? ROWS * GROUP / 2 : ROWS * GROUP;
+    const int groups = matrix->columns / GROUP;
+    for (int g = 0; g < groups; g++) {
+        int64_t at = (int64_t)(row / ROWS) * groups + g;
+        float scale[ROWS];
+        load_scales(matrix->scales + at * ROWS, scale);
+        unpack_group((const uint8_t *)matrix->weights + at * size, int4, row % ROWS, scale[row % ROWS], out + g * GROUP);
+    }
+}
+
+/* --- attention ------------------------------------------------------------------------------------------------- */
+
+/* Up to HEADS_AT_ONCE query heads over a stretch of positions, kept in one piece of scratch. */
+typedef struct {
+    float *queries; /* (heads, width): scaled, padded with zeros to whole vectors */
+    float *mixed;   /* (heads, width): values so far, weighted by e ** (score - most) */
+    float *scores;  /* (heads, POSITIONS_AT_ONCE) */
+    float most[HEADS_AT_ONCE], sum[HEADS_AT_ONCE];
+    int width; /* d_head in whole vectors */
+} Tile;
+
+ALWAYS_INLINE vf load_channels(const void *from, int64_t offset, int32_t format, int left) {
+    if (format == F32) return load_some((const float *)from + offset, left);
+    if (left >= LANES) return load_halves((const uint16_t *)from + offset);
+    uint16_t some[LANES] = {0};
+    memcpy(some, (const uint16_t *)from + offset, (size_t)left * sizeof *some);
+    return load_halves(some);
+}
+
+/* The scores of `count` positions from `at` on, LANES positions at a time. */
+ALWAYS_INLINE void score(const Attending *a, Tile *tile, int heads, int64_t at, int count, const int32_t format) {
+    const int d = a->d_head;
+    for (int p = 0; p < count; p += LANES) {
+        vf products[HEADS_AT_ONCE][LANES] = {0};
+        int positions = count - p < LANES ? count - p : LANES;
+        for (int j = 0; j < positions; j++) {
+            vf sums[HEADS_AT_ONCE] = {0};
+            for (int i = 0; i < d; i += LANES) {
+                vf key = load_channels(a->keys, (at + p + j) * d + i, format, d - i);
+                for (int h = 0; h < heads; h++) sums[h] += key * load(tile->queries + h * tile->width + i);
+            }
+            for (int h = 0; h < heads; h++) products[h][j] = sums[h];
+        }
+        for (int h = 0; h < heads; h++) totals(products[h], tile->scores + h * POSITIONS_AT_ONCE + p);
+    }
+}
+
+/* Turn a head's scores into weights, and what was mixed so far into the same measure. */
+ALWAYS_INLINE void weigh(const Attending *a, Tile *tile, int h, int count) {
+    float *scores = tile->scores + h * POSITIONS_AT_ONCE;
+    if (a->softcap > 0.0f) cap(scores, count, a->softcap);
+    for (int i = count; i < (count + LANES - 1) / LANES * LANES; i++) scores[i] = -INFINITY;
+    vf most = all(tile->most[h]);
+    for (int i = 0; i < count; i += LANES) most = larger(load(scores + i), most);
+    float now = largest(most), faded = 0.0f;
+    if (now > tile->most[h]) {
+        faded = tile->sum[h] > 0.0f ? expf(tile->most[h] - now) : 0.0f;
+        float *mixed = tile->mixed + h * tile->width;
+        for (int i = 0; i < tile->width; i += LANES) store(mixed + i, load(mixed + i) * faded);
+        tile->sum[h] *= faded;
+        tile->most[h] = now;
+    }
+    vf sum = {0};
+    for (int i = 0; i < count; i += LANES) {
+        vf shifted = load(scores + i) - now;
+        vf weight = choose(shifted < -87.0f, all(0.0f), exponential(shifted));
+        store(scores + i, weight);
+        sum += weight;
+    }
+    tile->sum[h] += total(sum);
+}
+
+ALWAYS_INLINE void mix(const Attending *a, Tile *tile, int heads, int64_t at, int count, const int32_t format) {
+    const int d = a->d_head;
+    for (int i = 0; i < d; i += LANES) {
+        vf mixed[HEADS_AT_ONCE];
+        for (int h = 0; h < heads; h++) mixed[h] = load(tile->mixed + h * tile->width + i);
+        for (int j = 0; j < count; j++) {
+            vf value = load_channels(a->values, (at + j) * d + i, format, d - i);
+            for (int h = 0; h < heads; h++) mixed[h] += value * tile->scores[h * POSITIONS_AT_ONCE + j];
+        }
+        for (int h = 0; h < heads; h++) store(tile->mixed + h * tile->width + i, mixed[h]);
+    }
+}
+
+ALWAYS_INLINE void attend_heads(const Attending *a, int first_head, const int heads, const int32_t format) {
+    const int d = a->d_head, width = (d + LANES - 1) / LANES * LANES;
+    Tile tile = {.width = width, .queries = a->scratch};
+    tile.mixed = tile.queries + HEADS_AT_ONCE * width;
+    tile.scores = tile.mixed + HEADS_AT_ONCE * width;
+    memset(tile.queries, 0, sizeof(float) * 2 * HEADS_AT_ONCE * (size_t)width);
+    for (int h = 0; h < heads; h++) {
+        tile.most[h] = -INFINITY;
+        for (int i = 0; i < d; i++)
+            tile.queries[h * width + i] = a->queries[(int64_t)(first_head + h) * d + i] * a->scale;
+    }
+    for (int64_t at = a->first; at < a->last; at += POSITIONS_AT_ONCE) {
+        int count = a->last - at < POSITIONS_AT_ONCE ? (int)(a->last - at) : POSITIONS_AT_ONCE;
+        score(a, &tile, heads, at, count, format);
+        for (int h = 0; h < heads; h++) weigh(a, &tile, h, count);
+        mix(a, &tile, heads, at, count, format);
+    }
+    for (int h = 0; h < heads; h++)
+        for (int i = 0; i < d; i++)
+            a->out[(int64_t)(first_head + h) * d + i] = tile.mixed[h * width + i] / tile.sum[h];
+}
+
+static void attend(const Attending *a) {
+    for (int h = 0; h < a->n_heads; h += HEADS_AT_ONCE) {
+#define HEADS_OF(heads) attend_heads(a, h, heads, F32)
+#define HEADS_OF_HALVES(heads) attend_heads(a, h, heads, BF16)
+        if (a->format == F32) UP_TO_FOUR(a->n_heads - h, HEADS_OF)
+        else UP_TO_FOUR(a->n_heads - h, HEADS_OF_HALVES)
+#undef HEADS_OF
+#undef HEADS_OF_HALVES
+    }
+}
+
+const Kernels KERNELS = {
+    .name = TARGET_NAME,
+    .prepare = prepare,
+    .block = block,
+    .normalise = normalise,
+    .turn = turn,
+    .activate = activate,
+    .cap = cap,
+    .attend = attend,
+    .write = write_as,
+    .read = read_from,
+    .row = row_of,
+    .unpack = unpack,
+};

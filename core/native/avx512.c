@@ -1,0 +1,82 @@
+/* AVX-512 with its instructions for BF16 and for dot products of bytes: Intel from 2023 (servers), AMD from Zen 4. */
+#if defined(__x86_64__)
+#if defined(__clang__)
+#include <immintrin.h>
+#pragma clang attribute push( \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,fma,f16c"))), apply_to = function)
+#else
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,fma,f16c")
+#include <immintrin.h>
+#endif
+
+#define LANES 16
+#define TARGET_NAME "avx512"
+#define KERNELS kernels_avx512
+#include "vectors.h"
+
+ALWAYS_INLINE vf add_products(vf sum, const uint16_t *weights, const Input *x, int k) {
+    __m512i w = _mm512_loadu_si512(weights), v = _mm512_loadu_si512(x->halves + k);
+    return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)w, (__m512bh)v);
+}
+
+/* Two halves of the vectors are added into one vector with two partial sums of each, and so on: 4 rounds. */
+ALWAYS_INLINE void totals(const vf *v, float *out) {
+    __m512 a[8], b[4], c[2];
+    for (int i = 0; i < 8; i++) { /* i and i + 8, their lanes' quarters side by side */
+        __m512 x = (__m512)v[i], y = (__m512)v[i + 8];
+        a[i] = _mm512_add_ps(_mm512_shuffle_f32x4(x, y, 0x44), _mm512_shuffle_f32x4(x, y, 0xee));
+    }
+    for (int i = 0; i < 4; i++)
+        b[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a[i], a[i + 4], 0x88), _mm512_shuffle_f32x4(a[i], a[i + 4], 0xdd));
+    /* b[i]: four quarters, those of vectors i, i + 8, i + 4, i + 12 */
+    for (int i = 0; i < 2; i++)
+        c[i] = _mm512_add_ps(_mm512_unpacklo_ps(b[i], b[i + 2]), _mm512_unpackhi_ps(b[i], b[i + 2]));
+    __m512 d = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(c[0]), _mm512_castps_pd(c[1]))),
+                             _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(c[0]), _mm512_castps_pd(c[1]))));
+    /* in each quarter now the sums of i, i + 2, i + 1, i + 3 */
+    const __m512i order = _mm512_setr_epi32(0, 2, 1, 3, 8, 10, 9, 11, 4, 6, 5, 7, 12, 14, 13, 15);
+    _mm512_storeu_ps(out, _mm512_permutexvar_ps(order, d));
+}
+
+ALWAYS_INLINE void load_scales(const uint16_t *scales, float *out) {
+    _mm512_storeu_ps(out, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)scales)));
+}
+
+/* Four neighbouring columns of all 16 rows times the same four of an input, which stand in every lane. */
+ALWAYS_INLINE __m512i four_columns(const Input *x, int g, int four) {
+    int32_t quants;
+    memcpy(&quants, x->quants + g * GROUP + four * 4, sizeof quants);
+    return _mm512_set1_epi32(quants);
+}
+
+ALWAYS_INLINE void int8_group(const uint8_t *weights, const Input *x, int g, const int tokens, vi (*products)[1]) {
+    for (int t = 0; t < tokens; t++) {
+        __m512i even = _mm512_set1_epi32(-128 * x[t].sums[g]), odd = _mm512_setzero_si512();
+        for (int i = 0; i < 8; i += 2) {
+            even = _mm512_dpbusd_epi32(even, _mm512_loadu_si512(weights + 64 * i), four_columns(x + t, g, i));
+            odd = _mm512_dpbusd_epi32(odd, _mm512_loadu_si512(weights + 64 * i + 64), four_columns(x + t, g, i + 1));
+        }
+        products[t][0] = (vi)_mm512_add_epi32(even, odd);
+    }
+}
+
+ALWAYS_INLINE void int4_group(const uint8_t *weights, const Input *x, int g, const int tokens, vi (*products)[1]) {
+    const __m512i low = _mm512_set1_epi8(15);
+    for (int t = 0; t < tokens; t++) {
+        __m512i even = _mm512_set1_epi32(-8 * x[t].sums[g]), odd = _mm512_setzero_si512();
+        for (int i = 0; i < 4; i++) {
+            __m512i both = _mm512_loadu_si512(weights + 64 * i);
+            even = _mm512_dpbusd_epi32(even, _mm512_and_si512(both, low), four_columns(x + t, g, 2 * i));
+            both = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
+            odd = _mm512_dpbusd_epi32(odd, both, four_columns(x + t, g, 2 * i + 1));
+        }
+        products[t][0] = (vi)_mm512_add_epi32(even, odd);
+    }
+}
+
+#include "arithmetic.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+#endif

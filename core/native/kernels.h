@@ -1,0 +1,57 @@
+/* The arithmetic of a step, one table of functions per set of instructions. Knows no operation and no thread. */
+#ifndef LOGITSCOPE_KERNELS_H
+#define LOGITSCOPE_KERNELS_H
+
+#include "step.h"
+
+/* One token's vector in the forms in which the formats of weights multiply it; padded with zeros to whole groups. */
+typedef struct {
+    float *values;    /* F32 */
+    uint16_t *halves; /* BF16 */
+    int8_t *quants;   /* INT8 and INT4: value = quant * scale of its group */
+    float *scales;
+    int32_t *sums;    /* of a group's quants, as weights are stored with an offset */
+} Input;
+
+/* What some query heads that share a key head need to attend with. */
+typedef struct {
+    const float *queries; /* (n_heads, d_head) */
+    int32_t n_heads, d_head, format;
+    const void *keys, *values; /* (positions, d_head) of the key head */
+    int64_t first, last;       /* positions to attend to, `last` not included */
+    float scale, softcap;
+    float *scratch;            /* attend_scratch(d_head) floats */
+    float *out;                /* (n_heads, d_head) */
+} Attending;
+
+enum { HEADS_AT_ONCE = 4, POSITIONS_AT_ONCE = 64 };
+static inline int64_t attend_scratch(int32_t d_head) {
+    return HEADS_AT_ONCE * (2 * ((int64_t)d_head + 16) + POSITIONS_AT_ONCE); /* each head in whole vectors */
+}
+
+typedef struct {
+    const char *name;
+    /* Fill the other forms of input->values (columns,), those that this format of weights needs. */
+    void (*prepare)(Input *input, int32_t columns, int32_t format);
+    /* Up to 16 rows of the matrix, from `first` on, times each of n inputs, bias added: out (n, 16). */
+    void (*block)(const Matrix *matrix, int32_t first, const Input *inputs, int32_t n, float *out);
+    void (*normalise)(const Norm *norm, const float *weight, const float *in, int32_t width, float *out);
+    void (*turn)(float *x, const float *cos, const float *sin, int32_t half);
+    void (*activate)(int32_t activation, float *x, int32_t count);
+    void (*cap)(float *x, int32_t count, float at); /* at * tanh(x / at) */
+    void (*attend)(const Attending *attending);
+    /* Floats to F32 or BF16, and back. */
+    void (*write)(const float *in, int32_t count, int32_t format, void *out, int64_t offset);
+    void (*read)(const void *in, int64_t offset, int32_t count, int32_t format, float *out);
+    /* One row of a matrix of any format, without its bias. */
+    void (*row)(const Matrix *matrix, int32_t row, float *out);
+    /* 16 rows of a quantised matrix, the block at `first`, as (16, columns) F32 or BF16; only `count` of them. */
+    void (*unpack)(const Matrix *matrix, int32_t first, int32_t count, int32_t format, void *out);
+} Kernels;
+
+extern const Kernels kernels_plain;
+#if defined(__x86_64__)
+extern const Kernels kernels_avx2, kernels_avx512;
+#endif
+
+#endif

@@ -1,0 +1,355 @@
+/* Carries out the operations of a step on all threads of a pool. Knows no instruction set and no family of models.
+ *
+ * Every operation is split between the threads by rows of a matrix or by heads, each of which one thread computes from
+ * beginning to end: so the numbers do not depend on how many threads there are. After each operation the threads meet. */
+#include "step.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels.h"
+#include "threads.h"
+
+/* What one thread works with. */
+typedef struct {
+    Input inputs[MAX_TOKENS];
+    float *attending;
+} Scratch;
+
+struct Pool {
+    Team *team;
+    void *memory;
+    Scratch scratch[];
+};
+
+typedef struct {
+    Pool *pool;
+    const Operation *operations;
+    int32_t n_operations;
+    const Run *run;
+} Step;
+
+typedef struct {
+    Pool *pool;
+    const Matrix *matrix;
+    int32_t first, count, format;
+    char *out;
+} Unpacking;
+
+static const Kernels *kernels = &kernels_plain;
+
+/* --- the processor --------------------------------------------------------------------------------------------- */
+
+static int able(const Kernels *wanted) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    if (wanted == &kernels_avx2) return avx2;
+    if (wanted == &kernels_avx512)
+        return avx2 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") &&
+               __builtin_cpu_supports("avx512bf16");
+#endif
+    return wanted == &kernels_plain;
+}
+
+int32_t logitscope_use(const char *target) {
+    const Kernels *known[] = {
+#if defined(__x86_64__)
+        &kernels_avx512, &kernels_avx2,
+#endif
+        &kernels_plain};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if ((!target || !strcmp(known[i]->name, target)) && able(known[i])) {
+            kernels = known[i];
+            return 1;
+        }
+    return 0;
+}
+
+const char *logitscope_target(void) { return kernels->name; }
+
+void logitscope_sizes(int64_t sizes[5]) {
+    const int64_t all[5] = {sizeof(Matrix), sizeof(Norm), sizeof(Heads), sizeof(Operation), sizeof(Run)};
+    memcpy(sizes, all, sizeof all);
+}
+
+/* --- memory ---------------------------------------------------------------------------------------------------- */
+
+static size_t padded(size_t size) { return (size + 63) / 64 * 64; }
+
+/* A piece of what is at *at, which moves on behind it; with no memory behind *at yet, this only measures. */
+static void *piece(char **at, size_t size) {
+    void *here = *at;
+    *at += padded(size);
+    return here;
+}
+
+static void lay_out(Scratch *scratch, char **at, int32_t columns, int32_t d_head) {
+    size_t padded_columns = padded((size_t)columns), groups = padded_columns / GROUP;
+    for (int t = 0; t < MAX_TOKENS; t++) {
+        Input *input = scratch->inputs + t;
+        input->values = piece(at, padded_columns * sizeof(float));
+        input->halves = piece(at, padded_columns * sizeof(uint16_t));
+        input->quants = piece(at, padded_columns);
+        input->scales = piece(at, groups * sizeof(float));
+        input->sums = piece(at, groups * sizeof(int32_t));
+    }
+    scratch->attending = piece(at, (size_t)attend_scratch(d_head) * sizeof(float));
+}
+
+Pool *logitscope_pool(int32_t n_threads, int32_t columns, int32_t d_head) {
+    Pool *pool = calloc(1, sizeof(Pool) + (size_t)n_threads * sizeof(Scratch));
+    if (!pool) return NULL;
+    Scratch measure;
+    char *at = NULL;
+    lay_out(&measure, &at, columns, d_head);
+    size_t each = (size_t)(at - (char *)NULL);
+    pool->memory = aligned_alloc(64, each * (size_t)n_threads);
+    pool->team = team_new(n_threads);
+    if (!pool->memory || !pool->team) {
+        logitscope_free(pool);
+        return NULL;
+    }
+    memset(pool->memory, 0, each * (size_t)n_threads);
+    at = pool->memory;
+    for (int thread = 0; thread < n_threads; thread++) lay_out(pool->scratch + thread, &at, columns, d_head);
+    return pool;
+}
+
+void logitscope_free(Pool *pool) {
+    if (!pool) return;
+    team_free(pool->team);
+    free(pool->memory);
+    free(pool);
+}
+
+/* --- operations ------------------------------------------------------------------------------------------------ */
+
+/* A thread's share of n things: from *first up to *last. */
+static void share(int32_t n, int thread, int threads, int32_t *first, int32_t *last) {
+    *first = (int32_t)((int64_t)n * thread / threads);
+    *last = (int32_t)((int64_t)n * (thread + 1) / threads);
+}
+
+static float *row_of(Rows rows, int32_t token) { return rows.at + token * rows.stride; }
+
+static void embed(const Operation *op, const Run *run) {
+    for (int32_t t = 0; t < run->n_tokens; t++) {
+        float *x = row_of(op->output, t);
+        kernels->row(op->matrices, (int32_t)run->tokens[t], x);
+        for (int32_t i = 0; i < op->width; i++) x[i] *= op->scale;
+        if (op->n_matrices < 2) continue;
+        float *place = row_of(op->input, t);
+        kernels->row(op->matrices + 1, run->start + t, place);
+        for (int32_t i = 0; i < op->width; i++) x[i] += place[i];
+    }
+}
+
+/* The input of each token, normalised, in the forms that these formats of weights multiply. */
+static void prepare(const Operation *op, const Run *run, Input *inputs) {
+    int32_t columns = op->matrices->columns;
+    for (int32_t t = 0; t < run->n_tokens; t++) {
+        const float *x = row_of(op->input, t);
+        if (op->norm.kind == NO_NORM) memcpy(inputs[t].values, x, (size_t)columns * sizeof(float));
+        else kernels->normalise(&op->norm, op->norm.weight, x, columns, inputs[t].values);
+        int32_t whole = (columns + 63) / 64 * 64; /* what a wider matrix left behind is no part of this input */
+        memset(inputs[t].values + columns, 0, (size_t)(whole - columns) * sizeof(float));
+        memset(inputs[t].halves + columns, 0, (size_t)(whole - columns) * sizeof(uint16_t));
+        for (int32_t m = 0; m < op->n_matrices; m++)
+            if (!m || op->matrices[m].format != op->matrices[m - 1].format)
+                kernels->prepare(inputs + t, columns, op->matrices[m].format);
+    }
+}
+
+/* Bring up to 16 numbers of one token to where they belong. */
+static void deliver(const Operation *op, const float *from, int32_t count, float *to) {
+    for (int32_t i = 0; i < count; i++) to[i] = (op->add ? to[i] : 0.0f) + op->scale * from[i];
+    if (op->softcap > 0.0f) kernels->cap(to, count, op->softcap);
+}
+
+static float *target_of(const Operation *op, const Run *run, int32_t token) {
+    return op->output.at ? row_of(op->output, token) : run->logits + token * op->output.stride;
+}
+
+static int32_t rows_in_block(const Matrix *matrix, int32_t first) {
+    return matrix->rows - first < ROWS ? matrix->rows - first : ROWS;
+}
+
+static int32_t blocks_of(const Matrix *matrix) { return (matrix->rows + ROWS - 1) / ROWS; }
+
+static void gated_block(const Operation *op, const Run *run, const Input *inputs, int32_t first) {
+    float gate[MAX_TOKENS * ROWS], up[MAX_TOKENS * ROWS];
+    int32_t count = rows_in_block(op->matrices, first);
+    kernels->block(op->matrices, first, inputs, run->n_tokens, gate);
+    kernels->block(op->matrices + 1, first, inputs, run->n_tokens, up);
+    for (int32_t t = 0; t < run->n_tokens; t++) {
+        kernels->activate(op->activation, gate + t * ROWS, count);
+        for (int32_t r = 0; r < count; r++) gate[t * ROWS + r] *= up[t * ROWS + r];
+        deliver(op, gate + t * ROWS, count, row_of(op->output, t) + first);
+    }
+}
+
+static void linear_block(const Operation *op, const Run *run, const Input *inputs, const Matrix *matrix, int32_t first,
+                         int32_t offset) {
+    float out[MAX_TOKENS * ROWS];
+    int32_t count = rows_in_block(matrix, first);
+    kernels->block(matrix, first, inputs, run->n_tokens, out);
+    for (int32_t t = 0; t < run->n_tokens; t++) {
+        if (op->activation) kernels->activate(op->activation, out + t * ROWS, count);
+        deliver(op, out + t * ROWS, count, target_of(op, run, t) + offset + first);
+    }
+}
+
+static void linear(const Operation *op, const Run *run, Scratch *scratch, int thread, int threads) {
+    int32_t first, last;
+    prepare(op, run, scratch->inputs);
+    if (op->gated) {
+        share(blocks_of(op->matrices), thread, threads, &first, &last);
+        for (int32_t block = first; block < last; block++) gated_block(op, run, scratch->inputs, block * ROWS);
+        return;
+    }
+    int32_t total = 0, before = 0, offset = 0;
+    for (int32_t m = 0; m < op->n_matrices; m++) total += blocks_of(op->matrices + m);
+    share(total, thread, threads, &first, &last);
+    for (int32_t m = 0; m < op->n_matrices; m++) { /* of all blocks, those of this matrix are before, before + 1 ... */
+        const Matrix *matrix = op->matrices + m;
+        int32_t begin = first > before ? first - before : 0, end = last - before;
+        for (int32_t block = begin; block < end && block < blocks_of(matrix); block++)
+            linear_block(op, run, scratch->inputs, matrix, block * ROWS, offset);
+        before += blocks_of(matrix);
+        offset += matrix->rows;
+    }
+}
+
+static void norm(const Operation *op, const Run *run, Scratch *scratch) {
+    for (int32_t t = 0; t < run->n_tokens; t++) {
+        float *normed = scratch->inputs[0].values, *out = row_of(op->output, t);
+        const float *in = row_of(op->input, t);
+        if (op->norm.kind == NO_NORM) memcpy(normed, in, (size_t)op->width * sizeof(float));
+        else kernels->normalise(&op->norm, op->norm.weight, in, op->width, normed);
+        for (int32_t i = 0; i < op->width; i++) out[i] = (op->add ? out[i] : 0.0f) + op->scale * normed[i];
+        if (op->keep) kernels->write(out, op->width, run->format, run->hidden, (int64_t)t * op->width);
+    }
+}
+
+static void recall(const Operation *op, const Run *run) {
+    for (int32_t t = 0; t < run->n_tokens; t++)
+        kernels->read(run->hidden, (int64_t)t * op->width, op->width, run->format, row_of(op->output, t));
+}
+
+/* Where the key or value of a position begins in its slab. */
+static int64_t place_of(const Heads *heads, const Run *run, int32_t kv_head, int64_t position) {
+    return (((int64_t)heads->layer * heads->n_kv_heads + kv_head) * run->capacity + position) * heads->d_head;
+}
+
+static void turn(const Heads *heads, const Run *run, float *x, int32_t token) {
+    if (heads->turns < 0) return;
+    int32_t half = heads->rotary_width / 2;
+    int64_t at = (int64_t)(run->start + token) * half;
+    kernels->turn(x, run->cos[heads->turns] + at, run->sin[heads->turns] + at, half);
+}
+
+static void normalise_head(const Heads *heads, const Norm *norm, int32_t head, float *x) {
+    if (norm->kind == NO_NORM) return;
+    const float *weight = norm->weight + (heads->norm_per_head ? (int64_t)head * heads->d_head : 0);
+    kernels->normalise(norm, weight, x, heads->d_head, x);
+}
+
+static void queries_keys_values(const Operation *op, const Run *run, int thread, int threads) {
+    const Heads *heads = &op->heads;
+    int32_t d = heads->d_head, each = heads->n_heads + heads->n_kv_heads, first, last;
+    share(run->n_tokens * each, thread, threads, &first, &last);
+    for (int32_t n = first; n < last; n++) {
+        int32_t token = n / each, head = n % each, kv_head = head - heads->n_heads;
+        float *x = row_of(op->input, token) + (int64_t)head * d;
+        normalise_head(heads, kv_head < 0 ? &heads->query_norm : &heads->key_norm, kv_head < 0 ? head : kv_head, x);
+        turn(heads, run, x, token);
+        if (kv_head < 0) continue;
+        int64_t place = place_of(heads, run, kv_head, run->start + token);
+        kernels->write(x, d, run->format, run->keys, place);
+        kernels->write(x + (int64_t)heads->n_kv_heads * d, d, run->format, run->values, place);
+    }
+}
+
+static const void *slab_from(const void *slab, int64_t offset, int32_t format) {
+    return (const char *)slab + offset * (format == F32 ? 4 : 2);
+}
+
+/* Query heads first up to last, all of one token, go to their key heads in groups. */
+static void attend(const Operation *op, const Run *run, Scratch *scratch, int32_t token, int32_t first, int32_t last) {
+    const Heads *heads = &op->heads;
+    int32_t group = heads->n_heads / heads->n_kv_heads;
+    int64_t end = (int64_t)run->start + token + 1, begin = heads->window && end > heads->window ? end - heads->window : 0;
+    while (first < last) {
+        int32_t kv_head = first / group, n = (kv_head + 1) * group < last ? (kv_head + 1) * group - first : last - first;
+        int64_t place = place_of(heads, run, kv_head, 0), channels = (int64_t)first * heads->d_head;
+        Attending attending = {
+            .queries = row_of(op->input, token) + channels,
+            .n_heads = n,
+            .d_head = heads->d_head,
+            .format = run->format,
+            .keys = slab_from(run->keys, place, run->format),
+            .values = slab_from(run->values, place, run->format),
+            .first = begin,
+            .last = end,
+            .scale = heads->scale,
+            .softcap = heads->softcap,
+            .scratch = scratch->attending,
+            .out = row_of(op->output, token) + channels,
+        };
+        kernels->attend(&attending);
+        first += n;
+    }
+}
+
+static void attend_all(const Operation *op, const Run *run, Scratch *scratch, int thread, int threads) {
+    int32_t first, last, n = op->heads.n_heads;
+    share(run->n_tokens * n, thread, threads, &first, &last);
+    while (first < last) {
+        int32_t token = first / n, end = (token + 1) * n < last ? (token + 1) * n : last;
+        attend(op, run, scratch, token, first - token * n, end - token * n);
+        first = end;
+    }
+}
+
+static void work(void *what, int thread) {
+    const Step *step = what;
+    const Run *run = step->run;
+    Team *team = step->pool->team;
+    Scratch *scratch = step->pool->scratch + thread;
+    for (int32_t i = 0; i < step->n_operations; i++) {
+        const Operation *op = step->operations + i;
+        int threads = team_size(team);
+        switch (op->kind) {
+            case LINEAR: linear(op, run, scratch, thread, threads); break;
+            case HEADS: queries_keys_values(op, run, thread, threads); break;
+            case ATTEND: attend_all(op, run, scratch, thread, threads); break;
+            case EMBED: if (thread == 0) embed(op, run); break;
+            case NORM: if (thread == 0) norm(op, run, scratch); break;
+            case RECALL: if (thread == 0) recall(op, run); break;
+        }
+        if (i + 1 < step->n_operations) team_meet(team);
+    }
+}
+
+void logitscope_run(Pool *pool, const Operation *operations, int32_t n_operations, const Run *run) {
+    Step step = {pool, operations, n_operations, run};
+    team_do(pool->team, work, &step);
+}
+
+static void unpack_share(void *what, int thread) {
+    const Unpacking *job = what;
+    int32_t first, last, columns = job->matrix->columns;
+    share((job->count + ROWS - 1) / ROWS, thread, team_size(job->pool->team), &first, &last);
+    for (int32_t block = first; block < last; block++) {
+        int32_t row = block * ROWS, left = job->count - row < ROWS ? job->count - row : ROWS;
+        char *out = job->out + (int64_t)row * columns * (job->format == F32 ? 4 : 2);
+        kernels->unpack(job->matrix, job->first + row, left, job->format, out);
+    }
+}
+
+void logitscope_unpack(Pool *pool, const Matrix *matrix, int32_t first, int32_t count, int32_t format, void *out) {
+    Unpacking job = {pool, matrix, first, count, format, out};
+    team_do(pool->team, unpack_share, &job);
+}

@@ -1,0 +1,94 @@
+"""A decoding step by the C library: a few tokens in, their hidden states and logits out. Knows no sampling."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from ctypes import addressof, byref, c_int64
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.cache import KVCache
+from core.native.library import MAX_TOKENS, Run, library
+from core.native.plan import Plan
+from core.native.unpacking import FORMATS
+from core.transformer import Transformer
+
+MOST = MAX_TOKENS  # tokens in one step
+
+
+def why_not(transformer: Transformer, device: torch.device, dtype: torch.dtype) -> str | None:
+    """Why a model has to be run in torch; None if it need not."""
+    if device.type != "cpu":
+        return f"it is for the CPU, and this is {device}"
+    if library() is None:
+        return "it was not built, as there was no C compiler when the program was installed"
+    if dtype not in FORMATS:
+        return f"it computes in float32 and bfloat16, not in {str(dtype).removeprefix('torch.')}"
+    if transformer.config.expert_layers:
+        return "it has no mixture of experts yet"
+    return None
+
+
+class NativeStep:
+    """The transformer's own weights and the cache that torch fills, read by the library. For what `why_not` allows."""
+
+    def __init__(self, transformer: Transformer, *, dtype: torch.dtype, n_threads: int) -> None:
+        found = library()
+        assert found is not None  # see `why_not`
+        self._library = found
+        self._transformer = transformer
+        self._plan = Plan(transformer, dtype)
+        self._format = FORMATS[dtype]
+        config = transformer.config
+        self._pool = found.logitscope_pool(n_threads, self._plan.columns, config.d_head)
+        if self._pool is None:
+            raise MemoryError(f"{n_threads} threads could not be started")
+        weakref.finalize(self, found.logitscope_free, self._pool)
+        self._turns: list[Tensor] = []  # cosines and sines of ordinary layers, then of windowed ones
+        self._turned_for = (0, False)  # how many positions they are for, and whether of a long text
+        self._logits = np.empty((MOST, config.vocab_size), dtype=np.float32)
+
+    def forward(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, *, length: int = 0) -> None:
+        """Read tokens after those cached, and add them to the cache.
+
+        Args:
+            ids: at most `MOST`, each below the vocabulary's size.
+            hidden: (len(ids), d_model), contiguous: where the hidden states after the last norm go.
+            length: of the whole text, if more of it follows; see `Transformer.forward`.
+
+        Raises:
+            ValueError: they do not fit, or what is cached was turned otherwise than a text of this length is.
+        """
+        start, end = cache.length, cache.length + len(ids)
+        long = self._transformer.is_long(max(end, length))
+        cache.reserve(end)
+        cache.turn(long)
+        tokens = (c_int64 * len(ids))(*ids)
+        run = Run(n_tokens=len(ids), start=start, format=self._format, capacity=cache.capacity)
+        run.tokens = addressof(tokens)
+        run.keys, run.values, run.hidden = cache.keys.data_ptr(), cache.values.data_ptr(), hidden.data_ptr()
+        for number, table in enumerate(self._tables(cache.capacity, long)):
+            (run.cos, run.sin)[number % 2][number // 2] = table.data_ptr()
+        self._library.logitscope_run(self._pool, self._plan.forward, len(self._plan.forward), byref(run))
+        cache.advance(len(ids))
+
+    def logits(self, hidden: Tensor) -> NDArray[np.float32]:
+        """(n, vocab) for hidden states (n, d_model), contiguous, n at most `MOST`. Overwritten by the next call."""
+        run = Run(n_tokens=len(hidden), format=self._format)
+        run.hidden, run.logits = hidden.data_ptr(), self._logits.ctypes.data
+        self._library.logitscope_run(self._pool, self._plan.unembed, len(self._plan.unembed), byref(run))
+        return self._logits[: len(hidden)]
+
+    def _tables(self, positions: int, long: bool) -> list[Tensor]:
+        """How positions turn, worked out as far as the cache reaches."""
+        if self._transformer.config.positions == "rotary" and self._turned_for != (positions, long):
+            numbers = torch.arange(positions)
+            both = (self._transformer.rotary, self._transformer.rotary_local)
+            self._turns = [table.float().contiguous() for one in both for table in one(numbers, long=long)]
+            self._turned_for = (positions, long)
+        return self._turns
+

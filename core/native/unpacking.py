@@ -1,0 +1,53 @@
+"""Quantised matrices turned back into numbers by the C library. Knows no model."""
+
+from __future__ import annotations
+
+import functools
+from ctypes import byref
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from core.native.library import BF16, F32, INT4, INT8, Matrix, library
+
+if TYPE_CHECKING:
+    from core.quantized import Packed
+
+FORMATS = {torch.float32: F32, torch.bfloat16: BF16}
+
+
+def matrix_of(packed: Packed) -> Matrix:
+    """A quantised matrix, without a bias, as the library sees it."""
+    return Matrix(
+        format=INT8 if packed.format == "int8" else INT4,
+        rows=packed.rows,
+        columns=packed.columns,
+        weights=packed.weights.data_ptr(),
+        scales=packed.scales.data_ptr(),
+    )
+
+
+def unpack(packed: Packed, dtype: torch.dtype, first: int, count: int) -> Tensor | None:
+    """Rows of a quantised matrix as (count, columns); None where the library is absent or cannot do it.
+
+    Args:
+        first: a multiple of 16.
+    """
+    found = library()
+    if found is None or dtype not in FORMATS or packed.weights.device.type != "cpu":
+        return None
+    out = torch.empty(count, packed.columns, dtype=dtype)
+    found.logitscope_unpack(_pool(), byref(matrix_of(packed)), first, count, FORMATS[dtype], out.data_ptr())
+    return out
+
+
+@functools.cache
+def _pool() -> int:
+    """Threads for this alone, kept as long as the program runs."""
+    found = library()
+    assert found is not None
+    pool: int | None = found.logitscope_pool(torch.get_num_threads(), 1, 1)
+    if pool is None:
+        raise MemoryError("no threads could be started")
+    return pool

@@ -1,0 +1,153 @@
+"""Matrices in 8 or 4 bits per weight: how they are packed, and the layers that use them in place of torch's own.
+
+Each group of 32 neighbouring columns of a row has one scale, in float16, so a weight takes 8.5 or 4.5 bits; the
+rounding is that of llama.cpp's Q8_0 and Q4_0. The layout is made for reading 16 rows at a time, see `core/native/step.h`.
+Knows no model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.native.unpacking import unpack
+
+Format = Literal["int8", "int4"]
+ROWS, GROUP = 16, 32  # of a block; columns that share a scale
+_SLICE = 4_000_000  # weights unpacked at a time: what is done with them is done while they are in the cache
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """A matrix (rows, columns), quantised."""
+
+    format: Format
+    rows: int
+    columns: int
+    weights: Tensor  # uint8 (blocks, groups, 8, 16, 4), or (blocks, groups, 4, 16, 4) with two values to a byte
+    scales: Tensor  # float16 (blocks, groups, 16)
+
+    @property
+    def n_bytes(self) -> int:
+        return self.weights.nbytes + self.scales.nbytes
+
+    @classmethod
+    def empty(cls, rows: int, columns: int, format: Format, *, device: torch.device | None = None) -> Packed:
+        """Room for a matrix, to be filled by `put`.
+
+        Raises:
+            ValueError: its rows cannot be cut into groups.
+        """
+        if columns % GROUP:
+            raise ValueError(f"{columns} columns cannot be cut into groups of {GROUP}")
+        blocks, groups = -(-rows // ROWS), columns // GROUP
+        weights = torch.zeros(blocks, groups, 8 if format == "int8" else 4, ROWS, 4, dtype=torch.uint8, device=device)
+        scales = torch.zeros(blocks, groups, ROWS, dtype=torch.float16, device=device)
+        return cls(format=format, rows=rows, columns=columns, weights=weights, scales=scales)
+
+    def put(self, first: int, values: Tensor) -> None:
+        """Quantise values (n, columns) into the rows from `first` on, a multiple of 16, as is n but at the end.
+
+        Raises:
+            ValueError: they are not.
+        """
+        n = len(values)
+        if first % ROWS or (n % ROWS and first + n != self.rows):
+            raise ValueError(f"rows {first} to {first + n} of {self.rows} are no whole blocks of {ROWS}")
+        if n % ROWS:
+            values = F.pad(values, (0, 0, 0, -n % ROWS))
+        quants, scales = _rounded(values.float().view(-1, ROWS, self.columns // GROUP, GROUP), self.format)
+        quants = quants.unflatten(3, (8, 4)).permute(0, 2, 3, 1, 4)  # (blocks, groups, 8, 16, 4)
+        if self.format == "int4":
+            quants = quants[:, :, 0::2] | quants[:, :, 1::2] << 4
+        blocks = slice(first // ROWS, first // ROWS + len(quants))
+        self.weights[blocks] = quants
+        self.scales[blocks] = scales.transpose(1, 2)
+
+    def unpack(self, dtype: torch.dtype, first: int = 0, count: int | None = None) -> Tensor:
+        """Some rows as (count, columns); all of them, if no count is given.
+
+        Args:
+            first: a multiple of 16.
+        """
+        count = self.rows - first if count is None else count
+        fast = unpack(self, dtype, first, count)
+        return self._unpacked(dtype, first, count) if fast is None else fast
+
+    def _unpacked(self, dtype: torch.dtype, first: int, count: int) -> Tensor:
+        blocks = slice(first // ROWS, -(-(first + count) // ROWS))
+        return _values(self.weights[blocks], self.scales[blocks], self.format)[:count].to(dtype)
+
+    def take(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
+        """These rows (...,) as (..., columns)."""
+        block, row = rows // ROWS, rows % ROWS
+        chosen = self.weights[block, :, :, row][..., None, :]  # (..., groups, 8 or 4, 1, 4): blocks of one row
+        values = _values(chosen.flatten(0, -5), self.scales[block, :, row][..., None].flatten(0, -3), self.format)
+        return values.view(*rows.shape, self.columns).to(dtype)
+
+
+def pack(matrix: Tensor, format: Format) -> Packed:
+    """Quantise a matrix (rows, columns).
+
+    Raises:
+        ValueError: its rows cannot be cut into groups.
+    """
+    packed = Packed.empty(*matrix.shape, format, device=matrix.device)
+    packed.put(0, matrix)
+    return packed
+
+
+def _rounded(values: Tensor, format: Format) -> tuple[Tensor, Tensor]:
+    """uint8 numbers (..., 32) and float16 scales (...) for values (..., 32).
+
+    In 8 bits the largest size becomes 127; in 4 bits the largest becomes -8, on whichever side it lies.
+    """
+    if format == "int8":
+        scales, offset, most = values.abs().amax(-1) / 127, 128, 255
+    else:
+        largest = values.gather(-1, values.abs().argmax(-1, keepdim=True)).squeeze(-1)
+        scales, offset, most = largest / -8, 8, 15
+    halves = scales.half()
+    inverse = torch.where(halves == 0, 0.0, 1 / halves.float())
+    return (values * inverse[..., None] + offset).round().clamp(0, most).byte(), halves
+
+
+def _values(weights: Tensor, scales: Tensor, format: Format) -> Tensor:
+    """float32 (blocks * rows, columns) of weights (blocks, groups, 8 or 4, rows, 4) and scales (blocks, groups, rows)."""
+    if format == "int4":
+        weights = torch.stack((weights & 15, weights >> 4), dim=3).flatten(2, 3)  # (blocks, groups, 8, rows, 4)
+    quants = weights.permute(0, 3, 1, 2, 4).flatten(3).float() - (128 if format == "int8" else 8)
+    return (quants * scales.transpose(1, 2)[..., None].float()).flatten(2).flatten(0, 1)  # (blocks * rows, columns)
+
+
+class QuantizedLinear(nn.Module):
+    """In place of `nn.Linear`: the matrix is unpacked slice by slice for each product."""
+
+    def __init__(self, packed: Packed, bias: Tensor | None) -> None:
+        super().__init__()
+        self.packed = packed
+        self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        packed = self.packed
+        step = max(ROWS, _SLICE // packed.columns // ROWS * ROWS)
+        out = x.new_empty(*x.shape[:-1], packed.rows)
+        for first in range(0, packed.rows, step):
+            count = min(step, packed.rows - first)
+            out[..., first : first + count] = F.linear(x, packed.unpack(x.dtype, first, count))
+        return out if self.bias is None else out + self.bias
+
+
+class QuantizedEmbedding(nn.Module):
+    """In place of `nn.Embedding`: a row per token, in a number format of our choice."""
+
+    def __init__(self, packed: Packed, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.packed, self.dtype = packed, dtype
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.packed.take(tokens, self.dtype)
