@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from core.cache import KVCache
 from core.errors import BadCheckpoint, ContextFull, OutOfMemory
+from core.native.step import MOST, NativeStep, why_not
 from core.transformer import Transformer
 
 CHUNK = 128  # tokens of a prompt between two looks at the stop flag
@@ -21,8 +22,18 @@ CHUNK = 128  # tokens of a prompt between two looks at the stop flag
 class Decoder:
     """The tokens read so far. Kept between turns, so that only what is new is ever computed."""
 
-    def __init__(self, transformer: Transformer, *, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, transformer: Transformer, *, device: torch.device, dtype: torch.dtype, native: bool = True
+    ) -> None:
+        """
+        Args:
+            native: read a few tokens at a time with the C library, where it can.
+        """
         self.ids: list[int] = []
+        self.why_torch = why_not(transformer, device, dtype) if native else "it was not wanted"  # None: it is native
+        self._native = None
+        if self.why_torch is None:
+            self._native = NativeStep(transformer, dtype=dtype, n_threads=torch.get_num_threads())
         self._transformer = transformer
         self._device = device
         self._cache = KVCache(transformer.config, device=device, dtype=dtype)
@@ -82,7 +93,11 @@ class Decoder:
         """
         if not 0 <= position < len(self.ids):
             raise ValueError(f"position {position} has not been read: there are {len(self.ids)}")
-        logits = self._transformer.unembed(self._hidden[position]).cpu().numpy()
+        logits: NDArray[np.float32]
+        if self._native is not None:
+            logits = self._native.logits(self._hidden[position : position + 1])[0].copy()
+        else:
+            logits = self._transformer.unembed(self._hidden[position]).cpu().numpy()
         if not np.isfinite(logits.max()):  # the largest is nan where any is
             raise BadCheckpoint(
                 f"The model computed no valid number after position {position}.",
@@ -116,19 +131,26 @@ class Decoder:
     def _forward(self, ids: list[int], *, length: int, known: int) -> None:
         """One pass of a text that will have `length` tokens; the hidden states of the first `known` ones are kept."""
         start, end = len(self.ids), len(self.ids) + len(ids)
-        tokens = torch.tensor([ids], device=self._device)
+        first = min(max(start, known), end)
         try:
-            hidden = self._transformer(tokens, self._cache, length=length)  # (1, time, d_model)
-            if end > len(self._hidden):
-                grown = self._hidden.new_empty(self._cache.capacity, self._hidden.shape[1])
-                grown[:start] = self._hidden[:start]
-                self._hidden = grown
+            self._make_room(end)
+            if self._native is not None and len(ids) <= MOST and first == start:
+                self._native.forward(ids, self._cache, self._hidden[start:end], length=length)
+            else:
+                tokens = torch.tensor([ids], device=self._device)
+                hidden = self._transformer(tokens, self._cache, length=length)  # (1, time, d_model)
+                self._hidden[first:end] = hidden[0, first - start :]
         except torch.OutOfMemoryError as error:
             self._cache.rewind(start)
             raise OutOfMemory(
                 f"There is not enough memory on {self._device} for {end} tokens of context.",
                 "Use a smaller --context, a smaller model or another --device.",
             ) from error
-        first = min(max(start, known), end)
-        self._hidden[first:end] = hidden[0, first - start :]
         self.ids += ids
+
+    def _make_room(self, length: int) -> None:
+        self._cache.reserve(length)
+        if length > len(self._hidden):
+            grown = self._hidden.new_empty(self._cache.capacity, self._hidden.shape[1])
+            grown[: len(self.ids)] = self._hidden[: len(self.ids)]
+            self._hidden = grown

@@ -60,6 +60,11 @@ class Engine:
         self._decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype)
         self._seed = 0
 
+    @property
+    def why_torch(self) -> str | None:
+        """Why a token is decoded in torch; None if it is in C."""
+        return self._decoder.why_torch
+
     def reply(
         self,
         conversation: Conversation,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from core.chat_template import ChatTemplate
+from core.quantized import QuantizedLinear, packed_in
 from core.tokenizer import Tokenizer
 from core.transformer import Transformer
 
@@ -32,4 +33,26 @@ class Model:
     @property
     def n_parameters(self) -> int:
         """Numbers learned, a matrix used twice counted once."""
-        return sum(parameter.numel() for parameter in self.transformer.parameters())
+        plain = sum(parameter.numel() for parameter in self.transformer.parameters())
+        return plain + sum(one.rows * one.columns for one in packed_in(self.transformer))
+
+    @property
+    def bytes_per_token(self) -> int:
+        """What has to be read of the weights to decode one token: every matrix, of the experts those that are used."""
+        config = self.transformer.config
+        total = 0.0
+        for name, layer in self.transformer.named_modules():
+            part = config.n_experts_used / config.n_experts if ".experts." in name else 1.0
+            if isinstance(layer, QuantizedLinear):
+                total += part * layer.packed.n_bytes
+            elif isinstance(layer, torch.nn.Linear):
+                total += part * layer.weight.nbytes
+        return int(total)
+
+    @property
+    def precision(self) -> str:
+        """The format that most of its weights are held in: "int4", "int8", or that of the arithmetic."""
+        sizes = {str(self.dtype).removeprefix("torch."): sum(one.numel() for one in self.transformer.parameters())}
+        for one in packed_in(self.transformer):
+            sizes[one.kind] = sizes.get(one.kind, 0) + one.rows * one.columns
+        return max(sizes, key=sizes.__getitem__)

@@ -1,14 +1,15 @@
 """Matrices in 8 or 4 bits per weight: how they are packed, and the layers that use them in place of torch's own.
 
 Each group of 32 neighbouring columns of a row has one scale, in float16, so a weight takes 8.5 or 4.5 bits; the
-rounding is that of llama.cpp's Q8_0 and Q4_0. The layout is made for reading 16 rows at a time, see `core/native/step.h`.
-Knows no model.
+rounding is that of llama.cpp's Q8_0 and Q4_0. The layout, made for reading 16
+rows at a time, is described in core/native/step.h. Knows no model.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from core.native.unpacking import unpack
 
-Format = Literal["int8", "int4"]
+Kind = Literal["int8", "int4"]
 ROWS, GROUP = 16, 32  # of a block; columns that share a scale
 _SLICE = 4_000_000  # weights unpacked at a time: what is done with them is done while they are in the cache
 
@@ -25,7 +26,7 @@ _SLICE = 4_000_000  # weights unpacked at a time: what is done with them is done
 class Packed:
     """A matrix (rows, columns), quantised."""
 
-    format: Format
+    kind: Kind
     rows: int
     columns: int
     weights: Tensor  # uint8 (blocks, groups, 8, 16, 4), or (blocks, groups, 4, 16, 4) with two values to a byte
@@ -36,7 +37,7 @@ class Packed:
         return self.weights.nbytes + self.scales.nbytes
 
     @classmethod
-    def empty(cls, rows: int, columns: int, format: Format, *, device: torch.device | None = None) -> Packed:
+    def empty(cls, rows: int, columns: int, kind: Kind, *, device: torch.device | None = None) -> Packed:
         """Room for a matrix, to be filled by `put`.
 
         Raises:
@@ -45,9 +46,9 @@ class Packed:
         if columns % GROUP:
             raise ValueError(f"{columns} columns cannot be cut into groups of {GROUP}")
         blocks, groups = -(-rows // ROWS), columns // GROUP
-        weights = torch.zeros(blocks, groups, 8 if format == "int8" else 4, ROWS, 4, dtype=torch.uint8, device=device)
+        weights = torch.zeros(blocks, groups, 8 if kind == "int8" else 4, ROWS, 4, dtype=torch.uint8, device=device)
         scales = torch.zeros(blocks, groups, ROWS, dtype=torch.float16, device=device)
-        return cls(format=format, rows=rows, columns=columns, weights=weights, scales=scales)
+        return cls(kind=kind, rows=rows, columns=columns, weights=weights, scales=scales)
 
     def put(self, first: int, values: Tensor) -> None:
         """Quantise values (n, columns) into the rows from `first` on, a multiple of 16, as is n but at the end.
@@ -60,9 +61,9 @@ class Packed:
             raise ValueError(f"rows {first} to {first + n} of {self.rows} are no whole blocks of {ROWS}")
         if n % ROWS:
             values = F.pad(values, (0, 0, 0, -n % ROWS))
-        quants, scales = _rounded(values.float().view(-1, ROWS, self.columns // GROUP, GROUP), self.format)
-        quants = quants.unflatten(3, (8, 4)).permute(0, 2, 3, 1, 4)  # (blocks, groups, 8, 16, 4)
-        if self.format == "int4":
+        quants, scales = _rounded(values.float().view(-1, ROWS, self.columns // GROUP, GROUP), self.kind)
+        quants = quants.view(*quants.shape[:3], 8, 4).permute(0, 2, 3, 1, 4)  # (blocks, groups, 8, 16, 4)
+        if self.kind == "int4":
             quants = quants[:, :, 0::2] | quants[:, :, 1::2] << 4
         blocks = slice(first // ROWS, first // ROWS + len(quants))
         self.weights[blocks] = quants
@@ -80,33 +81,34 @@ class Packed:
 
     def _unpacked(self, dtype: torch.dtype, first: int, count: int) -> Tensor:
         blocks = slice(first // ROWS, -(-(first + count) // ROWS))
-        return _values(self.weights[blocks], self.scales[blocks], self.format)[:count].to(dtype)
+        return _values(self.weights[blocks], self.scales[blocks], self.kind)[:count].to(dtype)
 
     def take(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
         """These rows (...,) as (..., columns)."""
         block, row = rows // ROWS, rows % ROWS
         chosen = self.weights[block, :, :, row][..., None, :]  # (..., groups, 8 or 4, 1, 4): blocks of one row
-        values = _values(chosen.flatten(0, -5), self.scales[block, :, row][..., None].flatten(0, -3), self.format)
+        values = _values(chosen.flatten(0, -5), self.scales[block, :, row][..., None].flatten(0, -3), self.kind)
         return values.view(*rows.shape, self.columns).to(dtype)
 
 
-def pack(matrix: Tensor, format: Format) -> Packed:
+def pack(matrix: Tensor, kind: Kind) -> Packed:
     """Quantise a matrix (rows, columns).
 
     Raises:
         ValueError: its rows cannot be cut into groups.
     """
-    packed = Packed.empty(*matrix.shape, format, device=matrix.device)
+    rows, columns = matrix.shape
+    packed = Packed.empty(rows, columns, kind, device=matrix.device)
     packed.put(0, matrix)
     return packed
 
 
-def _rounded(values: Tensor, format: Format) -> tuple[Tensor, Tensor]:
+def _rounded(values: Tensor, kind: Kind) -> tuple[Tensor, Tensor]:
     """uint8 numbers (..., 32) and float16 scales (...) for values (..., 32).
 
     In 8 bits the largest size becomes 127; in 4 bits the largest becomes -8, on whichever side it lies.
     """
-    if format == "int8":
+    if kind == "int8":
         scales, offset, most = values.abs().amax(-1) / 127, 128, 255
     else:
         largest = values.gather(-1, values.abs().argmax(-1, keepdim=True)).squeeze(-1)
@@ -116,11 +118,11 @@ def _rounded(values: Tensor, format: Format) -> tuple[Tensor, Tensor]:
     return (values * inverse[..., None] + offset).round().clamp(0, most).byte(), halves
 
 
-def _values(weights: Tensor, scales: Tensor, format: Format) -> Tensor:
-    """float32 (blocks * rows, columns) of weights (blocks, groups, 8 or 4, rows, 4) and scales (blocks, groups, rows)."""
-    if format == "int4":
+def _values(weights: Tensor, scales: Tensor, kind: Kind) -> Tensor:
+    """(blocks * rows, columns) of weights (blocks, groups, 8 or 4, rows, 4) and scales (blocks, groups, rows)."""
+    if kind == "int4":
         weights = torch.stack((weights & 15, weights >> 4), dim=3).flatten(2, 3)  # (blocks, groups, 8, rows, 4)
-    quants = weights.permute(0, 3, 1, 2, 4).flatten(3).float() - (128 if format == "int8" else 8)
+    quants = weights.permute(0, 3, 1, 2, 4).flatten(3).float() - (128 if kind == "int8" else 8)
     return (quants * scales.transpose(1, 2)[..., None].float()).flatten(2).flatten(0, 1)  # (blocks * rows, columns)
 
 
@@ -143,7 +145,7 @@ class QuantizedLinear(nn.Module):
 
 
 class QuantizedEmbedding(nn.Module):
-    """In place of `nn.Embedding`: a row per token, in a number format of our choice."""
+    """In place of `nn.Embedding`: a row per token, in a number kind of our choice."""
 
     def __init__(self, packed: Packed, dtype: torch.dtype) -> None:
         super().__init__()
@@ -151,3 +153,24 @@ class QuantizedEmbedding(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.packed.take(tokens, self.dtype)
+
+
+def install(transformer: nn.Module, packed: Mapping[str, Packed], dtype: torch.dtype) -> None:
+    """Put layers with these matrices, by the names of the parameters they stand for, in the place of torch's own.
+
+    Biases stay where they are. `dtype` is what an embedding gives out.
+    """
+    for name, matrix in packed.items():
+        parent, _, own = name.removesuffix(".weight").rpartition(".")
+        room = transformer.get_submodule(parent)
+        old: Any = getattr(room, own)
+        if isinstance(old, nn.Embedding):
+            setattr(room, own, QuantizedEmbedding(matrix, dtype))
+        else:
+            setattr(room, own, QuantizedLinear(matrix, old.bias))
+
+
+def packed_in(module: nn.Module) -> list[Packed]:
+    """The quantised matrices of a module; one that is used twice counts once."""
+    layers = [one for one in module.modules() if isinstance(one, QuantizedLinear | QuantizedEmbedding)]
+    return list({id(one.packed): one.packed for one in layers}.values())

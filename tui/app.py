@@ -347,7 +347,13 @@ class LogitscopeApp(App[None]):
         name, outcome = self._opening.wanted, self._opening.done(model)
         self._transcript.model_name = model.name
         self._show(
-            state="ready", what="", model=model.name, device=model.device, dtype=model.dtype, size=model.context_length
+            state="ready",
+            what="",
+            model=model.name,
+            device=model.device,
+            precision=model.precision,
+            in_torch=model.why_torch is not None,
+            size=model.context_length,
         )
         if self._writing is not None:
             self._writing.rename(model.name)

@@ -33,16 +33,39 @@ def bench(engine: Engine, arguments: argparse.Namespace) -> None:
         "model": model.name,
         "device": str(model.device),
         "dtype": str(model.dtype).removeprefix("torch."),
+        "precision": model.precision,
         "parameters": model.n_parameters,
         "prompt_tokens": arguments.prompt_tokens,
         "new_tokens": arguments.new_tokens,
         "prefill_tokens_per_second": prefill,
         "decode_tokens_per_second": decode,
+        "why_torch": engine.why_torch,
+        **_limit(model, decode),
     }
     if arguments.json:
         print(json.dumps(record))
     else:
         tables.show_bench(record)
+
+
+def _limit(model: Model, decode: float) -> dict[str, float]:
+    """What decoding could reach if it did nothing but read the weights, and the share of it that it reaches."""
+    import torch
+
+    from core.native.bandwidth import read_bandwidth
+
+    bandwidth = None
+    if model.device.type == "cpu":
+        bandwidth = read_bandwidth(model.bytes_per_token, n_threads=torch.get_num_threads())
+    if bandwidth is None:
+        return {}
+    limit = bandwidth / model.bytes_per_token
+    return {
+        "bytes_per_token": model.bytes_per_token,
+        "read_bytes_per_second": bandwidth,
+        "limit_tokens_per_second": limit,
+        "share_of_limit": decode / limit,
+    }
 
 
 def _measure(model: Model, prompt_tokens: int, new_tokens: int) -> tuple[float, float]:

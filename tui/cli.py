@@ -87,6 +87,7 @@ def parse(argv: Sequence[str]) -> Options:
         device=given.get("device"),
         dtype=given.get("dtype"),
         context=given.get("context"),
+        quantize=given.get("quantize"),
     )
     return Options(
         command=given.get("command"),
@@ -165,6 +166,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--device", help="auto, cuda, mps, xpu or cpu")
     model.add_argument("--dtype", help="auto, float32, bfloat16 or float16")
     model.add_argument("--context", type=int, metavar="N", help="tokens of context to use at most")
+    model.add_argument(
+        "--quantize",
+        metavar="FORMAT",
+        help="hold the weights in 8 or 4 bits: none, int8, int4, or auto for the first of these that fits in memory; "
+        "left out, as the model is stored",
+    )
     sampling = parser.add_argument_group("sampling")
     for flag, kind, text in (
         ("--temperature", float, "0 takes the likeliest token, 1 is the model as trained (0.8)"),

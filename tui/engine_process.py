@@ -100,14 +100,22 @@ class Worker:
                 raise _Unwanted
             self._send(Loading(fraction=self._share + (1 - self._share) * fraction, what=what))
 
-        model = load(job.model, device=job.device, dtype=job.dtype, context=job.context, on_progress=progress)
+        model = load(
+            job.model,
+            device=job.device,
+            dtype=job.dtype,
+            context=job.context,
+            quantize=job.quantize,
+            on_progress=progress,
+        )
         self._engine, self._home, self._share = Engine(model), job, 0.0
         self._send(
             Ready(
                 load=job,
                 name=model.name,
                 device=str(model.device),
-                dtype=str(model.dtype).removeprefix("torch."),
+                precision=model.precision,
+                why_torch=self._engine.why_torch,
                 n_parameters=model.n_parameters,
                 context_length=model.context_length,
                 has_template=model.template is not None,

@@ -114,7 +114,15 @@ def open_engine(options: Options) -> Engine:
     from weights.load import load
 
     wanted = options.load
-    return Engine(load(wanted.model, device=wanted.device, dtype=wanted.dtype, context=wanted.context))
+    return Engine(
+        load(
+            wanted.model,
+            device=wanted.device,
+            dtype=wanted.dtype,
+            context=wanted.context,
+            quantize=wanted.quantize,
+        )
+    )
 
 
 def _settings(options: Options, engine: Engine) -> Settings:

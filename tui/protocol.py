@@ -25,6 +25,7 @@ class Load:
     device: str | None = None  # None: the best this machine has
     dtype: str | None = None  # None: what that device is good at
     context: int | None = None  # None: what the model was made for
+    quantize: str | None = None  # None: as it is stored
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ class Ready:
     load: Load  # by which it was asked for
     name: str
     device: str
-    dtype: str
+    precision: str  # the format its weights are held in
+    why_torch: str | None  # why it does not decode in C; None: it does
     n_parameters: int
     context_length: int
     has_template: bool

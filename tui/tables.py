@@ -107,9 +107,17 @@ def _size(n_bytes: int | None) -> str:
 
 
 def show_bench(record: Mapping[str, Any]) -> None:
-    """Two speeds and what they were measured with."""
+    """Two speeds, what they were measured with, and how near decoding comes to the speed of memory."""
     console = Console(highlight=False)
-    where = f"{record['parameters'] / 1e6:,.2f} M parameters, {record['device']}, {record['dtype']}"
+    where = f"{record['parameters'] / 1e6:,.2f} M parameters, {record['device']}, {record['precision']}"
     console.print(Text(f"{visible(record['model'])}: {where}"))
     for what, tokens in (("prefill", "prompt_tokens"), ("decode", "new_tokens")):
         console.print(f"{what:8} {record[f'{what}_tokens_per_second']:>12,.1f} tokens/s   ({record[tokens]} tokens)")
+    if "limit_tokens_per_second" in record:
+        read = (
+            f"{record['bytes_per_token'] / 1e6:,.0f} MB per token at {record['read_bytes_per_second'] / 1e9:.1f} GB/s"
+        )
+        console.print(f"limit    {record['limit_tokens_per_second']:>12,.1f} tokens/s   ({read})")
+        console.print(f"decoding reaches {record['share_of_limit']:.0%} of the limit")
+    if record["why_torch"] is not None:
+        console.print(Text(f"Decoding runs in torch, not in C: {record['why_torch']}."))

@@ -10,11 +10,14 @@ from core.config import ModelConfig
 from core.device import choose
 from core.errors import BadCheckpoint, BadSetting
 from core.model import Model
+from core.native.library import library
 from core.tokenizer import Tokenizer
-from weights import memory, shelf, vocabulary
+from weights import memory, quantisation, shelf, vocabulary
 from weights.generation import sampling
+from weights.memory import Need
+from weights.model_files import ModelFiles
 from weights.opening import open_files
-from weights.room import room
+from weights.room import Room, room
 from weights.tensors import read_transformer
 
 
@@ -24,6 +27,7 @@ def load(
     device: str | None = None,
     dtype: str | None = None,
     context: int | None = None,
+    quantize: str | None = None,
     on_progress: Callable[[float, str], None] | None = None,
 ) -> Model:
     """Open a model.
@@ -34,6 +38,7 @@ def load(
         dtype: such as "bfloat16"; None for what the device is good at.
         context: the most tokens it shall have in mind; None for what it was made for, or for
             as much of it as there is memory for.
+        quantize: one of `quantisation.MODES`; None for as they are stored, where the CPU can work with that.
         on_progress: told the part of the work that is done, 0 to 1, and what is being done.
 
     Raises:
@@ -50,12 +55,14 @@ def load(
     tokenizer = files.read_tokenizer()
     _check_vocabulary(tokenizer, config, name)
     template = vocabulary.read_template(files)
+    there = room(place, number_format)
+    need = memory.need_of(config, layout.count_parameters(files.tensors, config))
+    mode, bits = _how_held(quantize, files, need, there)
     fitting = config.context_length
 
     def estimate() -> None:
         nonlocal fitting
-        need = memory.need_of(config, layout.count_parameters(files.tensors, config))
-        fitting = memory.context_that_fits(need, room(place, number_format), asked=context, name=name)
+        fitting = memory.context_that_fits(replace(need, bits=bits), there, asked=context, name=name)
 
     transformer = read_transformer(
         files.tensors,
@@ -64,6 +71,7 @@ def load(
         device=place,
         dtype=number_format,
         before_reading=estimate,
+        held=quantisation.held(mode),
         on_progress=lambda fraction: tell(fraction, name),
     )
     transformer.config = replace(transformer.config, context_length=fitting)
@@ -77,6 +85,19 @@ def load(
         device=place,
         dtype=number_format,
     )
+
+
+def _how_held(quantize: str | None, files: ModelFiles, need: Need, there: Room) -> tuple[str | None, float | None]:
+    """The mode of `quantisation.held`, and the bits a weight will take; None: those of the number format."""
+    if quantize not in (None, *quantisation.MODES):
+        raise BadSetting(f"There is no quantisation {quantize!r}.", f"The choices are {', '.join(quantisation.MODES)}.")
+    if quantize is None:
+        if there.device != "cpu" or library() is None:  # torch alone is faster with what is not quantised
+            return "none", None
+        return None, quantisation.bits_as_stored(files.tensors, memory.BITS[there.dtype])
+    if quantize == "auto":
+        quantize = memory.first_that_fits(need, there)
+    return quantize, quantisation.BITS.get(quantize)
 
 
 def _tell_nobody(fraction: float, what: str) -> None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from core.errors import LogitscopeError, OutOfMemory
-from weights import downloads, memory
+from weights import downloads, memory, quantisation
 from weights.memory import Need
 from weights.model_files import ModelFiles, StoredTensor, check_format
 from weights.opening import open_files
@@ -34,7 +34,8 @@ def look(found: Found, room: Room | None = None, context: int | None = None) -> 
         files.check_tokenizer()
     except LogitscopeError as error:
         return replace(entry, problem=error.message)
-    return _fitted(entry, memory.need_of(config, parameters), room, context)
+    bits = quantisation.bits_as_stored(files.tensors, memory.BITS[room.dtype]) if room else None
+    return _fitted(entry, memory.need_of(config, parameters, bits), room, context)
 
 
 def _size(files: ModelFiles) -> int | None:

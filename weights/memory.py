@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.config import ModelConfig
 from core.errors import OutOfMemory
+from weights import quantisation
 from weights.room import Room
 
 BITS = {"float32": 32, "bfloat16": 16, "float16": 16}  # of a number, in the formats weights and caches are held in
 SMALLEST_USEFUL = 2_048  # tokens of context: with fewer, a model that was made for more is not worth opening
 _STEP = 1_024  # contexts that are worked out here are multiples of this
 _RESERVE = 0.9  # of what is left beside the weights, a context that nobody chose may take this part
-
-# Bits per weight of a whole model in the usual quantisations (measured on an 8B Llama: llama.cpp, tools/quantize).
-QUANTISED = {"Q8_0": 8.50, "Q6_K": 6.56, "Q5_K_M": 5.70, "Q4_K_M": 4.89, "Q3_K_M": 4.00, "Q2_K": 3.16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +22,11 @@ class Need:
     n_parameters: int
     cache_values: int  # numbers the KV cache holds per token
     context: int  # tokens, the most the model was made for
+    bits: float | None = None  # of a weight; None: those of the number format that the arithmetic is done in
 
     def weights(self, dtype: str) -> int:
         """Bytes of the weights."""
-        return self.n_parameters * BITS[dtype] // 8
+        return int(self.n_parameters * (self.bits or BITS[dtype]) / 8)
 
     def total(self, dtype: str, context: int) -> int:
         """Bytes of the weights and a full KV cache."""
@@ -44,10 +43,10 @@ class Need:
         return min(self.context, SMALLEST_USEFUL)
 
 
-def need_of(config: ModelConfig, n_parameters: int) -> Need:
+def need_of(config: ModelConfig, n_parameters: int, bits: float | None = None) -> Need:
     """Of a transformer. The cache holds a key and a value per layer and key head, windowed or not (core/cache.py)."""
     cache_values = 2 * config.n_layers * config.n_kv_heads * config.d_head
-    return Need(n_parameters=n_parameters, cache_values=cache_values, context=config.context_length)
+    return Need(n_parameters=n_parameters, cache_values=cache_values, context=config.context_length, bits=bits)
 
 
 def context_that_fits(need: Need, room: Room, *, asked: int | None, name: str) -> int:
@@ -73,6 +72,14 @@ def context_that_fits(need: Need, room: Room, *, asked: int | None, name: str) -
     )
 
 
+def first_that_fits(need: Need, room: Room) -> str:
+    """The first of "none", "int8" and "int4" with which a useful context fits; the last one if none does."""
+    for kind, bits in (("none", need.bits), *quantisation.BITS.items()):
+        if room.free is None or replace(need, bits=bits).total(room.dtype, need.least_context) <= room.free:
+            return kind
+    return "int4"
+
+
 def what_would_fit(need: Need, room: Room, wanted: int) -> str:
     """A hint for a model that does not fit: a smaller context, another number format, or how far it is from fitting."""
     free = room.free or 0
@@ -86,19 +93,20 @@ def what_would_fit(need: Need, room: Room, wanted: int) -> str:
             ways.append("--dtype bfloat16")
         elif fitting >= need.least_context:
             ways.append(f"--dtype bfloat16 --context {fitting}")
+    ways += [f"--quantize {kind}" for kind in _quantised(need, room)]
     if ways:
         return f"It would fit with {' or with '.join(ways)}."
-    return f"{_quantised(need, free)} Close other programs, or choose a smaller model."
+    return "Not even in 4 bits a weight would it fit. Close other programs, or choose a smaller model."
 
 
-def _quantised(need: Need, free: int) -> str:
-    """The best quantisation that would fit. The cache stays in 16 bits."""
-    left = free - need.cache_values * need.least_context * 2
-    for name, bits in QUANTISED.items():
-        size = int(need.n_parameters * bits / 8)
-        if size <= left:
-            return f"Its weights would have to be kept quantised, as {name} ({gigabytes(size)}) or smaller."
-    return "Not even quantised to 3 bits a weight would it fit."
+def _quantised(need: Need, room: Room) -> list[str]:
+    """The first quantisation with which a useful context would fit, if there is one and it is not so held already."""
+    for kind, bits in quantisation.BITS.items():
+        smaller = replace(need, bits=bits)
+        fits = smaller.total(room.dtype, need.least_context) <= (room.free or 0)
+        if fits and smaller.weights(room.dtype) < need.weights(room.dtype):
+            return [kind]
+    return []
 
 
 def gigabytes(n_bytes: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +13,12 @@ from torch.overrides import TorchFunctionMode
 
 from core.config import ModelConfig
 from core.errors import BadCheckpoint, OutOfMemory, UnsupportedModel
+from core.quantized import ROWS, Kind, Packed, install
 from core.transformer import Transformer
 from weights.family import Index, Layout, Source
 from weights.keys import show
 from weights.model_files import StoredTensor, check_format
+from weights.quantisation import Held
 
 _CHUNK = 1_000_000  # values of a stored tensor in memory beside what is done
 _MODULE = 1_000  # values that take as much memory as a module without its own
@@ -31,12 +33,14 @@ def read_transformer(
     device: torch.device,
     dtype: torch.dtype,
     before_reading: Callable[[], None],
+    held: Held,
     on_progress: Progress,
 ) -> Transformer:
     """The transformer with its weights.
 
     No weight is made up first and replaced later, and at most a few megabytes are in memory twice. `before_reading` is
-    called when all that can be wrong with the files is known, and no weight is in memory yet.
+    called when all that can be wrong with the files is known, and no weight is in memory yet. `held` says which
+    matrices are quantised as they are read.
 
     Raises:
         BadCheckpoint: a tensor is missing, has another shape than the config implies, or cannot be read.
@@ -53,9 +57,11 @@ def read_transformer(
     _refuse_left_over(stored, sources)
     before_reading()
     try:
-        weights = _read_all(transformer, sources, stored, device, dtype, on_progress)
+        weights, packed = _read_all(transformer, sources, stored, device, dtype, held, on_progress)
         if transformer.config.tied_embeddings:
-            weights["head.weight"] = weights["embedding.weight"]
+            ends = weights if "embedding.weight" in weights else packed
+            ends["head.weight"] = ends["embedding.weight"]
+        install(transformer, packed, dtype)
         transformer.load_state_dict(weights, assign=True)
         return transformer.to(device).requires_grad_(False).eval()
     except (MemoryError, RuntimeError) as error:
@@ -161,18 +167,25 @@ def _read_all(
     stored: Mapping[str, StoredTensor],
     device: torch.device,
     dtype: torch.dtype,
+    held: Held,
     tell: Progress,
-) -> dict[str, nn.Parameter]:
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameters by name, and quantised matrices by the name of the parameter each stands for."""
     parameters = dict(transformer.named_parameters())
     total = sum(parameter.numel() for parameter in parameters.values())
     done = 0
     weights: dict[str, nn.Parameter] = {}
+    packed: dict[str, Packed] = {}
     for name, source in sources.items():
-        found = _read(source, parameters[name].shape, stored, device, dtype)
-        weights[name] = nn.Parameter(found, requires_grad=False)
-        done += found.numel()
+        shape = parameters[name].shape
+        kind = held(name, tuple(shape), stored[source.pieces[0].name].dtype)
+        if kind is None:
+            weights[name] = nn.Parameter(_read(source, shape, stored, device, dtype), requires_grad=False)
+        else:
+            packed[name] = _read_packed(source, shape, stored, device, kind)
+        done += shape.numel()
         tell(done / total)
-    return weights
+    return weights, packed
 
 
 def _read(
@@ -186,12 +199,32 @@ def _read(
     return found.add_(1) if source.plus_one else found  # exact: these norms compute in float32 anyway
 
 
+def _read_packed(
+    source: Source, shape: torch.Size, stored: Mapping[str, StoredTensor], device: torch.device, kind: Kind
+) -> Packed:
+    """One of our matrices, quantised from the numbers that are stored, whatever their format."""
+    rows, columns = shape
+    packed = Packed.empty(rows, columns, kind, device=device)
+    piece = source.pieces[0]
+    if len(source.pieces) == 1 and not source.transposed:
+        for first, values in _rows(stored[piece.name], piece.stored, rows, columns, whole=ROWS):
+            packed.put(first, values.to(device))
+    else:
+        packed.put(0, _read(source, shape, stored, device, torch.float32))
+    return packed
+
+
 def _copy(stored: StoredTensor, part: Index, target: Tensor) -> None:
-    """Fill the target with a part of a stored tensor, a few rows at a time."""
+    """Fill the target with a part of a stored tensor."""
+    for first, rows in _rows(stored, part, len(target), target.numel() // max(1, len(target))):
+        target[first : first + len(rows)].copy_(rows)
+
+
+def _rows(stored: StoredTensor, part: Index, count: int, width: int, *, whole: int = 1) -> Iterator[tuple[int, Tensor]]:
+    """A part of a stored tensor with `count` rows, a few at a time, in multiples of `whole`, and where they begin."""
     axis = next(n for n, one in enumerate(part) if isinstance(one, slice))  # of the stored tensor: that of our rows
-    step = max(1, _CHUNK * len(target) // max(1, target.numel()))
-    for first in range(0, len(target), step):
-        last = min(first + step, len(target))
-        start: int = part[axis].start  # type: ignore[union-attr]
-        rows = slice(start + first, start + last)
-        target[first:last].copy_(stored.read((*part[:axis], rows, *part[axis + 1 :])))
+    start: int = part[axis].start  # type: ignore[union-attr]
+    step = max(1, _CHUNK // max(1, width) // whole) * whole
+    for first in range(0, count, step):
+        rows = slice(start + first, start + min(first + step, count))
+        yield first, stored.read((*part[:axis], rows, *part[axis + 1 :]))

@@ -7,7 +7,6 @@ carried out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -37,7 +36,6 @@ from core.native.library import (
     Rows,
 )
 from core.native.unpacking import FORMATS, matrix_of
-from core.norms import HeadNorm
 from core.quantized import Packed, QuantizedEmbedding, QuantizedLinear
 from core.transformer import Attention, Block, Transformer
 
@@ -172,7 +170,7 @@ class Plan:
 
     def _linear(
         self,
-        input: Rows,
+        source: Rows,
         output: Rows,
         modules: Sequence[nn.Module],
         *,
@@ -184,7 +182,7 @@ class Plan:
     ) -> Iterator[Operation]:
         yield _operation(
             LINEAR,
-            input,
+            source,
             output,
             norm=self._norm(norm),
             matrices=[self._matrix(module) for module in modules],
@@ -195,20 +193,18 @@ class Plan:
         )
 
     def _normalise(
-        self, input: Rows, output: Rows, module: nn.Module, *, add: bool = False, width: int | None = None
+        self, source: Rows, output: Rows, module: nn.Module, *, add: bool = False, width: int | None = None
     ) -> Operation:
         scale = self._config.residual_scale if add else 1.0
         width = width or self._config.d_model
         self._columns = max(self._columns, width)
-        return _operation(NORM, input, output, norm=self._norm(module), width=width, add=add, scale=scale)
+        return _operation(NORM, source, output, norm=self._norm(module), width=width, add=add, scale=scale)
 
-    def _norm(self, module: nn.Module | None) -> Norm:
+    def _norm(self, module: Any) -> Norm:
         if module is None or isinstance(module, nn.Identity):
             return _NO_NORM
-        of_heads = isinstance(module, HeadNorm)
-        layer_norm = self._config.norm == "layer" if of_heads else isinstance(module, nn.LayerNorm)
         return Norm(
-            kind=LAYER_NORM if layer_norm else RMS_NORM,
+            kind=RMS_NORM if self._config.norm == "rms" else LAYER_NORM,
             eps=module.eps,
             weight=self._floats(module.weight),
             bias=self._floats(getattr(module, "bias", None)),
@@ -251,8 +247,8 @@ class Plan:
         return Rows(at=memory.data_ptr(), stride=width)
 
 
-def _operation(kind: int, input: Rows, output: Rows, *, matrices: Sequence[Matrix] = (), **fields: Any) -> Operation:
-    operation = Operation(kind=kind, input=input, output=output, n_matrices=len(matrices), **{"scale": 1.0, **fields})
+def _operation(kind: int, source: Rows, output: Rows, *, matrices: Sequence[Matrix] = (), **fields: Any) -> Operation:
+    operation = Operation(kind=kind, input=source, output=output, n_matrices=len(matrices), **{"scale": 1.0, **fields})
     for number, matrix in enumerate(matrices):
         operation.matrices[number] = matrix
     return operation
@@ -264,4 +260,3 @@ def _array(operations: Sequence[Operation]) -> Any:
 
 def _from(rows: Rows, start: int) -> Rows:
     return Rows(at=rows.at + start * 4, stride=rows.stride)
-

@@ -36,6 +36,13 @@ typedef struct {
     char *out;
 } Unpacking;
 
+typedef struct {
+    Pool *pool;
+    const char *memory;
+    int64_t n_bytes;
+    volatile float sums[64]; /* so that the compiler does not leave the reading out */
+} Reading;
+
 static const Kernels *kernels = &kernels_plain;
 
 /* --- the processor --------------------------------------------------------------------------------------------- */
@@ -347,6 +354,18 @@ static void unpack_share(void *what, int thread) {
         char *out = job->out + (int64_t)row * columns * (job->format == F32 ? 4 : 2);
         kernels->unpack(job->matrix, job->first + row, left, job->format, out);
     }
+}
+
+static void read_share(void *what, int thread) {
+    Reading *job = what;
+    int threads = team_size(job->pool->team);
+    int64_t first = job->n_bytes / 64 * thread / threads * 64, last = job->n_bytes / 64 * (thread + 1) / threads * 64;
+    job->sums[thread % 64] += kernels->add_up(job->memory + first, last - first);
+}
+
+void logitscope_read(Pool *pool, const void *memory, int64_t n_bytes) {
+    Reading job = {pool, memory, n_bytes, {0}};
+    team_do(pool->team, read_share, &job);
 }
 
 void logitscope_unpack(Pool *pool, const Matrix *matrix, int32_t first, int32_t count, int32_t format, void *out) {

@@ -104,6 +104,9 @@ void logitscope_run(Pool *pool, const Operation *operations, int32_t n_operation
 /* Rows first, first + 1 ... of a quantised matrix, first a multiple of 16, as (count, columns) F32 or BF16. */
 void logitscope_unpack(Pool *pool, const Matrix *matrix, int32_t first, int32_t count, int32_t format, void *out);
 
+/* Read n bytes of memory with all threads, and do nothing with them: as fast as weights can come in at best. */
+void logitscope_read(Pool *pool, const void *memory, int64_t n_bytes);
+
 /* The instructions used: "avx512", "avx2" or "plain". */
 const char *logitscope_target(void);
 

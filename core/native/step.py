@@ -91,4 +91,3 @@ class NativeStep:
             self._turns = [table.float().contiguous() for one in both for table in one(numbers, long=long)]
             self._turned_for = (positions, long)
         return self._turns
-

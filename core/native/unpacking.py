@@ -20,7 +20,7 @@ FORMATS = {torch.float32: F32, torch.bfloat16: BF16}
 def matrix_of(packed: Packed) -> Matrix:
     """A quantised matrix, without a bias, as the library sees it."""
     return Matrix(
-        format=INT8 if packed.format == "int8" else INT4,
+        format=INT8 if packed.kind == "int8" else INT4,
         rows=packed.rows,
         columns=packed.columns,
         weights=packed.weights.data_ptr(),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from core.distribution import Distribution
 from core.engine import Engine
 from core.errors import BadCheckpoint, BadTemplate, ContextFull, EmptyPrompt
 from core.model import Model
+from core.native.step import NativeStep
 from core.sampling import dice
 from core.settings import Settings
 from core.step import Finished, Prefill, Step
@@ -74,10 +76,17 @@ def grown(conversation: Conversation, said: Answer, question: str = "What is the
 
 @contextmanager
 def counting(model: Model) -> Iterator[list[int]]:
-    """How many tokens go through the transformer, pass by pass."""
+    """How many tokens go through the transformer, pass by pass, in torch or in C."""
     passes: list[int] = []
     hook = model.transformer.register_forward_pre_hook(lambda _, inputs: passes.append(inputs[0].shape[1]))
-    yield passes
+    in_c = NativeStep.forward
+
+    def counted(step: NativeStep, ids: Sequence[int], *rest: Any, **named: Any) -> None:
+        passes.append(len(ids))
+        in_c(step, ids, *rest, **named)
+
+    with patch.object(NativeStep, "forward", counted):
+        yield passes
     hook.remove()
 
 

@@ -80,7 +80,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
 
 
 def opened(path: Path, **options: Any) -> Model:
-    return load(path, device="cpu", **{"dtype": "float32"} | options)
+    return load(path, device="cpu", **{"dtype": "float32", "quantize": "none"} | options)
 
 
 def logits(model: Model, ids: list[int]) -> Tensor:

@@ -35,7 +35,8 @@ class Status:
     total: int = 0
     model: str = ""
     device: str = ""
-    dtype: str = ""
+    precision: str = ""  # the format the weights are held in
+    in_torch: bool = False  # no decoding in C: slower than need be
     tokens_per_second: float | None = None
     first_token_seconds: float | None = None
     used: int = 0  # tokens in the context
@@ -52,8 +53,9 @@ class StatusBar(Widget):
     HELP = """\
 ## Status
 
-What the model is doing, its name, the device and number format it runs in, tokens a second, the time from Enter to the
-first token, and how many of the context's tokens are used.
+What the model is doing, its name, the device it runs on, the format its weights are held in, tokens a second, the time
+from Enter to the first token, and how many of the context's tokens are used. (torch) behind the format says that the
+faster decoding in C is not there for this model; `logitscope bench` says why.
 """
     DEFAULT_CSS = """
     StatusBar {
@@ -107,7 +109,7 @@ def _versions(status: Status) -> list[list[Part]]:
     state, bare = _state(status, bar=10), _state(status, bar=0)
     model = _part(_said(status.model), "bold")
     device = _part(_said(status.device))
-    machine = _part(_said(" ".join((status.device, status.dtype)).strip()))
+    machine = _part(_said(" ".join((status.device, status.precision, "(torch)" if status.in_torch else "")).strip()))
     speed = _part("" if status.tokens_per_second is None else f"{status.tokens_per_second:.1f} tok/s")
     first = _part("" if status.first_token_seconds is None else f"first token {seconds(status.first_token_seconds)}")
     wide, narrow = _context(status, bar=10), _context(status, bar=0)

@@ -1,0 +1,30 @@
+"""How fast this machine reads memory: the limit of decoding, where every weight is read for every token."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from core.native.library import library
+
+
+def read_bandwidth(n_bytes: int, *, n_threads: int, repeat: int = 5) -> float | None:
+    """Bytes per second, the best of so many readings of as many bytes; None without the C library.
+
+    Weights that fit into the processor's cache are read from there, and so is this.
+    """
+    found = library()
+    if found is None:
+        return None
+    memory = torch.ones(-(-n_bytes // 64) * 16)
+    pool = found.logitscope_pool(n_threads, 1, 1)
+    if pool is None:
+        raise MemoryError(f"{n_threads} threads could not be started")
+    best = float("inf")
+    for _ in range(repeat + 1):
+        start = time.perf_counter()
+        found.logitscope_read(pool, memory.data_ptr(), memory.nbytes)
+        best = min(best, time.perf_counter() - start)
+    found.logitscope_free(pool)
+    return memory.nbytes / best
