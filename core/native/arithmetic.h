@@ -236,12 +236,14 @@ static void block(const Matrix *matrix, int32_t first, const Input *x, int32_t n
 
 /* One group of one row of a quantised matrix. `r` is the row within the block. */
 ALWAYS_INLINE void unpack_group(const uint8_t *weights, int int4, int r, float scale, float *out) {
-    for (int j = 0; j < GROUP; j++) {
-        int four = j / 4, value;
-        if (int4) value = ((weights[(four / 2 * ROWS + r) * 4 + j % 4] >> (four % 2 * 4)) & 15) - 8;
-        else value = weights[(four * ROWS + r) * 4 + j % 4] - 128;
-        out[j] = (float)value * scale;
+    uint32_t fours[GROUP / 4]; /* columns that lie side by side */
+    uint8_t quants[GROUP];
+    for (int i = 0; i < GROUP / 4; i++) {
+        memcpy(fours + i, weights + ((int4 ? i / 2 : i) * ROWS + r) * 4, sizeof *fours);
+        if (int4) fours[i] = (fours[i] >> i % 2 * 4) & 0x0f0f0f0f;
     }
+    memcpy(quants, fours, sizeof quants);
+    for (int j = 0; j < GROUP; j++) out[j] = (float)((int)quants[j] - (int4 ? 8 : 128)) * scale;
 }
 
 static void unpack(const Matrix *matrix, int32_t first, int32_t count, int32_t format, void *out) {

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from core.config import ModelConfig
 from core.errors import OutOfMemory
-from weights.memory import BITS, Need, context_that_fits, need_of
+from weights.memory import BITS, Need, context_that_fits, first_that_fits, need_of
+from weights.quantisation import BITS as BITS_QUANTISED
 from weights.room import Room, _of_vm_stat, free_here
 from weights.shelf import listing
 
@@ -50,7 +52,7 @@ def test_too_large_a_context_says_by_how_much_and_which_would_fit() -> None:
     assert caught.value.message == (
         "some/model needs 29.2 GB in bfloat16 with a context of 100,000 tokens, 9.2 GB more than cpu has free."
     )
-    hit = re.fullmatch(r"It would fit with --context (\d+)\.", caught.value.hint)
+    hit = re.fullmatch(r"It would fit with --context (\d+) or with --quantize int8\.", caught.value.hint)
     assert hit
     assert context_that_fits(LLAMA, room(20), asked=int(hit[1]), name="m") == int(hit[1])
     with pytest.raises(OutOfMemory):
@@ -60,22 +62,38 @@ def test_too_large_a_context_says_by_how_much_and_which_would_fit() -> None:
 def test_a_smaller_number_format_is_offered_where_it_fits() -> None:
     with pytest.raises(OutOfMemory) as caught:
         context_that_fits(LLAMA, room(20, "float32"), asked=None, name="m")
-    assert caught.value.hint == "It would fit with --dtype bfloat16."
+    assert caught.value.hint == "It would fit with --dtype bfloat16 or with --quantize int8."
     with pytest.raises(OutOfMemory) as caught:
         context_that_fits(LLAMA, room(17, "float32"), asked=20_000, name="m")
-    hit = re.fullmatch(r"It would fit with --dtype bfloat16 --context (\d+)\.", caught.value.hint)
+    ways = r"It would fit with --dtype bfloat16 --context (\d+) or with --quantize int8\."
+    hit = re.fullmatch(ways, caught.value.hint)
     assert hit
     assert context_that_fits(LLAMA, room(17), asked=int(hit[1]), name="m") == int(hit[1])
 
 
-@pytest.mark.parametrize(("free", "best"), [(9, "Q8_0"), (6.1, "Q5_K_M"), (5.5, "Q4_K_M"), (3.6, "Q2_K")])
-def test_else_how_far_it_is_from_fitting(free: float, best: str) -> None:
-    # 8.03 B weights in Q8_0, Q5_K_M, Q4_K_M, Q2_K are 8.53, 5.72, 4.91, 3.17 GB; 2,048 tokens of cache are 0.27 GB
-    with pytest.raises(OutOfMemory, match=f"kept quantised, as {best} ") as caught:
+@pytest.mark.parametrize(("free", "best"), [(9, "int8"), (8.6, "int4"), (5, "int4")])
+def test_else_the_first_quantisation_that_fits(free: float, best: str) -> None:
+    # 8.03 B weights in 8.5 and 4.5 bits are 8.53 and 4.52 GB; 2,048 tokens of cache are 0.27 GB
+    with pytest.raises(OutOfMemory) as caught:
         context_that_fits(LLAMA, room(free), asked=None, name="m")
+    assert caught.value.hint == f"It would fit with --quantize {best}."
+    assert first_that_fits(LLAMA, room(free)) == best
+    assert context_that_fits(replace(LLAMA, bits=BITS_QUANTISED[best]), room(free), asked=None, name="m") >= 2_048
+
+
+def test_else_that_nothing_would_do() -> None:
+    with pytest.raises(OutOfMemory, match="Not even in 4 bits") as caught:
+        context_that_fits(LLAMA, room(4.7), asked=None, name="m")
     assert "smaller model" in caught.value.hint
-    with pytest.raises(OutOfMemory, match="Not even quantised"):
-        context_that_fits(LLAMA, room(1), asked=None, name="m")
+    quantised = replace(LLAMA, bits=BITS_QUANTISED["int4"])
+    with pytest.raises(OutOfMemory, match="Not even in 4 bits"):  # and what is in 4 bits already is not offered them
+        context_that_fits(quantised, room(4.6), asked=None, name="m")
+
+
+def test_auto_is_the_first_that_fits() -> None:
+    assert first_that_fits(LLAMA, room(17)) == "none"
+    assert first_that_fits(LLAMA, room(1)) == "int4"
+    assert first_that_fits(LLAMA, Room(device="cpu", dtype="float32", free=None)) == "none"
 
 
 def test_every_number_format_that_can_be_chosen_is_known() -> None:

@@ -1,0 +1,147 @@
+/* A small model of random numbers through every kind of operation, for the sanitizers: all memory is of exactly the size
+ * that is needed, and all sets of instructions and numbers of threads have to agree. Built by test_native.py. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "step.h"
+
+enum { D = 96, HEADS_ = 3, KV = 1, D_HEAD = 40, WIDE = 64, VOCAB = 37, CAPACITY = 70, TOKENS = 66, LAYERS = 2 };
+
+static unsigned long long state;
+
+static float noise(void) {
+    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+    return (float)(state >> 40) / (float)(1 << 24) - 0.5f;
+}
+
+static void *rooms[400];
+static int n_rooms;
+
+static void *room(size_t size) {
+    void *memory = malloc(size);
+    if (!memory || n_rooms == sizeof rooms / sizeof *rooms) abort();
+    return rooms[n_rooms++] = memory;
+}
+
+static float *floats(int64_t count) {
+    float *out = room(sizeof(float) * (size_t)count);
+    for (int64_t i = 0; i < count; i++) out[i] = noise();
+    return out;
+}
+
+static Matrix matrix(int format, int rows, int columns, int bias) {
+    Matrix made = {.format = format, .rows = rows, .columns = columns, .bias = bias ? floats(rows) : NULL};
+    int64_t blocks = (rows + ROWS - 1) / ROWS, groups = columns / GROUP;
+    if (format == F32) made.weights = floats((int64_t)rows * columns);
+    if (format == BF16) {
+        uint16_t *weights = room(sizeof(uint16_t) * (size_t)rows * (size_t)columns);
+        for (int i = 0; i < rows * columns; i++) {
+            float value = noise();
+            memcpy(weights + i, (char *)&value + 2, sizeof *weights);
+        }
+        made.weights = weights;
+    }
+    if (format >= INT8) {
+        int64_t size = blocks * groups * ROWS * GROUP / (format == INT4 ? 2 : 1);
+        uint8_t *weights = room((size_t)size);
+        for (int64_t i = 0; i < size; i++) weights[i] = (uint8_t)(1 + 255.0f * (noise() + 0.5f) * 0.99f);
+        uint16_t *scales = room(sizeof(uint16_t) * (size_t)(blocks * groups * ROWS));
+        for (int64_t i = 0; i < blocks * groups * ROWS; i++) scales[i] = 0x1c00; /* 2 ** -8 */
+        made.weights = weights;
+        made.scales = scales;
+    }
+    return made;
+}
+
+static Rows rows(int width) { return (Rows){floats((int64_t)MAX_TOKENS * width), width}; }
+static Norm norm(int kind, int width) { return (Norm){kind, 1e-5f, floats(width), kind == LAYER_NORM ? floats(width) : NULL}; }
+
+/* The logits of TOKENS tokens, read in steps of 1, 2 ... 8, 1 ... */
+static void run_model(int format, int cache_format, int n_threads, float *logits) {
+    state = 42;
+    Operation ops[3 + 7 * LAYERS + 2];
+    memset(ops, 0, sizeof ops);
+    int n = 0, qkv = (HEADS_ + 2 * KV) * D_HEAD, plain = format >= INT8 ? BF16 : format;
+    Rows x = rows(D), branch = rows(D), heads = rows(qkv), mixed = rows(HEADS_ * D_HEAD), wide = rows(WIDE);
+    ops[n++] = (Operation){.kind = EMBED, .input = branch, .output = x, .width = D, .scale = 2.0f, .n_matrices = 2,
+                           .matrices = {matrix(format, VOCAB, D, 0), matrix(plain, TOKENS, D, 0)}};
+    for (int layer = 0; layer < LAYERS; layer++) {
+        Heads h = {.layer = layer, .n_heads = HEADS_, .n_kv_heads = KV, .d_head = D_HEAD, .turns = layer,
+                   .rotary_width = layer ? 30 : D_HEAD, .window = layer ? 9 : 0, .norm_per_head = layer, .scale = 0.3f,
+                   .softcap = layer ? 5.0f : 0.0f, .query_norm = norm(RMS_NORM, HEADS_ * D_HEAD),
+                   .key_norm = norm(RMS_NORM, KV * D_HEAD)};
+        ops[n++] = (Operation){.kind = LINEAR, .input = x, .output = heads, .norm = norm(layer ? LAYER_NORM : RMS_NORM, D),
+                               .n_matrices = 3, .scale = 1.0f,
+                               .matrices = {matrix(format, HEADS_ * D_HEAD, D, 1), matrix(format, KV * D_HEAD, D, 1),
+                                            matrix(plain, KV * D_HEAD, D, 1)}};
+        ops[n++] = (Operation){.kind = HEADS, .input = heads, .output = heads, .heads = h};
+        ops[n++] = (Operation){.kind = ATTEND, .input = heads, .output = mixed, .heads = h};
+        ops[n++] = (Operation){.kind = LINEAR, .input = mixed, .output = branch, .n_matrices = 1, .scale = 1.0f,
+                               .matrices = {matrix(plain, D, HEADS_ * D_HEAD, 0)}};
+        ops[n++] = (Operation){.kind = NORM, .input = branch, .output = x, .norm = norm(RMS_NORM, D), .width = D,
+                               .add = 1, .scale = 0.5f};
+        ops[n++] = (Operation){.kind = LINEAR, .input = x, .output = wide, .norm = norm(RMS_NORM, D), .n_matrices = 2,
+                               .gated = 1, .activation = layer ? GELU_TANH : SILU, .scale = 1.0f,
+                               .matrices = {matrix(format, WIDE, D, 0), matrix(format, WIDE, D, 0)}};
+        ops[n++] = (Operation){.kind = LINEAR, .input = wide, .output = x, .n_matrices = 1, .add = 1, .scale = 1.0f,
+                               .activation = layer ? GELU : RELU, .matrices = {matrix(format, D, WIDE, 1)}};
+    }
+    ops[n++] = (Operation){.kind = NORM, .input = x, .output = branch, .norm = norm(RMS_NORM, D), .width = D, .keep = 1,
+                           .scale = 1.0f};
+    int forward = n;
+    ops[n++] = (Operation){.kind = RECALL, .input = branch, .output = branch, .width = D};
+    ops[n++] = (Operation){.kind = LINEAR, .input = branch, .output = {NULL, VOCAB}, .n_matrices = 1, .scale = 1.0f,
+                           .softcap = 30.0f, .matrices = {matrix(format, VOCAB, D, 1)}};
+    size_t number = cache_format == F32 ? 4 : 2, slab = (size_t)LAYERS * KV * CAPACITY * D_HEAD * number;
+    char *hidden = room((size_t)MAX_TOKENS * D * number);
+    Run run = {.format = cache_format, .capacity = CAPACITY, .keys = room(slab), .values = room(slab), .hidden = hidden,
+               .cos = {floats(TOKENS * D_HEAD / 2), floats(TOKENS * 15)}, .sin = {floats(TOKENS * D_HEAD / 2), floats(TOKENS * 15)}};
+    Pool *pool = logitscope_pool(n_threads, HEADS_ * D_HEAD, D_HEAD);
+    if (!pool) abort();
+    for (int size = 1; run.start < TOKENS; size = size % MAX_TOKENS + 1) {
+        int64_t tokens[MAX_TOKENS];
+        run.n_tokens = TOKENS - run.start < size ? TOKENS - run.start : size;
+        for (int t = 0; t < run.n_tokens; t++) tokens[t] = (run.start + t) * 7 % VOCAB;
+        run.tokens = tokens;
+        run.logits = logits + run.start * VOCAB;
+        logitscope_run(pool, ops, forward, &run);
+        logitscope_run(pool, ops + forward, n - forward, &run);
+        run.start += run.n_tokens;
+    }
+    if (format >= INT8) {
+        Matrix quantised = ops[0].matrices[0];
+        float *out = room(sizeof(float) * VOCAB * D);
+        logitscope_unpack(pool, &quantised, 0, VOCAB, F32, out);
+        logitscope_unpack(pool, &quantised, 16, VOCAB - 16, BF16, out);
+    }
+    logitscope_read(pool, ops[0].matrices[1].weights, 64);
+    logitscope_free(pool);
+    while (n_rooms) free(rooms[--n_rooms]);
+}
+
+int main(void) {
+    static float first[TOKENS * VOCAB], other[TOKENS * VOCAB];
+    const char *targets[] = {"plain", "avx2", "avx512"};
+    int steps = 0;
+    for (int format = F32; format <= INT4; format++) {
+        int compared = 0;
+        for (int target = 0; target < 3; target++) {
+            if (!logitscope_use(targets[target])) continue;
+            for (int n_threads = 1; n_threads <= 3; n_threads++) {
+                float *logits = compared++ ? other : first;
+                run_model(format, format == F32 ? F32 : BF16, n_threads, logits);
+                steps++;
+                for (int i = 0; i < TOKENS * VOCAB; i++)
+                    if (!(fabsf(logits[i] - first[i]) < (format == F32 ? 1e-3f : 0.3f))) {
+                        fprintf(stderr, "%s, format %d, %d threads: %f, not %f\n", targets[target], format, n_threads,
+                                (double)logits[i], (double)first[i]);
+                        return 1;
+                    }
+            }
+        }
+    }
+    printf("steps: %d\n", steps);
+    return 0;
+}

@@ -1,0 +1,270 @@
+"""The decoding step in C against the transformer in torch: every arrangement of it, every set of instructions."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+import torch
+from torch import Tensor
+
+from core.cache import KVCache
+from core.config import ModelConfig, Rotary
+from core.decoding import Decoder
+from core.native import library as native
+from core.native.bandwidth import read_bandwidth
+from core.native.step import MOST, NativeStep, why_not
+from core.quantized import install, pack
+from core.transformer import Transformer
+from tests.core.test_transformer import CONFIGS, SMALL
+
+CPU = torch.device("cpu")
+TARGETS = ("avx512", "avx2", "plain")
+COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+WITHOUT_EXPERTS = {name: config for name, config in CONFIGS.items() if not config.expert_layers}
+ODD = {  # sizes that fill no vector, no group and no block
+    "odd sizes": replace(SMALL, vocab_size=83, d_model=50, d_head=10, n_heads=6, n_kv_heads=3, d_ff=37),
+    "wide heads": replace(SMALL, n_heads=7, n_kv_heads=1, d_head=144, rotary=Rotary(width=100)),
+    "relu, not gated": replace(SMALL, activation="relu", gated=False, mlp_bias=True),
+    "gelu": replace(SMALL, activation="gelu"),
+    "gelu by tanh": replace(SMALL, activation="gelu_tanh", embedding_scale=6.0),
+}
+LONG = replace(  # turned otherwise as soon as there are more than 20 tokens
+    SMALL,
+    rotary=Rotary(scaling="longrope", original_context=20, short_factors=(1.0,) * 4, long_factors=(1.0, 2.0, 3.0, 9.0)),
+)
+
+pytestmark = pytest.mark.skipif(native.library() is None, reason="the C library is not built")
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients() -> Iterator[None]:
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture(params=TARGETS)
+def target(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The instructions that the library uses."""
+    found = native.library()
+    assert found is not None
+    if not found.logitscope_use(request.param.encode()):
+        pytest.skip(f"this processor has no {request.param}")
+    assert found.logitscope_target().decode() == request.param
+    yield request.param
+    found.logitscope_use(None)
+
+
+def model(config: ModelConfig, dtype: torch.dtype = torch.float32) -> Transformer:
+    return Transformer(config).to(dtype).eval()
+
+
+def cache_of(config: ModelConfig, dtype: torch.dtype = torch.float32) -> KVCache:
+    return KVCache(config, device=CPU, dtype=dtype)
+
+
+def in_parts(ids: list[int]) -> Iterator[list[int]]:
+    """One token, then two, and so on up to as many as a step takes, and again."""
+    start = 0
+    while start < len(ids):
+        for size in range(1, MOST + 1):
+            if part := ids[start : start + size]:
+                yield part
+            start += size
+
+
+def by_c(transformer: Transformer, ids: list[int], *, dtype: torch.dtype = torch.float32, n_threads: int = 2) -> Tensor:
+    """Logits (len(ids), vocab)."""
+    step = NativeStep(transformer, dtype=dtype, n_threads=n_threads)
+    cache, logits = cache_of(transformer.config, dtype), []
+    for part in in_parts(ids):
+        hidden = torch.empty(len(part), transformer.config.d_model, dtype=dtype)
+        step.forward(part, cache, hidden)
+        logits.append(torch.from_numpy(step.logits(hidden).copy()))
+    return torch.cat(logits)
+
+
+def by_torch(transformer: Transformer, ids: list[int], *, dtype: torch.dtype = torch.float32) -> Tensor:
+    cache = cache_of(transformer.config, dtype)
+    hidden = [transformer(torch.tensor([part]), cache)[0] for part in in_parts(ids)]
+    return transformer.unembed(torch.cat(hidden))
+
+
+def some_ids(config: ModelConfig, count: int = 50) -> list[int]:
+    return torch.randint(0, config.vocab_size, (count,)).tolist()
+
+
+@pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
+def test_where_there_is_a_compiler_the_library_is_built() -> None:
+    assert native.library() is not None
+
+
+@pytest.mark.parametrize("name", [*WITHOUT_EXPERTS, *ODD])
+def test_every_arrangement_gives_the_logits_of_torch(name: str, target: str) -> None:
+    config = (WITHOUT_EXPERTS | ODD)[name]
+    transformer = model(config)
+    ids = some_ids(config)
+    torch.testing.assert_close(by_c(transformer, ids), by_torch(transformer, ids), atol=3e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["plain", "textbook", "soft caps, sandwich", "norms of branches, across heads"])
+def test_in_bfloat16_it_is_at_least_as_close_to_the_truth_as_torch(name: str, target: str) -> None:
+    config = CONFIGS[name]
+    transformer = model(config, torch.bfloat16)
+    exact = model(config)
+    exact.load_state_dict(transformer.state_dict())
+    exact.double()
+    ids = some_ids(config)
+    truth = by_torch(exact, ids, dtype=torch.float64)
+    ours = (by_c(transformer, ids, dtype=torch.bfloat16) - truth).abs().mean()
+    theirs = (by_torch(transformer, ids, dtype=torch.bfloat16) - truth).abs().mean()
+    assert 0 < ours < theirs
+
+
+@pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8", "int4"])
+def test_the_number_of_threads_changes_no_bit(kind: str, target: str) -> None:
+    dtype = torch.float32 if kind == "float32" else torch.bfloat16
+    transformer = model(SMALL, dtype)
+    if kind in ("int8", "int4"):
+        quantise(transformer, kind)
+    ids = some_ids(SMALL)
+    alone = by_c(transformer, ids, dtype=dtype, n_threads=1)
+    for n_threads in (2, 3, 7):
+        assert torch.equal(by_c(transformer, ids, dtype=dtype, n_threads=n_threads), alone)
+
+
+def quantise(transformer: Transformer, kind: str) -> None:
+    names = ("query", "key", "value", "output", "gate", "up", "down")
+    packed = {
+        f"{name}.weight": pack(module.weight, kind)
+        for name, module in transformer.named_modules()
+        if name.endswith(names) and module.weight.shape[1] % 32 == 0
+    }
+    ends = pack(transformer.head.weight, "int8")
+    install(transformer, packed | {"embedding.weight": ends, "head.weight": ends}, transformer.norm.weight.dtype)
+
+
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_quantised_weights_give_what_torch_computes_with_the_same_numbers(kind: str, target: str) -> None:
+    """In C the inputs of a matrix are rounded to 8 bits too: an error of 1/254 of the largest of 32, at random."""
+    config = replace(SMALL, d_model=64, d_head=16, d_ff=96)
+    transformer = model(config)
+    quantise(transformer, kind)
+    ids = some_ids(config)
+    ours, theirs = by_c(transformer, ids), by_torch(transformer, ids)
+    assert (ours - theirs).std() < 0.02 * theirs.std()
+    assert (ours - theirs).abs().max() > 0  # they are not the same computation
+
+
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_whole_numbers_are_multiplied_exactly(kind: str, target: str) -> None:
+    """Weights and inputs that 8 and 4 bits hold without rounding, against a product in float64."""
+    config = replace(SMALL, d_model=96, vocab_size=75)
+    transformer = model(config)
+    most = 127 if kind == "int8" else 7
+    weights = torch.randint(-most, most + 1, (75, 96)).float()
+    weights[:, ::32] = most if kind == "int8" else -8  # so that the scale of a group is 1
+    head = pack(weights, kind)
+    install(transformer, {"head.weight": head, "embedding.weight": head}, torch.float32)
+    hidden = torch.randint(-127, 128, (MOST, 96)).float()
+    hidden[:, ::32] = 127
+    step = NativeStep(transformer, dtype=torch.float32, n_threads=2)
+    expected = hidden.double() @ weights.double().T
+    torch.testing.assert_close(torch.from_numpy(step.logits(hidden)).double(), expected, atol=0, rtol=1e-6)
+    cache, out = cache_of(config), torch.empty(1, 96)
+    step.forward([74], cache, out)  # the last row of a block that is not full
+    reference = transformer(torch.tensor([[74]]), cache_of(config))[0]
+    torch.testing.assert_close(out, reference, atol=1e-4, rtol=1e-4)
+
+
+def test_steps_and_passes_of_torch_share_one_cache() -> None:
+    transformer = model(SMALL)
+    step = NativeStep(transformer, dtype=torch.float32, n_threads=1)
+    ids = some_ids(SMALL, 300)  # more than the cache begins with
+    cache, hidden = cache_of(SMALL), torch.empty(300, SMALL.d_model)
+    for start in range(0, 300, 10):
+        part = ids[start : start + 10]
+        if start % 20:
+            hidden[start : start + 10] = transformer(torch.tensor([part]), cache)[0]
+        else:
+            step.forward(part[:5], cache, hidden[start : start + 5])
+            step.forward(part[5:], cache, hidden[start + 5 : start + 10])
+    torch.testing.assert_close(hidden, transformer(torch.tensor([ids]))[0], atol=3e-5, rtol=1e-5)
+    cache.rewind(120)
+    again = torch.empty(1, SMALL.d_model)
+    step.forward([ids[120]], cache, again)
+    torch.testing.assert_close(again, hidden[120:121], atol=3e-5, rtol=1e-5)
+
+
+def test_a_text_that_becomes_long_is_turned_anew() -> None:
+    transformer = model(LONG)
+    ids = some_ids(LONG, 30)
+    ours = Decoder(transformer, device=CPU, dtype=torch.float32)
+    theirs = Decoder(transformer, device=CPU, dtype=torch.float32, native=False)
+    assert (ours.why_torch, theirs.why_torch) == (None, "it was not wanted")
+    for token in ids:
+        logits = [torch.from_numpy(one.decode_one(token)) for one in (ours, theirs)]
+        torch.testing.assert_close(*logits, atol=3e-5, rtol=1e-5)
+
+
+def test_a_step_that_does_not_fit_changes_nothing() -> None:
+    config = replace(SMALL, context_length=10)
+    step, cache = NativeStep(model(config), dtype=torch.float32, n_threads=1), cache_of(config)
+    step.forward([1] * 8, cache, torch.empty(8, config.d_model))
+    with pytest.raises(ValueError, match="11 positions do not fit in a context of 10"):
+        step.forward([1] * 3, cache, torch.empty(3, config.d_model))
+    assert cache.length == 8
+
+
+def test_what_it_is_not_for_runs_in_torch_and_says_why() -> None:
+    plain, experts = model(SMALL), model(CONFIGS["experts"])
+    assert why_not(plain, CPU, torch.float32) is None
+    assert "float16" in (why_not(plain, CPU, torch.float16) or "")
+    assert "meta" in (why_not(plain, torch.device("meta"), torch.float32) or "")
+    assert "mixture of experts" in (why_not(experts, CPU, torch.float32) or "")
+    with patch("core.native.step.library", return_value=None):
+        decoder = Decoder(plain, device=CPU, dtype=torch.float32)
+    assert "no C compiler" in (decoder.why_torch or "")
+    expected = Decoder(plain, device=CPU, dtype=torch.float32).decode_one(5)
+    torch.testing.assert_close(torch.from_numpy(decoder.decode_one(5)), torch.from_numpy(expected), atol=3e-5, rtol=0)
+
+
+def test_threads_without_work_sleep() -> None:
+    step, cache = NativeStep(model(SMALL), dtype=torch.float32, n_threads=4), cache_of(SMALL)
+    step.forward([1], cache, torch.empty(1, SMALL.d_model))
+    time.sleep(0.2)  # they look for more work for a moment
+    before = time.process_time()
+    time.sleep(0.5)
+    assert time.process_time() - before < 0.25  # three threads that wait awake would take 1.5 s
+
+
+def test_reading_memory_is_measured() -> None:
+    speed = read_bandwidth(1 << 20, n_threads=2, repeat=2)
+    assert speed is not None
+    assert 1e7 < speed < 1e13
+
+
+@pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
+@pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
+def test_the_sanitizers_find_nothing(sanitizer: str, tmp_path: Path) -> None:
+    """Every kind of operation, number format and set of instructions, in memory of exactly the size that is needed."""
+    assert COMPILER is not None
+    folder = Path(native.__file__).parent
+    program = tmp_path / "checked"
+    sources = [str(path) for path in (*sorted(folder.glob("*.c")), Path(__file__).with_name("native_check.c"))]
+    flags = ["-std=gnu11", "-O1", "-g", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", "-pthread"]
+    command = [COMPILER, *flags, f"-I{folder}", *sources, "-o", str(program), "-lm"]
+    built = subprocess.run(command, capture_output=True, text=True)
+    if built.returncode and "cannot find" in built.stderr:
+        pytest.skip(f"there is no library for -fsanitize={sanitizer}")
+    assert built.returncode == 0, built.stderr
+    done = subprocess.run([str(program)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("steps: ")
