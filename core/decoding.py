@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from core.cache import KVCache
 from core.errors import BadCheckpoint, ContextFull, OutOfMemory
 from core.native.step import MOST, NativeStep, why_not
+from core.speculation import PromptLookup
 from core.transformer import Transformer
 
 CHUNK = 128  # tokens of a prompt between two looks at the stop flag
@@ -23,11 +24,18 @@ class Decoder:
     """The tokens read so far. Kept between turns, so that only what is new is ever computed."""
 
     def __init__(
-        self, transformer: Transformer, *, device: torch.device, dtype: torch.dtype, native: bool = True
+        self,
+        transformer: Transformer,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        native: bool = True,
+        speculate: bool = False,
     ) -> None:
         """
         Args:
             native: read a few tokens at a time with the C library, where it can.
+            speculate: guess tokens and read them along with the one that is decoded, in C. It is only faster.
         """
         self.ids: list[int] = []
         self.why_torch = why_not(transformer, device, dtype) if native else "it was not wanted"  # None: it is native
@@ -38,6 +46,11 @@ class Decoder:
         self._device = device
         self._cache = KVCache(transformer.config, device=device, dtype=dtype)
         self._hidden = torch.empty(0, transformer.config.d_model, device=device, dtype=dtype)  # (capacity, d_model)
+        self._lookup = PromptLookup(MOST - 1) if speculate and self._native is not None else None
+        self._ahead: list[int] = []  # guesses that stand in the cache behind `ids`
+        self._ahead_logits: list[NDArray[np.float32]] = []  # after each of them
+        self._guessed_last = 0
+        self.guessed, self.guessed_right = 0, 0  # tokens, since the beginning
 
     @property
     def limit(self) -> int:
@@ -46,6 +59,7 @@ class Decoder:
 
     def rewind(self, length: int) -> None:
         """Forget every token from position `length` on."""
+        self._forget_guesses()
         self._cache.rewind(length)
         del self.ids[length:]
 
@@ -67,6 +81,7 @@ class Decoder:
             BadCheckpoint: the tokenizer knows a token that the model does not; then none is read.
         """
         self._require(len(ids))
+        self._forget_guesses()
         vocab_size = self._transformer.config.vocab_size
         if ids and max(ids) >= vocab_size:
             raise BadCheckpoint(
@@ -77,11 +92,29 @@ class Decoder:
             yield len(self.ids)
 
     def decode_one(self, token_id: int) -> NDArray[np.float32]:
-        """Read one token; the logits (vocab,) of the one after it."""
+        """Read one token; the logits (vocab,) of the one after it.
+
+        If it was guessed, it has been read already. A guess is nothing but that: the step in C gives the same numbers
+        for a token whether it is read alone or together with others, so what is chosen after it is the same.
+        """
         self._require(1)
-        for _ in self._read([token_id]):
-            pass
-        return self.logits(len(self.ids) - 1)
+        if self._ahead and self._ahead[0] == token_id:
+            self.ids.append(self._ahead.pop(0))
+            self.guessed_right += 1
+            return self._checked(self._ahead_logits.pop(0), len(self.ids) - 1)
+        self._forget_guesses()
+        guess = self._guess(token_id)
+        if not guess:
+            for _ in self._read([token_id]):
+                pass
+            return self.logits(len(self.ids) - 1)
+        start = len(self.ids)
+        self._forward([token_id, *guess], length=start + 1, known=0)
+        del self.ids[start + 1 :]
+        assert self._native is not None
+        first, *rest = self._native.logits(self._hidden[start : start + 1 + len(guess)]).copy()
+        self._ahead, self._ahead_logits = guess, rest
+        return self._checked(first, start)
 
     @torch.inference_mode()
     def logits(self, position: int) -> NDArray[np.float32]:
@@ -98,12 +131,36 @@ class Decoder:
             logits = self._native.logits(self._hidden[position : position + 1])[0].copy()
         else:
             logits = self._transformer.unembed(self._hidden[position]).cpu().numpy()
+        return self._checked(logits, position)
+
+    def _checked(self, logits: NDArray[np.float32], position: int) -> NDArray[np.float32]:
         if not np.isfinite(logits.max()):  # the largest is nan where any is
             raise BadCheckpoint(
                 f"The model computed no valid number after position {position}.",
                 "Its weights are damaged or do not fit this number format; try --dtype float32.",
             )
         return logits
+
+    def _guess(self, token_id: int) -> list[int]:
+        """Tokens that may follow this one, as many as there is room for."""
+        if self._lookup is None:
+            return []
+        end = len(self.ids) + 1
+        self.ids.append(token_id)
+        guess = self._lookup.guess(self.ids)[: self.limit - end]
+        self.ids.pop()
+        if self._transformer.is_long(end + len(guess)) != self._cache.long:
+            guess = []
+        self.guessed += len(guess)
+        self._guessed_last = len(guess)
+        return guess
+
+    def _forget_guesses(self) -> None:
+        if self._lookup is not None and self._guessed_last:
+            self._lookup.judge(self._guessed_last - len(self._ahead), self._guessed_last)
+            self._guessed_last = 0
+        self._cache.rewind(len(self.ids))
+        self._ahead, self._ahead_logits = [], []
 
     def _require(self, more: int) -> None:
         end = len(self.ids) + more

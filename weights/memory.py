@@ -93,17 +93,17 @@ def what_would_fit(need: Need, room: Room, wanted: int) -> str:
             ways.append("--dtype bfloat16")
         elif fitting >= need.least_context:
             ways.append(f"--dtype bfloat16 --context {fitting}")
-    ways += [f"--quantize {kind}" for kind in _quantised(need, room)]
+    ways += [f"--quantize {kind}" for kind in _quantised(need, room, wanted)]
     if ways:
         return f"It would fit with {' or with '.join(ways)}."
     return "Not even in 4 bits a weight would it fit. Close other programs, or choose a smaller model."
 
 
-def _quantised(need: Need, room: Room) -> list[str]:
-    """The first quantisation with which a useful context would fit, if there is one and it is not so held already."""
+def _quantised(need: Need, room: Room, wanted: int) -> list[str]:
+    """The first quantisation with which that context would fit, if there is one and it is not in use already."""
     for kind, bits in quantisation.BITS.items():
         smaller = replace(need, bits=bits)
-        fits = smaller.total(room.dtype, need.least_context) <= (room.free or 0)
+        fits = smaller.total(room.dtype, wanted) <= (room.free or 0)
         if fits and smaller.weights(room.dtype) < need.weights(room.dtype):
             return [kind]
     return []

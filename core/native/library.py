@@ -13,7 +13,7 @@ MAX_TOKENS = 8  # in one step
 F32, BF16, INT8, INT4 = range(4)
 NO_NORM, RMS_NORM, LAYER_NORM = range(3)
 NO_ACTIVATION, SILU, GELU, GELU_TANH, RELU = range(5)
-EMBED, LINEAR, NORM, HEADS, ATTEND, RECALL = range(6)
+EMBED, LINEAR, NORM, HEADS, ATTEND, RECALL, ROUTE, EXPERTS_IN, EXPERTS_OUT = range(9)
 
 
 class Matrix(Structure):
@@ -40,6 +40,14 @@ class Heads(Structure):
     ]
 
 
+class Experts(Structure):
+    _fields_ = [
+        *((name, c_int32) for name in ("n_experts", "n_used", "renormalised")),
+        ("matrices", c_void_p),
+        ("choice", Rows),
+    ]
+
+
 class Operation(Structure):
     _fields_ = [
         ("kind", c_int32),
@@ -50,6 +58,7 @@ class Operation(Structure):
         *((name, c_int32) for name in ("activation", "gated", "add", "keep")),
         *((name, c_float) for name in ("scale", "softcap")),
         ("heads", Heads),
+        ("experts", Experts),
     ]
 
 
@@ -72,9 +81,9 @@ def library() -> ctypes.CDLL | None:
             _declare(found)
         except (OSError, AttributeError):
             continue
-        sizes = (c_int64 * 5)()
+        sizes = (c_int64 * 6)()
         found.logitscope_sizes(sizes)
-        if list(sizes) == [ctypes.sizeof(one) for one in (Matrix, Norm, Heads, Operation, Run)]:
+        if list(sizes) == [ctypes.sizeof(one) for one in (Matrix, Norm, Heads, Experts, Operation, Run)]:
             found.logitscope_use(None)
             return found
     return None

@@ -7,15 +7,19 @@ carried out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from ctypes import addressof
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from core.feed_forward import FeedForward
+from core.feed_forward import Experts, FeedForward
+from core.native import library
 from core.native.library import (
     ATTEND,
     EMBED,
+    EXPERTS_IN,
+    EXPERTS_OUT,
     GELU,
     GELU_TANH,
     HEADS,
@@ -28,6 +32,7 @@ from core.native.library import (
     RECALL,
     RELU,
     RMS_NORM,
+    ROUTE,
     SILU,
     Heads,
     Matrix,
@@ -146,12 +151,44 @@ class Plan:
 
     def _feed_forward(self, block: Block, norm: nn.Module, output: Rows, *, add: bool = False) -> Iterator[Operation]:
         layer = block.feed_forward
-        assert isinstance(layer, FeedForward)  # see `step.why_not`
+        if isinstance(layer, Experts):
+            yield from self._mixture(layer, norm, output, add=add)
+            return
+        assert isinstance(layer, FeedForward)
         activation = _ACTIVATIONS[self._config.activation]
         matrices = [layer.up] if layer.gate is None else [layer.gate, layer.up]
         gated = layer.gate is not None
         yield from self._linear(self._x, self._wide, matrices, norm=norm, activation=activation, gated=gated)
         yield from self._linear(self._wide, output, [layer.down], add=add, scale=self._scale_of(output))
+
+    def _mixture(self, layer: Experts, norm: nn.Module, output: Rows, *, add: bool) -> Iterator[Operation]:
+        config = self._config
+        matrices = (library.Matrix * (3 * config.n_experts))()
+        for number, expert in enumerate(layer.experts):
+            for place, module in enumerate((expert.gate, expert.up, expert.down)):
+                if module is not None:
+                    matrices[3 * number + place] = self._matrix(module)
+        self._kept.append(matrices)
+        experts = library.Experts(
+            n_experts=config.n_experts,
+            n_used=config.n_experts_used,
+            renormalised=config.renormalised,
+            matrices=addressof(matrices),
+            choice=self._rows(2 * config.n_experts_used),
+        )
+        scores, wide = self._rows(config.n_experts), self._rows(config.n_experts_used * config.d_expert)
+        yield from self._linear(self._x, scores, [layer.router], norm=norm)
+        yield _operation(ROUTE, scores, scores, experts=experts)
+        yield _operation(
+            EXPERTS_IN,
+            self._x,
+            wide,
+            norm=self._norm(norm),
+            experts=experts,
+            activation=_ACTIVATIONS[config.activation],
+            gated=config.gated,
+        )
+        yield _operation(EXPERTS_OUT, wide, output, experts=experts, add=add, scale=self._scale_of(output))
 
     def _scale_of(self, output: Rows) -> float:
         """What a layer adds is scaled when it is added to the residual stream."""

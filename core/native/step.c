@@ -4,6 +4,7 @@
  * beginning to end: so the numbers do not depend on how many threads there are. After each operation the threads meet. */
 #include "step.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,8 +77,9 @@ int32_t logitscope_use(const char *target) {
 
 const char *logitscope_target(void) { return kernels->name; }
 
-void logitscope_sizes(int64_t sizes[5]) {
-    const int64_t all[5] = {sizeof(Matrix), sizeof(Norm), sizeof(Heads), sizeof(Operation), sizeof(Run)};
+void logitscope_sizes(int64_t sizes[6]) {
+    const int64_t all[6] = {sizeof(Matrix), sizeof(Norm),      sizeof(Heads),
+                            sizeof(Experts), sizeof(Operation), sizeof(Run)};
     memcpy(sizes, all, sizeof all);
 }
 
@@ -153,20 +155,17 @@ static void embed(const Operation *op, const Run *run) {
     }
 }
 
-/* The input of each token, normalised, in the forms that these formats of weights multiply. */
-static void prepare(const Operation *op, const Run *run, Input *inputs) {
-    int32_t columns = op->matrices->columns;
-    for (int32_t t = 0; t < run->n_tokens; t++) {
-        const float *x = row_of(op->input, t);
-        if (op->norm.kind == NO_NORM) memcpy(inputs[t].values, x, (size_t)columns * sizeof(float));
-        else kernels->normalise(&op->norm, op->norm.weight, x, columns, inputs[t].values);
-        int32_t whole = (columns + 63) / 64 * 64; /* what a wider matrix left behind is no part of this input */
-        memset(inputs[t].values + columns, 0, (size_t)(whole - columns) * sizeof(float));
-        memset(inputs[t].halves + columns, 0, (size_t)(whole - columns) * sizeof(uint16_t));
-        for (int32_t m = 0; m < op->n_matrices; m++)
-            if (!m || op->matrices[m].format != op->matrices[m - 1].format)
-                kernels->prepare(inputs + t, columns, op->matrices[m].format);
-    }
+/* One vector, normalised, in the forms that so many formats of weights multiply. */
+static void prepare_one(const float *x, const Norm *norm, const Matrix *matrices, int32_t n_matrices, Input *input) {
+    int32_t columns = matrices->columns, whole = (columns + 63) / 64 * 64;
+    if (norm->kind == NO_NORM) memcpy(input->values, x, (size_t)columns * sizeof(float));
+    else kernels->normalise(norm, norm->weight, x, columns, input->values);
+    /* what a wider matrix left behind is no part of this input */
+    memset(input->values + columns, 0, (size_t)(whole - columns) * sizeof(float));
+    memset(input->halves + columns, 0, (size_t)(whole - columns) * sizeof(uint16_t));
+    for (int32_t m = 0; m < n_matrices; m++)
+        if (!m || matrices[m].format != matrices[m - 1].format)
+            kernels->prepare(input, columns, matrices[m].format);
 }
 
 /* Bring up to 16 numbers of one token to where they belong. */
@@ -185,15 +184,16 @@ static int32_t rows_in_block(const Matrix *matrix, int32_t first) {
 
 static int32_t blocks_of(const Matrix *matrix) { return (matrix->rows + ROWS - 1) / ROWS; }
 
-static void gated_block(const Operation *op, const Run *run, const Input *inputs, int32_t first) {
-    float gate[MAX_TOKENS * ROWS], up[MAX_TOKENS * ROWS];
-    int32_t count = rows_in_block(op->matrices, first);
-    kernels->block(op->matrices, first, inputs, run->n_tokens, gate);
-    kernels->block(op->matrices + 1, first, inputs, run->n_tokens, up);
-    for (int32_t t = 0; t < run->n_tokens; t++) {
-        kernels->activate(op->activation, gate + t * ROWS, count);
-        for (int32_t r = 0; r < count; r++) gate[t * ROWS + r] *= up[t * ROWS + r];
-        deliver(op, gate + t * ROWS, count, row_of(op->output, t) + first);
+/* activation(gate) * up, 16 rows of each of n inputs; out (n, 16). Without a gate, activation(up). */
+static void gated_block(const Operation *op, const Matrix *gate, const Matrix *up, int32_t first, const Input *inputs,
+                        int32_t n, float *out) {
+    float other[MAX_TOKENS * ROWS];
+    int32_t count = rows_in_block(up, first);
+    kernels->block(gate ? gate : up, first, inputs, n, out);
+    if (gate) kernels->block(up, first, inputs, n, other);
+    for (int32_t t = 0; t < n; t++) {
+        kernels->activate(op->activation, out + t * ROWS, count);
+        for (int32_t r = 0; gate && r < count; r++) out[t * ROWS + r] *= other[t * ROWS + r];
     }
 }
 
@@ -210,10 +210,17 @@ static void linear_block(const Operation *op, const Run *run, const Input *input
 
 static void linear(const Operation *op, const Run *run, Scratch *scratch, int thread, int threads) {
     int32_t first, last;
-    prepare(op, run, scratch->inputs);
+    for (int32_t t = 0; t < run->n_tokens; t++)
+        prepare_one(row_of(op->input, t), &op->norm, op->matrices, op->n_matrices, scratch->inputs + t);
     if (op->gated) {
         share(blocks_of(op->matrices), thread, threads, &first, &last);
-        for (int32_t block = first; block < last; block++) gated_block(op, run, scratch->inputs, block * ROWS);
+        for (int32_t block = first; block < last; block++) {
+            float out[MAX_TOKENS * ROWS];
+            int32_t row = block * ROWS;
+            gated_block(op, op->matrices, op->matrices + 1, row, scratch->inputs, run->n_tokens, out);
+            for (int32_t t = 0; t < run->n_tokens; t++)
+                deliver(op, out + t * ROWS, rows_in_block(op->matrices, row), row_of(op->output, t) + row);
+        }
         return;
     }
     int32_t total = 0, before = 0, offset = 0;
@@ -320,6 +327,76 @@ static void attend_all(const Operation *op, const Run *run, Scratch *scratch, in
     }
 }
 
+/* --- mixture of experts ---------------------------------------------------------------------------------------- */
+
+/* The experts with the highest scores, the lower number first where they are equal, and their shares (a softmax over
+ * all of them). */
+static void route(const Operation *op, const Run *run) {
+    const Experts *experts = &op->experts;
+    for (int32_t t = 0; t < run->n_tokens; t++) {
+        float *scores = row_of(op->input, t), *chosen = row_of(experts->choice, t), *shares = chosen + experts->n_used;
+        float most = scores[0], total = 0.0f, used = 0.0f;
+        for (int32_t e = 1; e < experts->n_experts; e++) most = scores[e] > most ? scores[e] : most;
+        for (int32_t e = 0; e < experts->n_experts; e++) total += scores[e] = expf(scores[e] - most);
+        for (int32_t n = 0; n < experts->n_used; n++) {
+            int32_t best = 0;
+            for (int32_t e = 1; e < experts->n_experts; e++)
+                if (scores[e] > scores[best]) best = e;
+            chosen[n] = (float)best;
+            shares[n] = scores[best] / total;
+            used += shares[n];
+            scores[best] = -1.0f;
+        }
+        for (int32_t n = 0; experts->renormalised && n < experts->n_used; n++) shares[n] /= used;
+    }
+}
+
+/* The three matrices of the expert that a token chose as its n-th. */
+static const Matrix *chosen_expert(const Experts *experts, int32_t token, int32_t n) {
+    return experts->matrices + 3 * (int32_t)row_of(experts->choice, token)[n];
+}
+
+static void experts_in(const Operation *op, const Run *run, Scratch *scratch, int thread, int threads) {
+    const Experts *experts = &op->experts;
+    for (int32_t t = 0; t < run->n_tokens; t++) {
+        int32_t blocks = blocks_of(experts->matrices + 1), first, last;
+        prepare_one(row_of(op->input, t), &op->norm, experts->matrices + 1, 1, scratch->inputs);
+        share(experts->n_used * blocks, thread, threads, &first, &last);
+        for (int32_t i = first; i < last; i++) {
+            const Matrix *expert = chosen_expert(experts, t, i / blocks);
+            int32_t row = i % blocks * ROWS, count = rows_in_block(expert + 1, row);
+            float out[ROWS];
+            gated_block(op, op->gated ? expert : NULL, expert + 1, row, scratch->inputs, 1, out);
+            memcpy(row_of(op->output, t) + i / blocks * expert[1].rows + row, out, (size_t)count * sizeof(float));
+        }
+    }
+}
+
+static void experts_out(const Operation *op, const Run *run, Scratch *scratch, int thread, int threads) {
+    const Experts *experts = &op->experts;
+    for (int32_t t = 0; t < run->n_tokens; t++) {
+        const Norm none = {.kind = NO_NORM};
+        const float *shares = row_of(experts->choice, t) + experts->n_used;
+        int32_t first, last;
+        for (int32_t n = 0; n < experts->n_used; n++) {
+            const Matrix *down = chosen_expert(experts, t, n) + 2;
+            prepare_one(row_of(op->input, t) + n * down->columns, &none, down, 1, scratch->inputs + n);
+        }
+        share(blocks_of(experts->matrices + 2), thread, threads, &first, &last);
+        for (int32_t block = first; block < last; block++) {
+            float sum[ROWS] = {0}, out[ROWS];
+            int32_t row = block * ROWS, count = rows_in_block(experts->matrices + 2, row);
+            for (int32_t n = 0; n < experts->n_used; n++) {
+                kernels->block(chosen_expert(experts, t, n) + 2, row, scratch->inputs + n, 1, out);
+                for (int32_t r = 0; r < count; r++) sum[r] += shares[n] * out[r];
+            }
+            deliver(op, sum, count, row_of(op->output, t) + row);
+        }
+    }
+}
+
+/* --------------------------------------------------------------------------------------------------------------- */
+
 static void work(void *what, int thread) {
     const Step *step = what;
     const Run *run = step->run;
@@ -332,6 +409,9 @@ static void work(void *what, int thread) {
             case LINEAR: linear(op, run, scratch, thread, threads); break;
             case HEADS: queries_keys_values(op, run, thread, threads); break;
             case ATTEND: attend_all(op, run, scratch, thread, threads); break;
+            case EXPERTS_IN: experts_in(op, run, scratch, thread, threads); break;
+            case EXPERTS_OUT: experts_out(op, run, scratch, thread, threads); break;
+            case ROUTE: if (thread == 0) route(op, run); break;
             case EMBED: if (thread == 0) embed(op, run); break;
             case NORM: if (thread == 0) norm(op, run, scratch); break;
             case RECALL: if (thread == 0) recall(op, run); break;

@@ -16,7 +16,7 @@ enum { GROUP = 32 };      /* columns that share a scale in a quantised matrix */
 enum Format { F32, BF16, INT8, INT4 };
 enum NormKind { NO_NORM, RMS_NORM, LAYER_NORM };
 enum Activation { NO_ACTIVATION, SILU, GELU, GELU_TANH, RELU };
-enum OperationKind { EMBED, LINEAR, NORM, HEADS, ATTEND, RECALL };
+enum OperationKind { EMBED, LINEAR, NORM, HEADS, ATTEND, RECALL, ROUTE, EXPERTS_IN, EXPERTS_OUT };
 
 /* A matrix of weights.
  *
@@ -58,6 +58,14 @@ typedef struct {
     Norm query_norm, key_norm;
 } Heads;
 
+/* A mixture of experts: each token goes through n_used of them. */
+typedef struct {
+    int32_t n_experts, n_used; /* n_used at most MAX_TOKENS */
+    int32_t renormalised;      /* the shares of those that are used sum to 1 */
+    const Matrix *matrices;    /* (n_experts, 3): gate or nothing, up, down */
+    Rows choice;               /* the numbers of the experts, then the share of each */
+} Experts;
+
 /* EMBED   output = row `token` of matrices[0] * scale, plus row `position` of matrices[1], if there is one, which is read
  *         into input
  * LINEAR  output (+)= scale * f(norm(input) @ matrices.T + bias): the matrices stand one below the other, or if gated
@@ -66,6 +74,9 @@ typedef struct {
  * HEADS   input holds queries, keys and values side by side: normalise and turn the first two, store the last two
  * ATTEND  the queries of input attend to what is stored; output (n_heads * d_head)
  * RECALL  output = Run.hidden
+ * ROUTE   input holds the scores of the experts: the likeliest go into experts.choice
+ * EXPERTS_IN   like a LINEAR with the first matrices of the chosen experts; output (n_used, width) for each token
+ * EXPERTS_OUT  output (+)= scale * the sum of what the experts' last matrices make of input, each times its share
  */
 typedef struct {
     int32_t kind;
@@ -77,6 +88,7 @@ typedef struct {
     int32_t activation, gated, add, keep;
     float scale, softcap;
     Heads heads;
+    Experts experts;
 } Operation;
 
 /* What changes from one step to the next. */
@@ -113,7 +125,7 @@ const char *logitscope_target(void);
 /* Use another target, for tests: 0 if this processor cannot, else 1. */
 int32_t logitscope_use(const char *target);
 
-/* sizeof of Matrix, Norm, Heads, Operation, Run, for library.py to compare. */
-void logitscope_sizes(int64_t sizes[5]);
+/* sizeof of Matrix, Norm, Heads, Experts, Operation, Run, for library.py to compare. */
+void logitscope_sizes(int64_t sizes[6]);
 
 #endif

@@ -28,8 +28,8 @@ def why_not(transformer: Transformer, device: torch.device, dtype: torch.dtype) 
         return "it was not built, as there was no C compiler when the program was installed"
     if dtype not in FORMATS:
         return f"it computes in float32 and bfloat16, not in {str(dtype).removeprefix('torch.')}"
-    if transformer.config.expert_layers:
-        return "it has no mixture of experts yet"
+    if transformer.config.expert_layers and transformer.config.n_experts_used > MOST:
+        return f"a token goes through {transformer.config.n_experts_used} experts, and it knows of {MOST} at most"
     return None
 
 

@@ -27,12 +27,14 @@ from tests.core.test_transformer import CONFIGS, SMALL
 CPU = torch.device("cpu")
 TARGETS = ("avx512", "avx2", "plain")
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-WITHOUT_EXPERTS = {name: config for name, config in CONFIGS.items() if not config.expert_layers}
 ODD = {  # sizes that fill no vector, no group and no block
     "odd sizes": replace(SMALL, vocab_size=83, d_model=50, d_head=10, n_heads=6, n_kv_heads=3, d_ff=37),
     "wide heads": replace(SMALL, n_heads=7, n_kv_heads=1, d_head=144, rotary=Rotary(width=100)),
     "relu, not gated": replace(SMALL, activation="relu", gated=False, mlp_bias=True),
     "gelu": replace(SMALL, activation="gelu"),
+    "plain experts": replace(
+        SMALL, expert_layers=frozenset({1}), n_experts=9, n_experts_used=8, d_expert=20, gated=False, mlp_bias=True
+    ),
     "gelu by tanh": replace(SMALL, activation="gelu_tanh", embedding_scale=6.0),
 }
 LONG = replace(  # turned otherwise as soon as there are more than 20 tokens
@@ -106,9 +108,9 @@ def test_where_there_is_a_compiler_the_library_is_built() -> None:
     assert native.library() is not None
 
 
-@pytest.mark.parametrize("name", [*WITHOUT_EXPERTS, *ODD])
+@pytest.mark.parametrize("name", [*CONFIGS, *ODD])
 def test_every_arrangement_gives_the_logits_of_torch(name: str, target: str) -> None:
-    config = (WITHOUT_EXPERTS | ODD)[name]
+    config = (CONFIGS | ODD)[name]
     transformer = model(config)
     ids = some_ids(config)
     torch.testing.assert_close(by_c(transformer, ids), by_torch(transformer, ids), atol=3e-5, rtol=1e-5)
@@ -141,7 +143,7 @@ def test_the_number_of_threads_changes_no_bit(kind: str, target: str) -> None:
 
 
 def quantise(transformer: Transformer, kind: str) -> None:
-    names = ("query", "key", "value", "output", "gate", "up", "down")
+    names = ("query", "key", "value", "output", "gate", "up", "down")  # of experts too
     packed = {
         f"{name}.weight": pack(module.weight, kind)
         for name, module in transformer.named_modules()
@@ -154,7 +156,8 @@ def quantise(transformer: Transformer, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["int8", "int4"])
 def test_quantised_weights_give_what_torch_computes_with_the_same_numbers(kind: str, target: str) -> None:
     """In C the inputs of a matrix are rounded to 8 bits too: an error of 1/254 of the largest of 32, at random."""
-    config = replace(SMALL, d_model=64, d_head=16, d_ff=96)
+    experts = {"expert_layers": frozenset({1}), "n_experts": 4, "n_experts_used": 2, "d_expert": 32}
+    config = replace(SMALL, d_model=64, d_head=16, d_ff=96, **experts)
     transformer = model(config)
     quantise(transformer, kind)
     ids = some_ids(config)
@@ -224,11 +227,12 @@ def test_a_step_that_does_not_fit_changes_nothing() -> None:
 
 
 def test_what_it_is_not_for_runs_in_torch_and_says_why() -> None:
-    plain, experts = model(SMALL), model(CONFIGS["experts"])
+    many = {"expert_layers": frozenset({0}), "n_experts": 10, "n_experts_used": 9}
+    plain, experts = model(SMALL), model(replace(SMALL, **many))
     assert why_not(plain, CPU, torch.float32) is None
     assert "float16" in (why_not(plain, CPU, torch.float16) or "")
     assert "meta" in (why_not(plain, torch.device("meta"), torch.float32) or "")
-    assert "mixture of experts" in (why_not(experts, CPU, torch.float32) or "")
+    assert "9 experts" in (why_not(experts, CPU, torch.float32) or "")
     with patch("core.native.step.library", return_value=None):
         decoder = Decoder(plain, device=CPU, dtype=torch.float32)
     assert "no C compiler" in (decoder.why_torch or "")

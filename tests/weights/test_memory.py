@@ -52,7 +52,7 @@ def test_too_large_a_context_says_by_how_much_and_which_would_fit() -> None:
     assert caught.value.message == (
         "some/model needs 29.2 GB in bfloat16 with a context of 100,000 tokens, 9.2 GB more than cpu has free."
     )
-    hit = re.fullmatch(r"It would fit with --context (\d+) or with --quantize int8\.", caught.value.hint)
+    hit = re.fullmatch(r"It would fit with --context (\d+) or with --quantize int4\.", caught.value.hint)
     assert hit
     assert context_that_fits(LLAMA, room(20), asked=int(hit[1]), name="m") == int(hit[1])
     with pytest.raises(OutOfMemory):

@@ -1,0 +1,113 @@
+"""Guesses are right where they can be, and change nothing but the time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.config import ModelConfig
+from core.decoding import Decoder
+from core.native import library as native
+from core.speculation import PromptLookup
+from core.transformer import Transformer
+from tests.core.test_native import LONG, TARGETS, quantise
+from tests.core.test_transformer import SMALL
+
+CPU = torch.device("cpu")
+REPEATS = [5, 6, 7, 8, 9, 10, 11, 12] * 4
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients() -> Iterator[None]:
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        yield
+
+
+def followed_by(ids: list[int], most: int) -> list[int]:
+    """What came after the last earlier place of the last three tokens, looked for from the end to the beginning."""
+    for after in range(len(ids) - 1, 2, -1):
+        if ids[after - 3 : after] == ids[-3:]:
+            return ids[after : after + most]
+    return []
+
+
+@given(ids=st.lists(st.integers(0, 3), max_size=60), most=st.integers(1, 7))
+def test_a_guess_is_what_followed_the_last_time(ids: list[int], most: int) -> None:
+    lookup = PromptLookup(most)
+    assert lookup.guess(ids) == followed_by(ids, min(most, 3))
+
+
+@given(first=st.lists(st.integers(0, 2), max_size=40), cut=st.integers(0, 40), more=st.lists(st.integers(0, 2)))
+def test_after_a_cut_no_guess_comes_from_what_was_cut(first: list[int], cut: int, more: list[int]) -> None:
+    lookup = PromptLookup(3)
+    lookup.guess(first)
+    now = first[:cut] + more
+    guess = lookup.guess(now)
+    places = [now[n : n + 3] for n in range(3, len(now)) if now[n - 3 : n] == now[-3:]]
+    assert not guess or guess in places
+
+
+def test_guesses_grow_while_they_are_right() -> None:
+    lookup = PromptLookup(7)
+    assert len(lookup.guess(REPEATS)) == 3
+    for right, guessed, next_time in ((3, 3, 6), (6, 6, 7), (0, 7, 1), (1, 1, 2), (2, 2, 4), (2, 4, 2)):
+        lookup.judge(right, guessed)
+        assert len(lookup.guess(REPEATS)) == next_time
+
+
+def logits_of(decoder: Decoder, ids: list[int]) -> np.ndarray:
+    return np.stack([decoder.decode_one(token) for token in ids])
+
+
+@pytest.mark.skipif(native.library() is None, reason="the C library is not built")
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8", "int4"])
+def test_no_bit_of_any_logit_changes(kind: str, target: str) -> None:
+    """Whether a token is read alone, or guessed and read with others, rightly or wrongly."""
+    found = native.library()
+    assert found is not None
+    if not found.logitscope_use(target.encode()):
+        pytest.skip(f"this processor has no {target}")
+    dtype = torch.float32 if kind == "float32" else torch.bfloat16
+    transformer = Transformer(SMALL).to(dtype).eval()
+    if kind in ("int8", "int4"):
+        quantise(transformer, kind)
+    ids = [*REPEATS, 5, 6, 7, 1, 2, 3, 5, 6, 7, 8, 9, 99, *REPEATS]
+    plain = Decoder(transformer, device=CPU, dtype=dtype)
+    guessing = Decoder(transformer, device=CPU, dtype=dtype, speculate=True)
+    assert np.array_equal(logits_of(plain, ids), logits_of(guessing, ids))
+    assert plain.guessed == 0
+    assert 0 < guessing.guessed_right < guessing.guessed
+    for decoder in (plain, guessing):
+        decoder.rewind(30)  # in the middle of a guess, for one of them
+    more = [10, 11, 12, 5, 6, 7, 8, 1]
+    assert np.array_equal(logits_of(plain, more), logits_of(guessing, more))
+    assert plain.ids == guessing.ids
+    for decoder in (plain, guessing):
+        list(decoder.prefill([3] * 20))
+    assert np.array_equal(plain.logits(57), guessing.logits(57))
+    found.logitscope_use(None)
+
+
+@pytest.mark.skipif(native.library() is None, reason="the C library is not built")
+@pytest.mark.parametrize("config", [SMALL, LONG])
+def test_a_guess_never_goes_beyond_the_context_or_makes_a_text_long(config: ModelConfig) -> None:
+    limit = len(REPEATS)
+    short = ModelConfig(**{**vars(config), "context_length": limit})
+    transformer = Transformer(short).eval()
+    plain = Decoder(transformer, device=CPU, dtype=torch.float32)
+    guessing = Decoder(transformer, device=CPU, dtype=torch.float32, speculate=True)
+    assert np.array_equal(logits_of(plain, REPEATS), logits_of(guessing, REPEATS))
+    assert guessing.guessed_right > 0
+
+
+def test_without_the_library_nothing_is_guessed() -> None:
+    decoder = Decoder(Transformer(SMALL).eval(), device=CPU, dtype=torch.float32, native=False, speculate=True)
+    logits_of(decoder, REPEATS)
+    assert decoder.guessed == 0
