@@ -15,10 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.native.unpacking import unpack
+from core.native import packing
 
 Kind = Literal["int8", "int4"]
 ROWS, GROUP = 16, 32  # of a block; columns that share a scale
+_FACTORS = (0.96, 0.92, 0.88, 0.84)  # of the scale that keeps the largest in 4 bits
 _SLICE = 4_000_000  # weights unpacked at a time: what is done with them is done while they are in the cache
 
 
@@ -59,6 +60,8 @@ class Packed:
         n = len(values)
         if first % ROWS or (n % ROWS and first + n != self.rows):
             raise ValueError(f"rows {first} to {first + n} of {self.rows} are no whole blocks of {ROWS}")
+        if packing.pack(self, first, values):
+            return
         if n % ROWS:
             values = F.pad(values, (0, 0, 0, -n % ROWS))
         quants, scales = _rounded(values.float().view(-1, ROWS, self.columns // GROUP, GROUP), self.kind)
@@ -76,7 +79,7 @@ class Packed:
             first: a multiple of 16.
         """
         count = self.rows - first if count is None else count
-        fast = unpack(self, dtype, first, count)
+        fast = packing.unpack(self, dtype, first, count)
         return self._unpacked(dtype, first, count) if fast is None else fast
 
     def _unpacked(self, dtype: torch.dtype, first: int, count: int) -> Tensor:
@@ -106,16 +109,34 @@ def pack(matrix: Tensor, kind: Kind) -> Packed:
 def _rounded(values: Tensor, kind: Kind) -> tuple[Tensor, Tensor]:
     """uint8 numbers (..., 32) and float16 scales (...) for values (..., 32).
 
-    In 8 bits the largest size becomes 127; in 4 bits the largest becomes -8, on whichever side it lies.
+    In 8 bits the largest size becomes 127. In 4 bits the largest becomes -8, on whichever side it lies, or is cut off
+    by a somewhat smaller scale where the group as a whole is nearer to the truth then; what fits exactly stays exact.
     """
     if kind == "int8":
-        scales, offset, most = values.abs().amax(-1) / 127, 128, 255
-    else:
-        largest = values.gather(-1, values.abs().argmax(-1, keepdim=True)).squeeze(-1)
-        scales, offset, most = largest / -8, 8, 15
-    halves = scales.half()
-    inverse = torch.where(halves == 0, 0.0, 1 / halves.float())
-    return (values * inverse[..., None] + offset).round().clamp(0, most).byte(), halves
+        scales = (values.abs().amax(-1) / 127).half()
+        return _quants(values, scales, 128, 255), scales
+    largest = values.gather(-1, values.abs().argmax(-1, keepdim=True)).squeeze(-1)
+    scales = (largest / -8).half()
+    quants = _quants(values, scales, 8, 15)
+    error = _squared_error(values, quants, scales)
+    for factor in _FACTORS:
+        other = (largest / -8 * factor).half()
+        tried = _quants(values, other, 8, 15)
+        its_error = _squared_error(values, tried, other)
+        better = its_error < error
+        error = torch.where(better, its_error, error)
+        scales = torch.where(better, other, scales)
+        quants = torch.where(better[..., None], tried, quants)
+    return quants, scales
+
+
+def _quants(values: Tensor, scales: Tensor, offset: int, most: int) -> Tensor:
+    inverse = torch.where(scales == 0, 0.0, 1 / scales.float())
+    return (values * inverse[..., None] + offset).round().clamp(0, most).byte()
+
+
+def _squared_error(values: Tensor, quants: Tensor, scales: Tensor) -> Tensor:
+    return ((quants.float() - 8) * scales[..., None].float() - values).square().sum(-1)
 
 
 def _values(weights: Tensor, scales: Tensor, kind: Kind) -> Tensor:

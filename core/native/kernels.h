@@ -47,6 +47,8 @@ typedef struct {
     void (*row)(const Matrix *matrix, int32_t row, float *out);
     /* 16 rows of a quantised matrix, the block at `first`, as (16, columns) F32 or BF16; only `count` of them. */
     void (*unpack)(const Matrix *matrix, int32_t first, int32_t count, int32_t format, void *out);
+    /* Quantise up to 16 rows (count, columns) into the block of the matrix that begins at row `first`. */
+    void (*pack)(const Matrix *matrix, int32_t first, int32_t count, const float *rows);
     /* The sum of n_bytes / 4 floats, n_bytes a multiple of 64. */
     float (*add_up)(const void *memory, int64_t n_bytes);
 } Kernels;

@@ -101,6 +101,8 @@ def _declare(found: ctypes.CDLL) -> None:
     found.logitscope_run.restype = None
     found.logitscope_unpack.argtypes = [c_void_p, POINTER(Matrix), *([c_int32] * 3), c_void_p]
     found.logitscope_unpack.restype = None
+    found.logitscope_pack.argtypes = [c_void_p, POINTER(Matrix), c_int32, c_int32, c_void_p]
+    found.logitscope_pack.restype = None
     found.logitscope_read.argtypes, found.logitscope_read.restype = [c_void_p, c_void_p, c_int64], None
     found.logitscope_target.argtypes, found.logitscope_target.restype = [], c_char_p
     found.logitscope_use.argtypes, found.logitscope_use.restype = [c_char_p], c_int32

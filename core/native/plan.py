@@ -40,7 +40,7 @@ from core.native.library import (
     Operation,
     Rows,
 )
-from core.native.unpacking import FORMATS, matrix_of
+from core.native.packing import FORMATS, matrix_of
 from core.quantized import Packed, QuantizedEmbedding, QuantizedLinear
 from core.transformer import Attention, Block, Transformer
 

@@ -39,6 +39,13 @@ typedef struct {
 
 typedef struct {
     Pool *pool;
+    const Matrix *matrix;
+    int32_t first, count;
+    const float *rows;
+} Packing;
+
+typedef struct {
+    Pool *pool;
     const char *memory;
     int64_t n_bytes;
     volatile float sums[64]; /* so that the compiler does not leave the reading out */
@@ -434,6 +441,21 @@ static void unpack_share(void *what, int thread) {
         char *out = job->out + (int64_t)row * columns * (job->format == F32 ? 4 : 2);
         kernels->unpack(job->matrix, job->first + row, left, job->format, out);
     }
+}
+
+static void pack_share(void *what, int thread) {
+    const Packing *job = what;
+    int32_t first, last;
+    share((job->count + ROWS - 1) / ROWS, thread, team_size(job->pool->team), &first, &last);
+    for (int32_t block = first; block < last; block++) {
+        int32_t row = block * ROWS, left = job->count - row < ROWS ? job->count - row : ROWS;
+        kernels->pack(job->matrix, job->first + row, left, job->rows + (int64_t)row * job->matrix->columns);
+    }
+}
+
+void logitscope_pack(Pool *pool, const Matrix *matrix, int32_t first, int32_t count, const float *rows) {
+    Packing job = {pool, matrix, first, count, rows};
+    team_do(pool->team, pack_share, &job);
 }
 
 static void read_share(void *what, int thread) {

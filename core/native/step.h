@@ -116,6 +116,10 @@ void logitscope_run(Pool *pool, const Operation *operations, int32_t n_operation
 /* Rows first, first + 1 ... of a quantised matrix, first a multiple of 16, as (count, columns) F32 or BF16. */
 void logitscope_unpack(Pool *pool, const Matrix *matrix, int32_t first, int32_t count, int32_t format, void *out);
 
+/* Quantise rows (count, columns) into rows first, first + 1 ... of a matrix whose weights and scales are zero there;
+ * first a multiple of 16. What is no number makes a scale that is none. */
+void logitscope_pack(Pool *pool, const Matrix *matrix, int32_t first, int32_t count, const float *rows);
+
 /* Read n bytes of memory with all threads, and do nothing with them: as fast as weights can come in at best. */
 void logitscope_read(Pool *pool, const void *memory, int64_t n_bytes);
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from core.cache import KVCache
 from core.native.library import MAX_TOKENS, Run, library
+from core.native.packing import FORMATS
 from core.native.plan import Plan
-from core.native.unpacking import FORMATS
 from core.transformer import Transformer
 
 MOST = MAX_TOKENS  # tokens in one step

@@ -7,7 +7,7 @@
 
 #include "step.h"
 
-enum { D = 96, HEADS_ = 3, KV = 1, D_HEAD = 40, WIDE = 64, VOCAB = 37, CAPACITY = 70, TOKENS = 66, LAYERS = 2 };
+enum { D = 96, HEADS_ = 3, KV = 1, D_HEAD = 40, WIDE = 64, VOCAB = 37, CAPACITY = 70, TOKENS = 66, LAYERS = 2, EXPERTS = 3 };
 
 static unsigned long long state;
 
@@ -61,7 +61,7 @@ static Norm norm(int kind, int width) { return (Norm){kind, 1e-5f, floats(width)
 /* The logits of TOKENS tokens, read in steps of 1, 2 ... 8, 1 ... */
 static void run_model(int format, int cache_format, int n_threads, float *logits) {
     state = 42;
-    Operation ops[3 + 7 * LAYERS + 2];
+    Operation ops[6 + 7 * LAYERS + 2];
     memset(ops, 0, sizeof ops);
     int n = 0, qkv = (HEADS_ + 2 * KV) * D_HEAD, plain = format >= INT8 ? BF16 : format;
     Rows x = rows(D), branch = rows(D), heads = rows(qkv), mixed = rows(HEADS_ * D_HEAD), wide = rows(WIDE);
@@ -88,6 +88,20 @@ static void run_model(int format, int cache_format, int n_threads, float *logits
         ops[n++] = (Operation){.kind = LINEAR, .input = wide, .output = x, .n_matrices = 1, .add = 1, .scale = 1.0f,
                                .activation = layer ? GELU : RELU, .matrices = {matrix(format, D, WIDE, 1)}};
     }
+    Matrix *expert = room(sizeof(Matrix) * 3 * EXPERTS);
+    for (int e = 0; e < EXPERTS; e++) {
+        expert[3 * e] = matrix(format, WIDE, D, 0);
+        expert[3 * e + 1] = matrix(format, WIDE, D, 1);
+        expert[3 * e + 2] = matrix(format, D, WIDE, 0);
+    }
+    Experts experts = {.n_experts = EXPERTS, .n_used = 2, .renormalised = 1, .matrices = expert, .choice = rows(4)};
+    Rows scores = rows(EXPERTS), both = rows(2 * WIDE);
+    ops[n++] = (Operation){.kind = LINEAR, .input = x, .output = scores, .norm = norm(RMS_NORM, D), .n_matrices = 1,
+                           .scale = 1.0f, .matrices = {matrix(plain, EXPERTS, D, 0)}};
+    ops[n++] = (Operation){.kind = ROUTE, .input = scores, .output = scores, .experts = experts};
+    ops[n++] = (Operation){.kind = EXPERTS_IN, .input = x, .output = both, .norm = norm(RMS_NORM, D), .gated = 1,
+                           .activation = SILU, .experts = experts};
+    ops[n++] = (Operation){.kind = EXPERTS_OUT, .input = both, .output = x, .add = 1, .scale = 1.0f, .experts = experts};
     ops[n++] = (Operation){.kind = NORM, .input = x, .output = branch, .norm = norm(RMS_NORM, D), .width = D, .keep = 1,
                            .scale = 1.0f};
     int forward = n;

@@ -1,4 +1,4 @@
-"""Quantised matrices turned back into numbers by the C library. Knows no model."""
+"""Matrices quantised, and turned back into numbers, by the C library. Knows no model."""
 
 from __future__ import annotations
 
@@ -40,6 +40,20 @@ def unpack(packed: Packed, dtype: torch.dtype, first: int, count: int) -> Tensor
     out = torch.empty(count, packed.columns, dtype=dtype)
     found.logitscope_unpack(_pool(), byref(matrix_of(packed)), first, count, FORMATS[dtype], out.data_ptr())
     return out
+
+
+def pack(packed: Packed, first: int, values: Tensor) -> bool:
+    """Quantise values (n, columns) into rows of a matrix that are still empty; False where the library is absent.
+
+    Args:
+        first: a multiple of 16.
+    """
+    found = library()
+    if found is None or packed.weights.device.type != "cpu" or values.device.type != "cpu":
+        return False
+    rows = values.float().contiguous()
+    found.logitscope_pack(_pool(), byref(matrix_of(packed)), first, len(rows), rows.data_ptr())
+    return True
 
 
 @functools.cache
