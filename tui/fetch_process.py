@@ -1,0 +1,68 @@
+"""Fetches one model in a process of its own, and tells how far it is on standard output, a JSON object a line.
+
+So importing the hub's client never slows the screen down, and a connection that hangs can be ended at once. It ends
+when whoever started it is gone. Must not know the screen.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from core.errors import LogitscopeError
+
+if TYPE_CHECKING:
+    from weights import hub
+
+_EVERY = 0.1  # seconds between two lines about the same file
+
+
+def main(reference: str) -> None:
+    signal.signal(signal.SIGTERM, _leave)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        from weights import hub  # takes a second
+
+        _say(name=hub.pull(reference, _Teller().tell))
+    except LogitscopeError as error:
+        _say(failed=str(error))
+    except Exception as error:  # whatever it is, the person is to read it
+        _say(failed=f"It was not fetched, by a fault of Logitscope: {type(error).__name__}: {error}")
+
+
+class _Teller:
+    """Passes on so much of the progress as an eye can follow."""
+
+    def __init__(self) -> None:
+        self._told = ("", 0.0)
+
+    def tell(self, progress: hub.Progress) -> None:
+        name, when = self._told
+        now = time.monotonic()
+        if progress.name != name or now - when >= _EVERY or progress.done == progress.total:
+            self._told = progress.name, now
+            _say(file=progress.name, done=progress.done, total=progress.total, came=progress.came)
+
+
+def _say(**what: object) -> None:
+    print(json.dumps(what), flush=True)
+
+
+def _leave(*_: object) -> None:
+    """Stopped by the person: files are closed and empty folders removed on the way out."""
+    raise SystemExit
+
+
+def _end_with_parent() -> None:
+    """Nothing is ever written to our standard input: it ends with the process that holds its other end."""
+    sys.stdin.buffer.read()
+    os._exit(0)  # what has arrived stays, as after any kill
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
