@@ -69,7 +69,12 @@ class Fetching:
         if self._now.is_running:
             raise ValueError(f"{self._now.reference} is still being fetched")
         self._now, self._ended = Fetch(phase="asking", reference=reference), None
-        self._child = start_child("tui.fetch_process", reference)
+        try:
+            self._child = start_child("tui.fetch_process", reference)
+        except OSError as error:
+            failure = f"No process to fetch it in can be started: {error.strerror or error}."
+            self._now = self._ended = replace(self._now, phase="failed", failure=failure)
+            return
         # Not one of Textual's workers: leaving the program would wait for them.
         threading.Thread(target=self._listen, args=(self._child,), daemon=True).start()
 

@@ -28,7 +28,6 @@ _CHUNK = 1 << 18
 _BUSY = (408, 429, 500, 502, 503, 504)  # answers that may be another one in a moment
 
 
-
 class Tell(Protocol):
     """Called with how many bytes more (or, when something is thrown away, fewer) are here."""
 

@@ -16,16 +16,16 @@ from tui.widgets.panel import Line, fitting, wrapped
 from tui.widgets.table import Column, Table
 from weights.shelf import ShelfEntry
 
+_COLUMNS: tuple[Column[ShelfEntry], ...] = (
+    Column(title="parameters", width=11, said=lambda e: magnitude(e.parameters) if e.parameters else ""),
+    Column(title="size", width=9, said=lambda e: data_size(e.bytes) if e.bytes else ""),
+    Column(title="context", width=9, said=lambda e: f"{e.context:,}" if e.context else ""),
+    Column(title="family", width=12, said=lambda e: visible(e.family or "")),
+)
+
 
 class ModelList(Table[ShelfEntry]):
     """Models to choose from."""
-
-    COLUMNS = (
-        Column(title="parameters", width=11, said=lambda e: magnitude(e.parameters) if e.parameters else ""),
-        Column(title="size", width=9, said=lambda e: data_size(e.bytes) if e.bytes else ""),
-        Column(title="context", width=9, said=lambda e: f"{e.context:,}" if e.context else ""),
-        Column(title="family", width=12, said=lambda e: visible(e.family or "")),
-    )
 
     @dataclass
     class Opened(Message):
@@ -69,6 +69,9 @@ class ModelList(Table[ShelfEntry]):
         else:
             self.app.bell()
 
+    def columns(self) -> Sequence[Column[ShelfEntry]]:
+        return _COLUMNS
+
     def name_of(self, item: ShelfEntry) -> str:
         return visible(item.name)
 
@@ -81,7 +84,7 @@ class ModelList(Table[ShelfEntry]):
     def instead(self) -> str:
         if self._entries is None:
             return "Looking for models …"
-        return "No model here matches." if self._entries else "There is no model here."
+        return "No model here matches; Ctrl+F fetches others." if self._entries else "There is no model here."
 
     def details(self, width: int) -> list[Line]:
         entry = self.chosen

@@ -37,8 +37,6 @@ class Column(Generic[Item]):
 class Table(Panel, Generic[Item]):
     """A table with a cursor."""
 
-    COLUMNS: Sequence[Column[Item]] = ()
-    """What matters least comes last, and goes first where the room is short."""
     FEWEST_DETAILS: ClassVar[int] = 3
     """Lines below the rows that are kept free where there is nothing to say; more are taken from the rows."""
 
@@ -55,6 +53,10 @@ class Table(Panel, Generic[Item]):
         self._at = self._top = 0
 
     # --- what a table of something says -------------------------------------------------------------------------------
+
+    def columns(self) -> Sequence[Column[Item]]:
+        """What matters least comes last, and goes first where the room is short."""
+        raise NotImplementedError
 
     def name_of(self, item: Item) -> str:
         raise NotImplementedError
@@ -125,7 +127,7 @@ class Table(Panel, Generic[Item]):
     # --- the picture --------------------------------------------------------------------------------------------------
 
     def lines(self, width: int, height: int) -> list[Line]:
-        columns = _that_fit(self.COLUMNS, width)
+        columns = _that_fit(self.columns(), width)
         below = self._below(width)
         room = self._page(len(below))
         at = max(self._at, 0)
