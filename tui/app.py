@@ -259,8 +259,11 @@ class LogitscopeApp(App[None]):
     def _watch(self, fetching: Fetching) -> None:
         """A model that is fetched while one chats: a word in the status line, and a note at the end."""
         self._show(fetching=wording.fetching(fetching.now))
-        end = fetching.take_end()
-        if end is not None and len(self.screen_stack) == 1:
+        if (end := fetching.take_end()) is None:
+            return
+        from tui.screens.fetch import FetchScreen  # which says so itself
+
+        if not isinstance(self.screen, FetchScreen):
             self._transcript.add_note(wording.fetched(end), "error" if end.phase == "failed" else "info")
 
     def _take(self, answer: Answer) -> None:

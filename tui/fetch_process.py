@@ -60,7 +60,7 @@ def _leave(*_: object) -> None:
 
 def _end_with_parent() -> None:
     """Nothing is ever written to our standard input: it ends with the process that holds its other end."""
-    sys.stdin.buffer.read()
+    os.read(sys.stdin.fileno(), 1)  # a buffered read would hold a lock that a normal end waits for
     os._exit(0)  # what has arrived stays, as after any kill
 
 

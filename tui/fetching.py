@@ -52,13 +52,15 @@ class Fetching:
 
     def __init__(self) -> None:
         self._now = Fetch()
+        self._speed = _Speed()
         self._lock = threading.Lock()  # of what both threads change
         self._child: subprocess.Popen[bytes] | None = None
         self._ended: Fetch | None = None
 
     @property
     def now(self) -> Fetch:
-        return self._now
+        now = self._now
+        return replace(now, speed=self._speed.at(time.monotonic())) if now.phase == "coming" else now
 
     def begin(self, reference: str) -> None:
         """Fetch a model, or go on with fetching it.
@@ -68,7 +70,7 @@ class Fetching:
         """
         if self._now.is_running:
             raise ValueError(f"{self._now.reference} is still being fetched")
-        self._now, self._ended = Fetch(phase="asking", reference=reference), None
+        self._now, self._ended, self._speed = Fetch(phase="asking", reference=reference), None, _Speed()
         try:
             self._child = start_child("tui.fetch_process", reference)
         except OSError as error:
@@ -101,7 +103,6 @@ class Fetching:
 
     def _listen(self, child: subprocess.Popen[bytes]) -> None:
         outcome: dict[str, Any] = {}
-        speed = _Speed()
         assert child.stdout is not None
         with child:
             for line in child.stdout:
@@ -109,18 +110,17 @@ class Fetching:
                     break
                 told = json.loads(line)
                 if "file" in told:
-                    self._advance(told, speed)
+                    self._advance(told)
                 else:
                     outcome = told
         with self._lock:
             self._now = self._ended = self._outcome(outcome, child.returncode)
 
-    def _advance(self, told: dict[str, Any], speed: _Speed) -> None:
-        speed.add(time.monotonic(), told["came"])
+    def _advance(self, told: dict[str, Any]) -> None:
+        self._speed.add(time.monotonic(), told["came"])
         with self._lock:
             phase: Phase = "stopping" if self._now.phase == "stopping" else "coming"
-            numbers = {"file": told["file"], "done": told["done"], "total": told["total"], "speed": speed.per_second}
-            self._now = replace(self._now, phase=phase, **numbers)
+            self._now = replace(self._now, phase=phase, file=told["file"], done=told["done"], total=told["total"])
 
     def _outcome(self, told: dict[str, Any], code: int) -> Fetch:
         if "name" in told:
@@ -142,8 +142,9 @@ class _Speed:
         while len(self._seen) > 2 and self._seen[1][0] <= when - _WINDOW:
             self._seen.popleft()
 
-    @property
-    def per_second(self) -> float | None:
-        """None while there is nothing to tell it from."""
-        (first, before), (last, after) = self._seen[0], self._seen[-1]
-        return (after - before) / (last - first) if last > first and after > before else None
+    def at(self, when: float) -> float | None:
+        """A second, now; None while there is nothing to tell it from. It falls while nothing comes."""
+        if not self._seen:
+            return None
+        (first, before), (_, after) = self._seen[0], self._seen[-1]
+        return (after - before) / (when - first) if when > first and after > before else None

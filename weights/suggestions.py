@@ -33,7 +33,7 @@ SUGGESTIONS = (
         download=272_000_000,
         need=Need(n_parameters=134_515_008, cache_values=11_520, context=8_192),
         licence="Apache 2.0",
-        good_for="the smallest that holds a conversation; quick anywhere, facts are often wrong",
+        good_for="quick talk on any machine; facts are often wrong",
     ),
     Suggestion(
         reference="HuggingFaceTB/SmolLM2-360M-Instruct",
@@ -116,7 +116,7 @@ SUGGESTIONS = (
         download=6_170_000_000,
         need=Need(n_parameters=3_075_098_624, cache_values=36_864, context=65_536),
         licence="Apache 2.0",
-        good_for="six languages, thinks where asked to, all about its making is public",
+        good_for="six languages, thinks if asked; all of its making is public",
     ),
     Suggestion(
         reference="microsoft/Phi-3-mini-4k-instruct",

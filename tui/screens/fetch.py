@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
+from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Input
 
@@ -34,6 +35,8 @@ class FetchScreen(ChoosingScreen[str | None]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "stop_or_close", "Stop, or close")]
     PANE_TITLE = "Fetch a model of the Hugging Face hub"
     PANE_KEYS = "Enter fetches, Escape closes"
+    RUNNING_KEYS = "Escape stops it, Ctrl+O goes back to the chat"
+    DONE_KEYS = "Enter opens it, Escape closes"
 
     @dataclass
     class Measured(Message):
@@ -69,7 +72,10 @@ class FetchScreen(ChoosingScreen[str | None]):
         self.query_one(SuggestionList).measure(event.room)
 
     def _look(self) -> None:
-        self.query_one(SuggestionList).show(self._fetching.now)
+        now = self._fetching.now
+        self.query_one(SuggestionList).show(now)
+        keys = self.RUNNING_KEYS if now.is_running else self.DONE_KEYS if now.phase == "done" else self.PANE_KEYS
+        self.query_one(Vertical).border_subtitle = keys
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:

@@ -93,7 +93,8 @@ class ModelList(Table[ShelfEntry]):
         if entry is None:
             return []
         if entry.problem is not None:
-            return wrapped(f"cannot be opened: {visible(entry.problem)}", width, "$text-warning")[:2]
+            way_out = " (Ctrl+F fetches it again)" if entry.source == "downloaded" else ""
+            return wrapped(f"cannot be opened{way_out}: {visible(entry.problem)}", width, "$text-warning")[:2]
         said = "is open" if entry.name == self._current else "Enter opens it and keeps the conversation"
         return [[(said, "")], [(_end(visible(str(entry.path)), width), "dim")]]
 

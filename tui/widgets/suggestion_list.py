@@ -26,6 +26,7 @@ _LEAVES = "Escape stops it; with Ctrl+O you go on chatting, and it goes on too."
 class SuggestionList(Table[Suggestion]):
     """Suggestions to choose from, or what was typed in their stead: then the cursor is on none of them."""
 
+    NARROWEST_NAME: ClassVar[int] = max(len(one.reference) for one in SUGGESTIONS)
     FEWEST_DETAILS: ClassVar[int] = 5
 
     class Moved(Message):
@@ -78,8 +79,8 @@ class SuggestionList(Table[Suggestion]):
     def columns(self) -> Sequence[Column[Suggestion]]:
         return (
             Column(title="parameters", width=11, said=lambda s: magnitude(s.need.n_parameters)),
-            Column(title="download", width=10, said=lambda s: data_size(s.download)),
-            Column(title="memory", width=9, said=lambda s: data_size(self._needs(s))),
+            Column(title="download", width=10, said=lambda s: f"~{data_size(s.download)}"),
+            Column(title="memory", width=10, said=lambda s: f"~{data_size(self._needs(s))}"),
             Column(title="format", width=8, said=lambda s: s.quantisation),
             Column(title="family", width=9, said=lambda s: s.family),
             Column(title="licence", width=21, said=lambda s: s.licence),
@@ -110,7 +111,7 @@ class SuggestionList(Table[Suggestion]):
             case "stopped":
                 return wrapped(_stopped(fetch), width)
             case "failed":
-                return [*wrapped(visible(fetch.failure), width, "$text-error"), [("Enter tries it again.", "")]]
+                return [*wrapped(visible(fetch.failure), width, "$text-error"), [("Enter tries again; type to change the name.", "")]]
             case "done":
                 said = f"{visible(fetch.name)} is here, and every check sum was right."
                 keys = "Enter opens it and keeps the conversation; Escape goes back to the list of models."
@@ -120,14 +121,14 @@ class SuggestionList(Table[Suggestion]):
     def _of_chosen(self, width: int) -> list[Line]:
         one = self.chosen
         assert one is not None
-        facts = f"{one.family}, {one.quantisation}, {one.licence}; about {data_size(one.download)} to fetch."
-        gated = " Gated: accept its terms on its page, and set HF_TOKEN." if one.gated else ""
-        lines = [f"Good for: {one.good_for}.", facts + gated, self._fitting(one), f"Enter fetches {one.reference}."]
+        gated = "; gated: accept it, then set HF_TOKEN" if one.gated else ""
+        facts = f"{one.family}, {one.quantisation}, {one.licence}{gated}."
+        lines = [f"Good for: {one.good_for}.", facts, self._fitting(one)]
         return [row for line in lines for row in wrapped(line, width)]
 
     def _fitting(self, one: Suggestion) -> str:
         room, needs, context = self._room, self._needs(one), one.need.least_context
-        said = f"Takes {data_size(needs)} of memory in {room.dtype} with {context:,} tokens of context"
+        said = f"Takes about {data_size(needs)} in {room.dtype}, context {context:,}"
         if room.free is None:
             return f"{said}."
         if needs <= room.free:

@@ -16,7 +16,6 @@ from tui.widgets.panel import Line, Panel, cut
 
 Item = TypeVar("Item")
 
-_NARROWEST_NAME = 20  # cells; columns go before a name has fewer
 _FEWEST_ROWS = 2  # that stay in sight, however much there is to say
 
 
@@ -37,6 +36,8 @@ class Column(Generic[Item]):
 class Table(Panel, Generic[Item]):
     """A table with a cursor."""
 
+    NARROWEST_NAME: ClassVar[int] = 20
+    """Cells; columns go before a name has fewer."""
     FEWEST_DETAILS: ClassVar[int] = 3
     """Lines below the rows that are kept free where there is nothing to say; more are taken from the rows."""
 
@@ -127,7 +128,7 @@ class Table(Panel, Generic[Item]):
     # --- the picture --------------------------------------------------------------------------------------------------
 
     def lines(self, width: int, height: int) -> list[Line]:
-        columns = _that_fit(self.columns(), width)
+        columns = _that_fit(self.columns(), width - self.NARROWEST_NAME - 2)
         below = self._below(width)
         room = self._page(len(below))
         at = max(self._at, 0)
@@ -156,7 +157,7 @@ class Table(Panel, Generic[Item]):
 
 def _that_fit(columns: Sequence[Column[Item]], width: int) -> list[Column[Item]]:
     kept = list(columns)
-    while kept and 2 + _NARROWEST_NAME + sum(column.width for column in kept) > width:
+    while kept and sum(column.width for column in kept) > width:
         kept.pop()
     return kept
 
