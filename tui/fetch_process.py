@@ -19,7 +19,7 @@ from core.errors import LogitscopeError
 if TYPE_CHECKING:
     from weights import hub
 
-_EVERY = 0.1  # seconds between two lines about the same file
+_EVERY = 0.1  # seconds between two lines
 
 
 def main(reference: str) -> None:
@@ -36,21 +36,26 @@ def main(reference: str) -> None:
 
 
 class _Teller:
-    """Passes on so much of the progress as an eye can follow."""
+    """Passes on so much of the progress as an eye can follow, also the last of it before a connection hangs."""
 
     def __init__(self) -> None:
-        self._told = ("", 0.0)
+        self._newest: hub.Progress | None = None
+        threading.Thread(target=self._pass_on, daemon=True).start()
 
     def tell(self, progress: hub.Progress) -> None:
-        name, when = self._told
-        now = time.monotonic()
-        if progress.name != name or now - when >= _EVERY or progress.done == progress.total:
-            self._told = progress.name, now
-            _say(file=progress.name, done=progress.done, total=progress.total, came=progress.came)
+        self._newest = progress
+
+    def _pass_on(self) -> None:
+        told = None
+        while True:
+            time.sleep(_EVERY)
+            if (now := self._newest) is not None and now is not told:
+                told = now
+                _say(file=now.name, done=now.done, total=now.total, came=now.came)
 
 
 def _say(**what: object) -> None:
-    print(json.dumps(what), flush=True)
+    os.write(sys.stdout.fileno(), json.dumps(what).encode() + b"\n")  # at once, whole, and without a lock
 
 
 def _leave(*_: object) -> None:
