@@ -205,6 +205,9 @@ async def test_a_double_click_fetches_a_suggestion_and_typing_counts_again(chat:
     await pilot.click(SuggestionList, offset=(5, 3), times=2)
     await until(pilot, lambda: f"There is no model {SUGGESTIONS[2].reference}" in says(pilot))
     assert app.screen.query_one(Input).value == "a/bc"
+    app.screen.query_one(Input).value = "a/b\x00\ud800"
+    await pilot.pause()
+    assert suggestions.wanted == "a/b␀⟨D800⟩"
     app.screen.query_one(Input).value = " "
     await pilot.pause()
     assert suggestions.wanted == SUGGESTIONS[0].reference
@@ -265,3 +268,13 @@ async def test_without_knowing_what_is_free_nothing_is_promised() -> None:
     assert suggestions._fitting(SUGGESTIONS[0]) == "Takes about 316 MB in bfloat16, context 2,048."
 
 
+@pytest.mark.parametrize("size", [(40, 12), (20, 8), (160, 60)])
+async def test_every_size_shows_something_to_choose(size: tuple[int, int], own_hub: Hub) -> None:
+    app = LogitscopeApp(ScriptedEngine(), Settings())
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("ctrl+o")
+        await pilot.press("ctrl+f", "down")
+        suggestions = app.screen.query_one(SuggestionList)
+        assert SUGGESTIONS[1].reference[:10] in shown(suggestions)
+        assert suggestions.region.right <= size[0]
+        assert suggestions.region.bottom <= size[1]

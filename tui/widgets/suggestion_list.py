@@ -49,7 +49,7 @@ class SuggestionList(Table[Suggestion]):
 
     def typed(self, text: str) -> None:
         """The person has typed this: it counts, until a row is chosen."""
-        self._typed = text.strip()
+        self._typed = visible(text).strip()  # what is seen is what is asked for
         self.choose(-1 if self._typed else 0)
 
     def show(self, fetch: Fetch) -> None:
@@ -111,7 +111,10 @@ class SuggestionList(Table[Suggestion]):
             case "stopped":
                 return wrapped(_stopped(fetch), width)
             case "failed":
-                return [*wrapped(visible(fetch.failure), width, "$text-error"), [("Enter tries again; type to change the name.", "")]]
+                return [
+                    *wrapped(visible(fetch.failure), width, "$text-error"),
+                    [("Enter tries again; type to change the name.", "")],
+                ]
             case "done":
                 said = f"{visible(fetch.name)} is here, and every check sum was right."
                 keys = "Enter opens it and keeps the conversation; Escape goes back to the list of models."
