@@ -74,7 +74,11 @@ def test_weights_knows_no_screen() -> None:
         "tui.engine_link",
         "tui.app",
         "tui.models",
+        "tui.fetching",
+        "tui.fetch_process",
+        "tui.screens.fetch",
         "weights.shelf",
+        "weights.suggestions",
     ],
 )
 def test_the_screen_is_there_before_torch_is(module: str) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on
 from textual.app import App, ComposeResult, SystemCommand
@@ -46,6 +47,9 @@ from tui.widgets.transcript import Transcript
 from tui.writing import Writing
 from weights.shelf import ShelfEntry
 
+if TYPE_CHECKING:
+    from tui.fetching import Fetching
+
 REDRAWS_PER_SECOND = 15
 
 
@@ -78,6 +82,7 @@ class LogitscopeApp(App[None]):
         self._dropped = 0
         self._toggled_at = 0
         self._inspectable = False  # the engine still has the last step in mind
+        self._fetching: Fetching | None = None
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="main"):
@@ -191,11 +196,23 @@ class LogitscopeApp(App[None]):
             self.push_screen(HelpScreen(GROUPS))
 
     def action_models(self) -> None:
-        from tui.screens.models import ModelsScreen  # not before it is asked for
+        """Show them; from there, and from fetching one, back to the chat."""
+        from tui.fetching import Fetching  # neither before it is asked for
+        from tui.screens.fetch import FetchScreen
+        from tui.screens.models import ModelsScreen
+        from weights.memory import BITS
+        from weights.room import room_without_torch
         from weights.shelf import listing
 
-        if not isinstance(self.screen, ModelsScreen):
-            self.push_screen(ModelsScreen(listing, current=self._status.model), self._switch)
+        if any(isinstance(screen, ModelsScreen) for screen in self.screen_stack):
+            while len(self.screen_stack) > 1:
+                self.pop_screen()
+            return
+        self._fetching = self._fetching or Fetching()
+        dtype = self._opening.load.dtype or self._status.precision
+        room = partial(room_without_torch, self._status.device or "cpu", dtype if dtype in BITS else "float32")
+        fetch = partial(FetchScreen, self._fetching, room)
+        self.push_screen(ModelsScreen(listing, current=self._status.model, fetch=fetch), self._switch)
 
     def _switch(self, entry: ShelfEntry | None) -> None:
         """Go on with another model; the conversation stays."""
@@ -238,6 +255,18 @@ class LogitscopeApp(App[None]):
         for answer in self._engine.answers():
             self._take(answer)
         self._draw()
+        if self._fetching is not None:
+            self._watch(self._fetching)
+
+    def _watch(self, fetching: Fetching) -> None:
+        """A model that is fetched while one chats: a word in the status line, and a note at the end."""
+        self._show(fetching=wording.fetching(fetching.now))
+        if (end := fetching.take_end()) is None:
+            return
+        from tui.screens.fetch import FetchScreen  # which says so itself
+
+        if not isinstance(self.screen, FetchScreen):
+            self._transcript.add_note(wording.fetched(end), "error" if end.phase == "failed" else "info")
 
     def _take(self, answer: Answer) -> None:
         match answer:

@@ -6,16 +6,15 @@ Started before the first frame, because importing torch takes seconds. Must not 
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import queue
 import signal
 import subprocess
-import sys
 import threading
 from collections import deque
 from pathlib import Path
 
+from tui.child_process import start_child
 from tui.protocol import Answer, Failed, Load, Ready, Request
 
 
@@ -53,21 +52,9 @@ class ProcessEngine:
         self._child.wait()
 
     def _start(self, *, with_model: bool = True) -> None:
-        root = str(Path(__file__).resolve().parent.parent)
-        # -P: a folder called "core" where the person happens to stand must not be taken for ours.
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
-        }
         with contextlib.ExitStack() as stack:
             errors = stack.enter_context(open(self._log, "ab")) if self._log else subprocess.DEVNULL
-            self._child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tui.engine_process"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=environment,
-                start_new_session=os.name == "posix",  # Ctrl-C on the terminal is the screen's business
-            )
+            self._child = start_child("tui.engine_process", errors=errors)
         self._dead = threading.Event()
         self._outbox: queue.SimpleQueue[Request] = queue.SimpleQueue()
         if with_model:

@@ -10,7 +10,7 @@ from textual.app import App, SystemCommand
 from core.settings import ORDERS
 
 _COMMANDS = (
-    ("Models", "Show the models that are here, and open another", "models"),
+    ("Models", "Show the models that are here, open another or fetch one", "models"),
     ("New chat", "Forget this conversation and begin another", "new_chat"),
     ("Another answer", "Answer the last message once more", "again"),
     ("Stop", "Stop the answer that is being written, or the model that is being opened", "stop"),

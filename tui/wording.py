@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.step import FinishReason, Step
 from tui.opening import Outcome
 from tui.protocol import Inspected, Ready
+
+if TYPE_CHECKING:
+    from tui.fetching import Fetch
 
 WELCOME = (
     "Say something. Ctrl+Up and Ctrl+Down move the temperature, also while it answers; the panel on the right shows "
@@ -32,8 +35,7 @@ def introduction(model: Ready) -> list[str]:
         millions = f"{model.n_parameters / 1e6:.1f} million"
         said.append(
             f"{model.name} is a pocket model of {millions} parameters, to play with and to look inside of: do not "
-            "trust its facts. For real help open a bigger one: Ctrl+O shows what is here, --model DIRECTORY opens "
-            "any other."
+            "trust its facts. For real help open a bigger one: Ctrl+O shows what is here and fetches others."
         )
     return said
 
@@ -69,3 +71,20 @@ def dropped(count: int) -> str:
     """Messages were left out of the prompt."""
     which = "The oldest message no longer fits" if count == 1 else f"The {count} oldest messages no longer fit"
     return f"{which} in the context: the model does not see them any more."
+
+
+def fetching(fetch: Fetch) -> str:
+    """How far a model is that is fetched meanwhile, in a word; empty if there is none."""
+    if not fetch.is_running:
+        return ""
+    return f"fetching {fetch.fraction:.0%}" if fetch.total else "fetching"
+
+
+def fetched(end: Fetch) -> str:
+    """How the fetching of a model has ended."""
+    match end.phase:
+        case "done":
+            return f"{end.name} has come: Ctrl+O opens it."
+        case "stopped":
+            return f"{end.reference} is no longer fetched; what has arrived stays."
+    return f"{end.reference} was not fetched: {end.failure}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
@@ -27,7 +27,13 @@ WAITS = (1.0, 2.0, 4.0, 8.0, 8.0)  # seconds before trying again, as often as th
 _CHUNK = 1 << 18
 _BUSY = (408, 429, 500, 502, 503, 504)  # answers that may be another one in a moment
 
-Tell = Callable[[int], None]  # how many bytes more (or, when something is thrown away, fewer) are here
+
+class Tell(Protocol):
+    """Called with how many bytes more (or, when something is thrown away, fewer) are here."""
+
+    def __call__(self, more: int, /, *, came: bool) -> None:
+        """`came`: over the network just now, and not in an earlier try."""
+        ...
 
 
 class _Hash(Protocol):
@@ -101,7 +107,7 @@ class _Arrival:
         """Count what an earlier try has left."""
         self._file.seek(0)
         while data := self._file.read(_CHUNK):
-            self._count(data)
+            self._count(data, came=False)
         if self._have > self._remote.size:
             self.forget()
 
@@ -113,7 +119,7 @@ class _Arrival:
             try:
                 for data in self._missing(headers):
                     self._file.write(data)
-                    self._count(data)
+                    self._count(data, came=True)
                     if self._have > self._remote.size:
                         return
             except (httpx2.TransportError, HfHubHTTPError) as error:
@@ -135,13 +141,13 @@ class _Arrival:
 
     def forget(self) -> None:
         self._file.truncate(0)
-        self._tell(-self._have)
+        self._tell(-self._have, came=False)
         self._have, self._hash = 0, self._remote.new_hash()
 
-    def _count(self, data: bytes) -> None:
+    def _count(self, data: bytes, *, came: bool) -> None:
         self._hash.update(data)
         self._have += len(data)
-        self._tell(len(data))
+        self._tell(len(data), came=came)
 
     def _missing(self, headers: Mapping[str, str]) -> Iterator[bytes]:
         asking = {**headers, "Accept-Encoding": "identity"}  # a part of a compressed body would be another one

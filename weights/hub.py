@@ -39,6 +39,7 @@ class Progress:
     name: str  # of the file that is coming
     done: int  # bytes, of all files
     total: int
+    came: int  # bytes that came over the network just now: what an earlier try had left tells nothing of the speed
 
 
 def pull(reference: str, on_progress: Callable[[Progress], None] | None = None) -> str:
@@ -92,6 +93,7 @@ class _Download:
         self._tell = tell or (lambda progress: None)
         self._record = Record.of(folder)
         self._headers = build_hf_headers(library_name="logitscope")
+        self._came = 0
 
     def gguf(self, first: str) -> None:
         self._fetch([self._repository.remote(name) for name in self._repository.parts(first)])
@@ -103,7 +105,7 @@ class _Download:
         texts = [self._repository.remote(name) for name in (*_TEXTS, _INDEX) if name in self._repository.files]
         is_new = not self._record.sums
         self._record.whole = False
-        self._fetch(texts)
+        self._fetch(texts, later=self._repository.size_of_weights)
         try:
             weights = self._weights()
         except LogitscopeError:
@@ -135,19 +137,21 @@ class _Download:
             )
         return sorted(set(weight_map(self._folder / _INDEX).values()))
 
-    def _fetch(self, files: Iterable[Remote]) -> None:
+    def _fetch(self, files: Iterable[Remote], later: int = 0) -> None:
+        """`later`: bytes that belong to the whole but come in another call, so that the total is right at once."""
         files = list(files)
         self._record.plan({one.name: one.checksum for one in files}, self._repository.revision)
         missing = [one for one in files if not self._record.has(one.name, one.checksum)]
         self._check_disk(missing)
-        total = sum(one.size for one in files)
-        done = total - sum(one.size for one in missing)
+        size = sum(one.size for one in files)
+        done = size - sum(one.size for one in missing)
         for one in missing:
 
-            def tell(more: int, name: str = one.name) -> None:
+            def tell(more: int, /, *, came: bool, name: str = one.name) -> None:
                 nonlocal done
                 done += more
-                self._tell(Progress(name=name, done=done, total=total))
+                self._came += more if came else 0
+                self._tell(Progress(name=name, done=done, total=size + later, came=self._came))
 
             fetch(one, self._folder, self._headers, tell)
             self._record.mark(one.name)

@@ -12,7 +12,7 @@ from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTP
 
 from core.errors import DownloadFailed, LogitscopeError, ModelNotFound
 
-_GOES_ON = "What has arrived is kept: the same command goes on from there."
+_GOES_ON = "What has arrived is kept: fetching it again goes on from there."
 
 
 @contextmanager

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from weights.model_files import StoredTensor
-
 if TYPE_CHECKING:
     from core.quantized import Kind
+    from weights.model_files import StoredTensor
 
 MODES = ("none", "int8", "int4", "auto")  # auto: the first of the others that fits; not to say one: as they are stored
 BITS = {"int8": 8.5, "int4": 4.5}  # per weight, the scales included

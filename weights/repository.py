@@ -18,6 +18,7 @@ from weights.memory import gigabytes
 
 _ANOTHER = "Choose another repository of the same model."
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 _REFERENCE = re.compile(r"(?:https?://[^/]+/|hf://|hf\.co/)?([^/:\s]+/[^/:\s]+)(?:/(?:tree/main/?)?)?(?::(.+))?")
 
 
@@ -32,6 +33,13 @@ class Repository:
     @property
     def has_safetensors(self) -> bool:
         return any(name.endswith(".safetensors") for name in self.files)
+
+    @property
+    def size_of_weights(self) -> int:
+        """In bytes, as far as the names tell which files they are; 0 where the hub does not tell sizes."""
+        single = "model.safetensors"
+        names = [single] if single in self.files else [name for name in self.files if _SHARD.fullmatch(name)]
+        return sum(self.files[name].size or 0 for name in names)
 
     def gguf(self, wanted: str | None) -> str:
         """The GGUF file that is meant; the first part of a split one."""

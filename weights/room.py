@@ -33,6 +33,12 @@ def room(device: torch.device, dtype: torch.dtype) -> Room:
     return Room(device=str(device), dtype=str(dtype).removeprefix("torch."), free=_free(device))
 
 
+def room_without_torch(device: str, dtype: str) -> Room:
+    """The same, before torch is loaded: devices with memory of their own do not tell."""
+    shared = device.partition(":")[0] in ("cpu", "mps")
+    return Room(device=device, dtype=dtype, free=free_here() if shared else None)
+
+
 def _free(device: torch.device) -> int | None:
     import torch
 

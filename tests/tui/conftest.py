@@ -1,8 +1,10 @@
-"""A checkpoint on disk for what is started as a process of its own."""
+"""What is started as a process of its own finds a checkpoint on disk, or a hub to fetch one from."""
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ from safetensors.torch import save_file
 
 from core.model import Model
 from tests.tiny import CHATML, tiny_backend
+from tests.weights.loopback_hub import Hub, Repo
+from weights import shelf
 from weights.own_format import fields_of
 
 
@@ -23,3 +27,18 @@ def checkpoint(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": CHATML}))
     save_file(model.transformer.state_dict(), folder / "model.safetensors")
     return folder
+
+
+@pytest.fixture
+def own_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub with a model that can be opened, and our own empty folder for downloads; processes inherit both."""
+    for name in [name for name in os.environ if name.startswith("HF_")]:
+        monkeypatch.delenv(name)
+    folders = {"HOME": "home", "LOGITSCOPE_DATA": "data", "HF_HOME": "hf", "OLLAMA_MODELS": "ollama"}
+    for name, folder in folders.items():
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    files = {path.name: path.read_bytes() for path in shelf.BUNDLED.glob("textbook/*")}
+    with Hub({"some/model": Repo(files)}) as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.address)
+        yield running

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,11 @@ from textual.pilot import Pilot
 
 from core.errors import BadCheckpoint
 from tests.tui.panels import rows
+from tui.fetching import Fetching
+from tui.screens.fetch import FetchScreen
 from tui.screens.models import ModelsScreen
 from tui.widgets.model_list import ModelList
+from weights.room import Room
 from weights.shelf import ShelfEntry
 
 
@@ -35,7 +39,8 @@ async def opened(
     pilot: Pilot[None], listing: Callable[[], Sequence[ShelfEntry]] = lambda: SHELF
 ) -> tuple[ModelsScreen, list[ShelfEntry | None]]:
     ended: list[ShelfEntry | None] = []
-    screen = ModelsScreen(listing, current="bundled")
+    fetch = partial(FetchScreen, Fetching(), lambda: Room(device="cpu", dtype="float32", free=None))
+    screen = ModelsScreen(listing, current="bundled", fetch=fetch)
     await pilot.app.push_screen(screen, ended.append)
     return screen, ended
 

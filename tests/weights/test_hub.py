@@ -7,6 +7,7 @@ import json
 import random
 import shutil
 import socket
+import threading
 from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from huggingface_hub import constants
 
 from core.errors import BadSetting, DownloadFailed, LogitscopeError, ModelNotFound, UnsupportedModel
-from tests.weights.loopback_hub import Hub, Repo, cut, damaged, git_sum, status, without_ranges
+from tests.weights.loopback_hub import Hub, Repo, cut, damaged, git_sum, hold, status, without_ranges
 from weights import fetch, hub, hub_errors, shelf
 from weights.downloads import Record, remove
 from weights.repository import parse
@@ -358,3 +359,44 @@ def test_removing(server: Hub, folder: Path) -> None:
 
 def test_the_sums_are_those_of_git() -> None:
     assert git_sum(b"hello\n") == "ce013625030ba8dba906f756967f9e9ca394464a"  # git hash-object
+
+
+class _Enough(Exception):
+    """Whoever is told does not want more."""
+
+
+def test_who_is_told_can_stop_it_and_what_came_stays(server: Hub, folder: Path) -> None:
+    def tell(progress: hub.Progress) -> None:
+        if progress.name == "model.safetensors":
+            raise _Enough
+
+    server.faults["model.safetensors"] = [cut(100_000), hold(0, threading.Event())]
+    with pytest.raises(_Enough):
+        hub.pull("some/model", tell)
+    (part,) = folder.glob("model.safetensors.*.part")
+    there = part.read_bytes()
+    assert there
+    assert WEIGHTS.startswith(there)
+    assert not (folder / "model.safetensors").exists()
+    assert "goes on with it" in (next(one for one in shelf.listing() if one.name == "some/model").problem or "")
+    server.asked.clear()
+    server.faults.clear()
+    hub.pull("some/model")
+    assert (folder / "model.safetensors").read_bytes() == WEIGHTS
+    assert server.ranges("model.safetensors") == [f"bytes={len(there)}-"] * 2, "before and after the redirect"
+
+
+def test_the_total_is_right_from_the_first_word_and_what_was_here_has_not_come(server: Hub, folder: Path) -> None:
+    server.faults["model.safetensors"] = [cut(70_000), *[cut(0)] * 9]
+    told: list[hub.Progress] = []
+    with pytest.raises(DownloadFailed):
+        hub.pull("some/model", told.append)
+    size = len(WEIGHTS) + sum(map(len, TEXTS.values()))
+    assert {one.total for one in told} == {size}
+    assert told[-1].came == told[-1].done == size - len(WEIGHTS) + 70_000
+    told.clear()
+    server.faults.clear()
+    hub.pull("some/model", told.append)
+    assert {one.total for one in told} == {size}
+    assert told[0].came == 0
+    assert (told[-1].done, told[-1].came) == (size, len(WEIGHTS) - 70_000)

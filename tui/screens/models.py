@@ -11,54 +11,31 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from core.errors import LogitscopeError
+from tui.screens.choosing import ChoosingScreen
+from tui.screens.fetch import FetchScreen
 from tui.widgets.model_list import ModelList
 from weights.shelf import ShelfEntry
 
 
-class ModelsScreen(ModalScreen[ShelfEntry | None]):
-    """Ends with the model that is wanted, or with None."""
+class ModelsScreen(ChoosingScreen[ShelfEntry | None]):
+    """Ends with the model that is wanted, or with None.
+
+    Args:
+        current: the name of the model that is open.
+        fetch: makes the screen that fetches others, given the one that the person seems to look for.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,ctrl+o", "dismiss", "Close"),
-        Binding("up", "move(-1)", "Up", show=False),
-        Binding("down", "move(1)", "Down", show=False),
-        Binding("pageup", "move_page(-1)", "Page up", show=False),
-        Binding("pagedown", "move_page(1)", "Page down", show=False),
-        Binding("ctrl+home", "move(-99999)", "First", show=False),
-        Binding("ctrl+end", "move(99999)", "Last", show=False),
+        Binding("escape", "dismiss", "Close"),
+        Binding("ctrl+f", "fetch", "Fetch a model", priority=True),
     ]
-    DEFAULT_CSS = """
-    ModelsScreen {
-        align: center middle;
-    }
-    ModelsScreen > Vertical {
-        width: 94%;
-        max-width: 110;
-        height: 90%;
-        padding: 0 1;
-        border: heavy $border;
-        border-title-style: bold;
-        background: $surface;
-    }
-    ModelsScreen Input, ModelsScreen Input:focus {
-        height: 1;
-        border: none;
-        padding: 0;
-        margin: 0 0 1 0;
-        background: $panel;
-    }
-    ModelsScreen ModelList {
-        height: 1fr;
-    }
-    """
+    PANE_TITLE = "Models"
+    PANE_KEYS = "Ctrl+F fetches others, Enter opens, Escape closes"
 
     @dataclass
     class Listed(Message):
@@ -67,20 +44,31 @@ class ModelsScreen(ModalScreen[ShelfEntry | None]):
         entries: Sequence[ShelfEntry]
         failure: str = ""
 
-    def __init__(self, listing: Callable[[], Sequence[ShelfEntry]], *, current: str = "") -> None:
+    def __init__(
+        self,
+        listing: Callable[[], Sequence[ShelfEntry]],
+        *,
+        current: str = "",
+        fetch: Callable[[str], FetchScreen],
+    ) -> None:
         super().__init__()
         self._listing = listing
         self._current = current
+        self._fetch = fetch
+        self._fetched = ""  # the name of the model that has come and is to be opened once it is listed
 
-    def compose(self) -> ComposeResult:
-        with Vertical() as pane:
-            yield Input(placeholder="type to filter", select_on_focus=False)
-            yield ModelList(self._current)
-        pane.border_title = "Models"
-        pane.border_subtitle = "Enter opens, Escape closes"
+    def field(self) -> Input:
+        hint = "type to filter; Ctrl+F fetches a model from the hub"
+        return Input(placeholder=hint, select_on_focus=False)
+
+    def table(self) -> ModelList:
+        return ModelList(self._current)
 
     def on_mount(self) -> None:
-        self.query_one(Input).focus()
+        super().on_mount()
+        self._look_again()
+
+    def _look_again(self) -> None:
         # Not one of Textual's workers: leaving the program would wait for them.
         threading.Thread(target=self._look, daemon=True).start()
 
@@ -95,7 +83,11 @@ class ModelsScreen(ModalScreen[ShelfEntry | None]):
 
     @on(Listed)
     def _show(self, event: Listed) -> None:
-        self.query_one(ModelList).fill(event.entries, event.failure)
+        models = self.query_one(ModelList)
+        models.fill(event.entries, event.failure, choose=self._fetched)
+        if self._fetched and models.chosen is not None and models.chosen.name == self._fetched:
+            self._fetched = ""
+            models.open()
 
     @on(Input.Changed)
     def _filter(self, event: Input.Changed) -> None:
@@ -109,9 +101,23 @@ class ModelsScreen(ModalScreen[ShelfEntry | None]):
     def _wanted(self, event: ModelList.Opened) -> None:
         self.dismiss(event.entry)
 
-    def action_move(self, rows: int) -> None:
-        self.query_one(ModelList).move(rows)
+    def action_fetch(self) -> None:
+        self.app.push_screen(self._fetch(self._reference), self._back)
 
-    def action_move_page(self, pages: int) -> None:
-        models = self.query_one(ModelList)
-        models.move(pages * models.page)
+    @property
+    def _reference(self) -> str:
+        """What the person seems to be looking for: what was typed, or a model that has not come whole."""
+        typed = self.query_one(Input).value.strip()
+        chosen = self.query_one(ModelList).chosen
+        if "/" in typed and chosen is None:
+            return typed
+        broken = chosen is not None and chosen.source == "downloaded" and chosen.problem is not None
+        return chosen.name if chosen is not None and broken else ""
+
+    def _back(self, fetched: str | None) -> None:
+        """From fetching: what is here may be more now."""
+        if fetched:
+            self._fetched = fetched
+            self.query_one(Input).clear()
+            self.query_one(ModelList).filter("")
+        self._look_again()

@@ -38,3 +38,11 @@ def magnitude(count: float, units: tuple[str, ...] = ("", " k", " M", " B", " T"
 def data_size(n_bytes: int) -> str:
     """On disk: 241 MB, 1.24 GB."""
     return magnitude(n_bytes, (" B", " kB", " MB", " GB", " TB"))
+
+
+def duration(seconds: float) -> str:
+    """As long as it takes, no more exactly than a guess is: 40 s, 3 min, 2 h 5 min."""
+    if seconds < 99.5:
+        return f"{max(1.0, seconds):.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

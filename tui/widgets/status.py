@@ -39,6 +39,7 @@ class Status:
     in_torch: bool = False  # no decoding in C: slower than need be
     tokens_per_second: float | None = None
     first_token_seconds: float | None = None
+    fetching: str = ""  # how far a model is that comes from the hub meanwhile
     used: int = 0  # tokens in the context
     size: int = 0  # tokens it holds; 0: not known yet
 
@@ -54,8 +55,9 @@ class StatusBar(Widget):
 ## Status
 
 What the model is doing, its name, the device it runs on, the format its weights are held in, tokens a second, the time
-from Enter to the first token, and how many of the context's tokens are used. (torch) behind the format says that the
-faster decoding in C is not there for this model; `logitscope bench` says why.
+from Enter to the first token, and how many of the context's tokens are used; and how far a model is that is fetched
+meanwhile. (torch) behind the format says that the faster decoding in C is not there for this model; `logitscope bench`
+says why.
 """
     DEFAULT_CSS = """
     StatusBar {
@@ -90,7 +92,7 @@ Part = list[Span]
 
 def render(status: Status, width: int) -> Content:
     """The line in so many cells. What matters least goes first: the number format, the device, the name, the time to
-    the first token, the bars, and at last the speed; the state and the context's numbers stay."""
+    the first token, the bars, and at last the speed and what is fetched; the state and the context's numbers stay."""
     left, right = _fitting(status, width)
     room = width - cells(right) - (2 if right else 0)
     return Content.assemble(*left).truncate(max(room, 0), ellipsis=True, pad=True) + Content.assemble(
@@ -110,17 +112,18 @@ def _versions(status: Status) -> list[list[Part]]:
     model = _part(_said(status.model), "bold")
     device = _part(_said(status.device))
     machine = _part(_said(" ".join((status.device, status.precision, "(torch)" if status.in_torch else "")).strip()))
+    coming = _part(status.fetching, "$text-accent")
     speed = _part("" if status.tokens_per_second is None else f"{status.tokens_per_second:.1f} tok/s")
     first = _part("" if status.first_token_seconds is None else f"first token {seconds(status.first_token_seconds)}")
     wide, narrow = _context(status, bar=10), _context(status, bar=0)
     return [
-        [state, model, machine, speed, first, wide],
-        [state, model, device, speed, first, wide],
-        [state, model, speed, first, wide],
-        [state, model, speed, wide],
-        [state, speed, wide],
-        [bare, speed, wide],
-        [bare, speed, narrow],
+        [state, coming, model, machine, speed, first, wide],
+        [state, coming, model, device, speed, first, wide],
+        [state, coming, model, speed, first, wide],
+        [state, coming, model, speed, wide],
+        [state, coming, speed, wide],
+        [bare, coming, speed, wide],
+        [bare, coming, speed, narrow],
         [bare, narrow],
     ]
 
