@@ -39,7 +39,9 @@ class Shape:
     d_ff: int
     vocab_size: int
     qkv_bias: bool = False
-    theta: float = 500_000.0  # Llama 3.2 stretches its positions beside: a table made once, which costs nothing per token
+    theta: float = (
+        500_000.0  # Llama 3.2 stretches its positions beside: a table made once, which costs nothing per token
+    )
 
     def config(self) -> dict[str, object]:
         kind, name = ("qwen2", "Qwen2ForCausalLM") if self.qkv_bias else ("llama", "LlamaForCausalLM")
