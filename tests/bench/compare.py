@@ -9,7 +9,6 @@ does what it is asked, nor how a table looks.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -39,7 +38,7 @@ class Group:
     """One model in one precision on so many threads, opened by everyone, and everything measured of it."""
 
     def __init__(self, name: str, precision: str, threads: int, asked: argparse.Namespace) -> None:
-        self.about = {"shape": name, "precision": precision, "threads": threads}
+        self.about: dict[str, Any] = {"shape": name, "precision": precision, "threads": threads}
         self._asked = asked
         self._folder = shapes.directory(name, asked.cache)
         self._file = shapes.gguf_file(name, asked.cache, PEER_KIND[precision])
@@ -81,7 +80,7 @@ class Group:
                 continue
             wanted = wanted or logits
             likeness = cosine(wanted, logits)
-            if likeness < ALIKE[str(self.about["precision"])]:
+            if likeness < ALIKE[self.about["precision"]]:
                 raise SystemExit(f"{name} has not run the model the others have: cosine of logits {likeness:.4f}")
             workers[name] = worker
         return workers

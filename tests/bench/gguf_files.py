@@ -58,7 +58,8 @@ def quantise(source: Path, target: Path, kind: str) -> None:
 
     silence()
     options = llama_cpp.llama_model_quantize_default_params()
-    options.ftype = {"q8_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0, "q4_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_0}[kind]
+    name = "LLAMA_FTYPE_ALL_F32" if kind == "f32" else f"LLAMA_FTYPE_MOSTLY_{kind.upper()}"
+    options.ftype = getattr(llama_cpp, name)
     part = Path(f"{target}.part")
     if llama_cpp.llama_model_quantize(str(source).encode(), str(part).encode(), options) != 0:
         raise SystemExit(f"llama.cpp could not quantise {source} to {kind}")
@@ -70,7 +71,7 @@ def silence() -> object:
     """llama.cpp tells nothing any more. The callback must live as long as it, so it is kept."""
     import llama_cpp
 
-    @llama_cpp.llama_log_callback
+    @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
     def silent(level: int, text: bytes, data: object) -> None:
         pass
 

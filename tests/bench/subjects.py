@@ -111,7 +111,8 @@ class Transformers:
         import torch
         from transformers import AutoModelForCausalLM, DynamicCache
 
-        self._model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
+        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+        self._model = model.eval()
         self._cache: Any = DynamicCache(config=self._model.config)
         self._torch = torch
         self.vocab_size = self._model.config.vocab_size
@@ -120,7 +121,8 @@ class Transformers:
         with self._torch.inference_mode():
             tokens = self._torch.tensor([ids])
             out = self._model(tokens, past_key_values=self._cache, use_cache=True, logits_to_keep=1)
-            return out.logits[0, -1].float().numpy()
+            found: Logits = out.logits[0, -1].float().numpy()
+        return found
 
     def write(self, token_id: int) -> Logits:
         return self.read([token_id])
