@@ -13,6 +13,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,10 @@ from weights.opening import open_files
 from weights.shelf import find
 
 PEER_KIND = {"bf16": "bf16", "int8": "q8_0", "int4": "q4_0"}
-SETTINGS = [{"repack": repack, "flash": flash} for repack in (False, True) for flash in (False, True)]
 ALIKE = {"bf16": 0.999, "int8": 0.99, "int4": 0.9}  # cosine of logits from which on two have run the same model
 PREFILL = 512
 TURNS = 3  # what a chat is measured by
-TRIALS = 2  # rounds in which llama.cpp's settings are compared
+TRIALS = 3  # of which the best counts where llama.cpp's settings are compared
 
 
 class Group:
@@ -55,10 +55,11 @@ class Group:
             workers = self._open_all(stack)
             for context in self._contexts:
                 self._decode(workers, context)
+            readers = {name: worker for name, worker in workers.items() if reads(worker.job)}
             self._alternate(
-                f"prefill {PREFILL}", "tokens/s", workers, ("prefill", PREFILL), lambda seconds: PREFILL / seconds
+                f"prefill {PREFILL}", "tokens/s", readers, ("prefill", PREFILL), lambda seconds: PREFILL / seconds
             )
-            self._turns(workers)
+            self._turns(readers)
             self._memory(workers)
         return list(self._found.values())
 
@@ -92,22 +93,31 @@ class Group:
 
     def _peer_jobs(self) -> dict[str, dict[str, Any]]:
         """llama.cpp with the settings that are fastest here at any of the things measured, by its names."""
-        questions = [*(("decode", context, 8) for context in self._contexts), ("prefill", PREFILL)]
-        best: dict[int, tuple[float, int]] = {}
-        for number, settings in enumerate(SETTINGS):
-            with ExitStack() as stack:
+        best: dict[int, tuple[float, str]] = {}
+        jobs: dict[str, dict[str, Any]] = {}
+        for repack, flash in product((False, True), (False, True)):
+            for batch in (PREFILL, 1):
+                job = {"repack": repack, "flash": flash, "batch": batch}
+                name = f"llama.cpp {show(job)}"
+                jobs[name] = {"kind": "llama.cpp", "path": str(self._file), "settings": job}
                 try:
-                    worker = self._open(f"llama.cpp {settings}", self._peer_job(settings), stack)
-                    for at, question in enumerate(questions):
-                        seconds = min(worker.ask(*question) for _ in range(TRIALS + 1))
-                        best[at] = min(best.get(at, (math.inf, 0)), (seconds, number))
-                except Gone as gone:
+                    times = self._try(name, jobs[name])
+                except Gone as gone:  # where AMX takes the weights, texts of more than one token crash
                     self.notes.append(str(gone))
-        numbers = sorted({number for _, number in best.values()})
-        return {f"llama.cpp {show(SETTINGS[number])}": self._peer_job(SETTINGS[number]) for number in numbers}
+                    continue
+                for at, seconds in enumerate(times):
+                    best[at] = min(best.get(at, (math.inf, "")), (seconds, name))
+                break
+        return {name: jobs[name] for name in sorted({name for _, name in best.values()})}
 
-    def _peer_job(self, settings: dict[str, bool]) -> dict[str, Any]:
-        return {"kind": "llama.cpp", "path": str(self._file), "settings": settings}
+    def _try(self, name: str, job: dict[str, Any]) -> list[float]:
+        """Seconds for everything measured, but for reading a text where that goes one token at a time."""
+        questions: list[tuple[object, ...]] = [("decode", context, 8) for context in self._contexts]
+        if reads(job):
+            questions.append(("prefill", PREFILL))
+        with ExitStack() as stack:
+            worker = self._open(name, job, stack)
+            return [min(worker.ask(*question) for _ in range(TRIALS)) for question in questions]
 
     def _decode(self, workers: dict[str, Worker], context: int) -> None:
         steps = self._asked.steps
@@ -120,9 +130,8 @@ class Group:
     def _turns(self, workers: dict[str, Worker]) -> None:
         for _ in range(TURNS):
             for name, worker in workers.items():
-                if name != "limit":
-                    for what, seconds in worker.ask("turns", PREFILL).items():
-                        self._note(f"{what} ({PREFILL})", "ms", name, seconds * 1000)
+                for what, seconds in worker.ask("turns", PREFILL).items():
+                    self._note(f"{what} ({PREFILL})", "ms", name, seconds * 1000)
 
     def _memory(self, workers: dict[str, Worker]) -> None:
         """The peak above what the libraries take, beside weights and a cache in 16 bits for the longest text read."""
@@ -142,8 +151,8 @@ class Group:
         *,
         per_token: int = 0,
     ) -> None:
-        """A round of everyone to warm up, then those that count. What has no limit leaves the limit out."""
-        everyone = [name for name in workers if name != "limit" or per_token]
+        """A round of everyone to warm up, then those that count. The limit is that of `per_token` bytes."""
+        everyone = list(workers)
         for number in range(-1, self._asked.rounds):
             turn = number % len(everyone)
             for name in everyone[turn:] + everyone[:turn]:
@@ -163,8 +172,14 @@ def cosine(one: Sequence[float], other: Sequence[float]) -> float:
     return float(np.dot(one, other) / (np.linalg.norm(one) * np.linalg.norm(other)))
 
 
-def show(settings: dict[str, bool]) -> str:
-    return "+".join(name for name, on in settings.items() if on) or "plain"
+def reads(job: dict[str, Any]) -> bool:
+    """Whether a text is read many tokens at a time, so that reading can be measured."""
+    return job["kind"] != "limit" and not ("settings" in job and job["settings"]["batch"] == 1)
+
+
+def show(settings: dict[str, Any]) -> str:
+    words = [name for name in ("repack", "flash") if settings[name]] or ["plain"]
+    return "+".join([*words, "singly"] if settings["batch"] == 1 else words)
 
 
 def main() -> None:

@@ -82,7 +82,8 @@ def transformers(folder: Path, dtype: torch.dtype) -> Reader:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    model.eval()
 
     def read(ids: list[int]) -> Logits:
         with torch.inference_mode():

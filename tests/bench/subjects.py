@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from tests.bench import gguf_files
 
 Logits = NDArray[np.float32]
-BATCH = 512  # tokens llama.cpp reads at once, its default
 
 
 class Subject(Protocol):
@@ -61,11 +60,12 @@ class Ours:
 class LlamaCpp:
     """llama.cpp, called without the Python layer above it; logits stay where it keeps them."""
 
-    def __init__(self, path: Path, *, context: int, threads: int, repack: bool, flash: bool) -> None:
+    def __init__(self, path: Path, *, context: int, threads: int, repack: bool, flash: bool, batch: int) -> None:
         """
         Args:
             repack: weights are laid out anew for this processor, which crashes for some formats on some.
             flash: attention in one fused step.
+            batch: the most tokens it reads at once.
         """
         import llama_cpp
 
@@ -77,7 +77,7 @@ class LlamaCpp:
         self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), opening)
         running = llama_cpp.llama_context_default_params()
         running.n_ctx = context
-        running.n_batch = running.n_ubatch = BATCH
+        running.n_batch = running.n_ubatch = self._batch = batch
         running.n_threads = running.n_threads_batch = threads
         on, off = llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED, llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         running.flash_attn_type = on if flash else off
@@ -86,8 +86,8 @@ class LlamaCpp:
         self.vocab_size = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(self._model))
 
     def read(self, ids: Sequence[int]) -> Logits:
-        for first in range(0, len(ids), BATCH):
-            some = ids[first : first + BATCH]
+        for first in range(0, len(ids), self._batch):
+            some = ids[first : first + self._batch]
             tokens = (self._lib.llama_token * len(some))(*some)  # the batch points to it, so it is kept until read
             if self._lib.llama_decode(self._context, self._lib.llama_batch_get_one(tokens, len(some))) != 0:
                 raise RuntimeError(f"llama.cpp could not read {len(some)} tokens")
