@@ -31,6 +31,7 @@ PEER_KIND = {"bf16": "bf16", "int8": "q8_0", "int4": "q4_0"}
 ALIKE = {"bf16": 0.999, "int8": 0.99, "int4": 0.9}  # cosine of logits from which on two have run the same model
 PREFILL = 512
 TURNS = 3  # what a chat is measured by
+BUFFER = 10**9  # bytes at most: caches are smaller
 TRIALS = 3  # of which the best counts where llama.cpp's settings are compared
 
 
@@ -70,7 +71,7 @@ class Group:
             jobs |= self._peer_jobs()
         if "transformers" in self._asked.subjects and self.about["precision"] == "bf16":
             jobs["transformers"] = {"kind": "transformers", "path": str(self._folder)}
-        workers = {"limit": self._open("limit", {"kind": "limit", "bytes": self._weight_bytes}, stack)}
+        workers = {"limit": self._open("limit", {"kind": "limit", "bytes": min(self._weight_bytes, BUFFER)}, stack)}
         wanted = None
         for name, job in jobs.items():
             try:

@@ -32,6 +32,26 @@ class Subject(Protocol):
     def rewind(self, length: int) -> None:
         """Forget every token from position `length` on."""
 
+    def take_up(self, ids: Sequence[int], known: int) -> Logits:
+        """Read a whole text of which the first `known` tokens were read before."""
+
+
+class Peer:
+    """What those whose programs compare texts themselves have in common: here they are told."""
+
+    def read(self, ids: Sequence[int]) -> Logits:
+        raise NotImplementedError
+
+    def write(self, token_id: int) -> Logits:
+        return self.read([token_id])
+
+    def rewind(self, length: int) -> None:
+        raise NotImplementedError
+
+    def take_up(self, ids: Sequence[int], known: int) -> Logits:
+        self.rewind(known)
+        return self.read(ids[known:])
+
 
 class Ours:
     """Logitscope: what the engine uses, under the engine."""
@@ -56,8 +76,11 @@ class Ours:
     def rewind(self, length: int) -> None:
         self._decoder.rewind(length)
 
+    def take_up(self, ids: Sequence[int], known: int) -> Logits:
+        return self.read(ids[self._decoder.keep_common(ids) :])  # it finds out itself
 
-class LlamaCpp:
+
+class LlamaCpp(Peer):
     """llama.cpp, called without the Python layer above it; logits stay where it keeps them."""
 
     def __init__(self, path: Path, *, context: int, threads: int, repack: bool, flash: bool, batch: int) -> None:
@@ -93,9 +116,6 @@ class LlamaCpp:
                 raise RuntimeError(f"llama.cpp could not read {len(some)} tokens")
         return self._logits()
 
-    def write(self, token_id: int) -> Logits:
-        return self.read([token_id])
-
     def rewind(self, length: int) -> None:
         self._lib.llama_memory_seq_rm(self._memory, 0, length, -1)
 
@@ -104,7 +124,7 @@ class LlamaCpp:
         return np.ctypeslib.as_array(ctypes.cast(found, ctypes.POINTER(ctypes.c_float)), (self.vocab_size,))
 
 
-class Transformers:
+class Transformers(Peer):
     """transformers' model with its default cache, in a loop as `generate` has, without what generate adds to it."""
 
     def __init__(self, folder: Path) -> None:
@@ -123,9 +143,6 @@ class Transformers:
             out = self._model(tokens, past_key_values=self._cache, use_cache=True, logits_to_keep=1)
             found: Logits = out.logits[0, -1].float().numpy()
         return found
-
-    def write(self, token_id: int) -> Logits:
-        return self.read([token_id])
 
     def rewind(self, length: int) -> None:
         surplus = self._cache.get_seq_length() - length

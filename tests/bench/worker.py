@@ -54,10 +54,14 @@ class Rounds:
         """A chat: to the first token of an answer, of the next answer, and of another one from the middle of a text."""
         self._subject.rewind(0)
         self._length = 0
-        first = timed(lambda: self._subject.read(tokens(count)))
+        text = tokens(count)
+        first = timed(lambda: self._subject.read(text))
         for n in range(NEW_TOKENS):
             self._subject.write(n % COMMON)
-        second = timed(lambda: self._subject.read(tokens(NEW_TOKENS)))
+            text.append(n % COMMON)
+        known = len(text)
+        text += tokens(NEW_TOKENS)
+        second = timed(lambda: self._subject.take_up(text, known))
 
         def fork() -> None:
             self._subject.rewind(count // 2)
