@@ -28,7 +28,9 @@ from weights.opening import open_files
 from weights.shelf import find
 
 PEER_KIND = {"bf16": "bf16", "int8": "q8_0", "int4": "q4_0"}
-ALIKE = {"bf16": 0.999, "int8": 0.99, "int4": 0.9}  # cosine of logits from which on two have run the same model
+# Cosine of logits from which on two have run the same model. Rounding spares nothing in random weights: at 1B, 4 bits
+# reach 0.76 against 16. At bf16 it notices heads whose channels are turned in the wrong order (0.997).
+ALIKE = {"bf16": 0.999, "int8": 0.99, "int4": 0.5}
 PREFILL = 512
 TURNS = 3  # what a chat is measured by
 BUFFER = 10**9  # bytes at most: caches are smaller
