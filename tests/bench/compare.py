@@ -98,11 +98,13 @@ class Group:
         """llama.cpp with the settings that are fastest here at any of the things measured, by its names."""
         best: dict[int, tuple[float, str]] = {}
         jobs: dict[str, dict[str, Any]] = {}
-        for repack, flash in product((False, True), (False, True)):
+        builds = ["", *([str(self._asked.libraries)] if self._asked.libraries else [])]
+        for build, repack, flash in product(builds, (False, True), (False, True)):
             for batch in (PREFILL, 1):
-                job = {"repack": repack, "flash": flash, "batch": batch}
-                name = f"llama.cpp {show(job)}"
-                jobs[name] = {"kind": "llama.cpp", "path": str(self._file), "settings": job}
+                settings = {"repack": repack, "flash": flash, "batch": batch}
+                job = {"kind": "llama.cpp", "path": str(self._file), "settings": settings, "libraries": build}
+                name = show(job)
+                jobs[name] = job
                 try:
                     times = self._try(name, jobs[name])
                 except Gone as gone:  # where AMX takes the weights, texts of more than one token crash
@@ -180,9 +182,13 @@ def reads(job: dict[str, Any]) -> bool:
     return job["kind"] != "limit" and not ("settings" in job and job["settings"]["batch"] == 1)
 
 
-def show(settings: dict[str, Any]) -> str:
+def show(job: dict[str, Any]) -> str:
+    """A name that tells llama.cpp's settings."""
+    settings = job["settings"]
     words = [name for name in ("repack", "flash") if settings[name]] or ["plain"]
-    return "+".join([*words, "singly"] if settings["batch"] == 1 else words)
+    words += ["singly"] if settings["batch"] == 1 else []
+    words += ["other build"] if job["libraries"] else []
+    return f"llama.cpp {', '.join(words)}"
 
 
 def main() -> None:
@@ -193,6 +199,9 @@ def main() -> None:
     parser.add_argument("--contexts", nargs="+", type=int, default=[128, 1024], help="tokens already read")
     parser.add_argument(
         "--subjects", nargs="*", choices=["llama.cpp", "transformers"], default=["llama.cpp", "transformers"]
+    )
+    parser.add_argument(
+        "--libraries", type=Path, help="a folder of llama.cpp's libraries, to try beside those installed"
     )
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--steps", type=int, default=16, help="tokens written in a round")

@@ -28,13 +28,14 @@ class Worker:
         """
         self.name, self.job = name, job
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115, as long as the process
+        libraries = {"LLAMA_CPP_LIB_PATH": job["libraries"]} if job.get("libraries") else {}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.bench.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
             text=True,
-            env=os.environ | dict.fromkeys(THREADS, str(job["threads"])),
+            env=os.environ | dict.fromkeys(THREADS, str(job["threads"])) | libraries,
         )
         self.memory_before: int = self._answer_to(job)
 
