@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from core.arena import in_large_pages
 from core.config import ModelConfig
 
 GROWTH = 256  # positions added at a time: few copies, little waste
@@ -21,8 +22,7 @@ class KVCache:
         self.length = 0
         self.long = False  # whether the keys were turned as in a long text, see `Rotary.is_long`
         shape = (config.n_layers, 1, config.n_kv_heads, min(GROWTH, self.limit), config.d_head)
-        self.keys = torch.empty(shape, device=device, dtype=dtype)
-        self.values = torch.empty(shape, device=device, dtype=dtype)
+        self.keys, self.values = in_large_pages(shape, dtype, device), in_large_pages(shape, dtype, device)
 
     @property
     def capacity(self) -> int:
@@ -47,7 +47,7 @@ class KVCache:
         self.keys, self.values = self._grown(self.keys, wanted), self._grown(self.values, wanted)
 
     def _grown(self, slab: Tensor, capacity: int) -> Tensor:
-        bigger = slab.new_empty(*slab.shape[:3], capacity, slab.shape[4])
+        bigger = in_large_pages((*slab.shape[:3], capacity, slab.shape[4]), slab.dtype, slab.device)
         bigger[:, :, :, : self.length] = slab[:, :, :, : self.length]
         return bigger
 

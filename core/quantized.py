@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.arena import Arena
 from core.native import packing
 
 Kind = Literal["int8", "int4"]
@@ -38,8 +39,11 @@ class Packed:
         return self.weights.nbytes + self.scales.nbytes
 
     @classmethod
-    def empty(cls, rows: int, columns: int, kind: Kind, *, device: torch.device | None = None) -> Packed:
+    def empty(cls, rows: int, columns: int, kind: Kind, arena: Arena | None = None) -> Packed:
         """Room for a matrix, to be filled by `put`.
+
+        Args:
+            arena: where it is taken from; None: memory of its own, on the CPU.
 
         Raises:
             ValueError: its rows cannot be cut into groups.
@@ -47,9 +51,16 @@ class Packed:
         if columns % GROUP:
             raise ValueError(f"{columns} columns cannot be cut into groups of {GROUP}")
         blocks, groups = -(-rows // ROWS), columns // GROUP
-        weights = torch.zeros(blocks, groups, 8 if kind == "int8" else 4, ROWS, 4, dtype=torch.uint8, device=device)
-        scales = torch.zeros(blocks, groups, ROWS, dtype=torch.float16, device=device)
-        return cls(kind=kind, rows=rows, columns=columns, weights=weights, scales=scales)
+        arena = arena or Arena(cls.size(rows, columns, kind), torch.device("cpu"))
+        weights = arena.take((blocks, groups, 8 if kind == "int8" else 4, ROWS, 4), torch.uint8)
+        scales = arena.take((blocks, groups, ROWS), torch.float16)
+        return cls(kind=kind, rows=rows, columns=columns, weights=weights.zero_(), scales=scales.zero_())
+
+    @staticmethod
+    def size(rows: int, columns: int, kind: Kind) -> int:
+        """The bytes a matrix takes of an arena."""
+        scales = -(-rows // ROWS) * ROWS * (columns // GROUP)
+        return Arena.size_of(scales * (GROUP if kind == "int8" else GROUP // 2)) + Arena.size_of(scales * 2)
 
     def put(self, first: int, values: Tensor) -> None:
         """Quantise values (n, columns) into the rows from `first` on, a multiple of 16, as is n but at the end.
@@ -101,7 +112,7 @@ def pack(matrix: Tensor, kind: Kind) -> Packed:
         ValueError: its rows cannot be cut into groups.
     """
     rows, columns = matrix.shape
-    packed = Packed.empty(rows, columns, kind, device=matrix.device)
+    packed = Packed.empty(rows, columns, kind, Arena(Packed.size(rows, columns, kind), matrix.device))
     packed.put(0, matrix)
     return packed
 

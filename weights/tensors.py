@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
+from core.arena import Arena
 from core.config import ModelConfig
 from core.errors import BadCheckpoint, OutOfMemory, UnsupportedModel
 from core.quantized import ROWS, Kind, Packed, install
@@ -171,46 +172,60 @@ def _read_all(
     tell: Progress,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Parameters by name, and quantised matrices by the name of the parameter each stands for."""
-    parameters = dict(transformer.named_parameters())
-    total = sum(parameter.numel() for parameter in parameters.values())
+    shapes = {name: parameter.shape for name, parameter in transformer.named_parameters()}
+    kinds = {name: held(name, tuple(shapes[name]), stored[one.pieces[0].name].dtype) for name, one in sources.items()}
+    arena = Arena(sum(_size(shapes[name], kind, sources[name], dtype) for name, kind in kinds.items()), device)
+    total = sum(shapes[name].numel() for name in sources)
     done = 0
     weights: dict[str, nn.Parameter] = {}
     packed: dict[str, Packed] = {}
     for name, source in sources.items():
-        shape = parameters[name].shape
-        kind = held(name, tuple(shape), stored[source.pieces[0].name].dtype)
+        kind = kinds[name]
         if kind is None:
-            weights[name] = nn.Parameter(_read(source, shape, stored, device, dtype), requires_grad=False)
+            weights[name] = nn.Parameter(_read(source, shapes[name], stored, arena, dtype), requires_grad=False)
         else:
-            packed[name] = _read_packed(source, shape, stored, device, kind)
-        done += shape.numel()
+            packed[name] = _read_packed(source, shapes[name], stored, arena, kind)
+        done += shapes[name].numel()
         tell(done / total)
     return weights, packed
 
 
+def _size(shape: torch.Size, kind: Kind | None, source: Source, dtype: torch.dtype) -> int:
+    """The bytes that one of our tensors takes of an arena."""
+    if kind is not None:
+        rows, columns = shape
+        return Packed.size(rows, columns, kind)
+    return Arena.size_of(shape.numel() * _format(source, dtype).itemsize)
+
+
+def _format(source: Source, dtype: torch.dtype) -> torch.dtype:
+    return torch.float32 if source.plus_one else dtype  # exact: these norms compute in float32 anyway
+
+
 def _read(
-    source: Source, shape: torch.Size, stored: Mapping[str, StoredTensor], device: torch.device, dtype: torch.dtype
+    source: Source, shape: torch.Size, stored: Mapping[str, StoredTensor], arena: Arena, dtype: torch.dtype
 ) -> Tensor:
-    """One of our tensors, in memory of its own."""
-    found = torch.empty(shape, device=device, dtype=torch.float32 if source.plus_one else dtype)
+    """One of our tensors."""
+    found = arena.take(shape, _format(source, dtype))
     for piece in source.pieces:
         target = found[piece.ours]
         _copy(stored[piece.name], piece.stored, target.T if source.transposed else target)
-    return found.add_(1) if source.plus_one else found  # exact: these norms compute in float32 anyway
+    return found.add_(1) if source.plus_one else found
 
 
 def _read_packed(
-    source: Source, shape: torch.Size, stored: Mapping[str, StoredTensor], device: torch.device, kind: Kind
+    source: Source, shape: torch.Size, stored: Mapping[str, StoredTensor], arena: Arena, kind: Kind
 ) -> Packed:
     """One of our matrices, quantised from the numbers that are stored, whatever their format."""
     rows, columns = shape
-    packed = Packed.empty(rows, columns, kind, device=device)
+    packed = Packed.empty(rows, columns, kind, arena)
     piece = source.pieces[0]
     if len(source.pieces) == 1 and not source.transposed:
         for first, values in _rows(stored[piece.name], piece.stored, rows, columns, whole=ROWS):
-            packed.put(first, values.to(device))
+            packed.put(first, values.to(packed.weights.device))
     else:
-        packed.put(0, _read(source, shape, stored, device, torch.float32))
+        whole = Arena(shape.numel() * torch.float32.itemsize, packed.weights.device)
+        packed.put(0, _read(source, shape, stored, whole, torch.float32))
     return packed
 
 

@@ -117,41 +117,41 @@ static void prepare(Input *input, int32_t columns, int32_t format) {
     }
 }
 
-enum { AT_ONCE = 4 }; /* rows, and tokens, of one tile: their sums fit into the registers */
-enum { AHEAD = 8192 }; /* bytes to ask of memory before they are needed: the rows lie one behind the other */
+enum { ROWS_AT_ONCE = 2, AT_ONCE = 4 }; /* rows and tokens of one tile: their sums fit into the registers */
+enum { AHEAD = 4096 }; /* bytes to ask of memory before they are needed: the rows lie one behind the other */
 
-/* Four rows times `tokens` inputs. `tokens` is known when this is compiled, so the loops over it are gone. */
+/* Two rows times `tokens` inputs. `tokens` is known when this is compiled, so the loops over it are gone. */
 ALWAYS_INLINE void tile_bf16(const uint16_t *const *rows, const Input *x, const int tokens, int columns,
                              const char *soon, float *out) {
-    vf sums[AT_ONCE][AT_ONCE] = {0};
+    vf sums[AT_ONCE][ROWS_AT_ONCE] = {0};
     int k = 0;
     for (; k + 2 * LANES <= columns; k += 2 * LANES) {
-        for (int r = 0; r < AT_ONCE; r++) {
+        for (int r = 0; r < ROWS_AT_ONCE; r++) {
             __builtin_prefetch(soon);
             soon += 4 * LANES;
             for (int t = 0; t < tokens; t++) sums[t][r] = add_products(sums[t][r], rows[r] + k, x + t, k);
         }
     }
     if (k < columns) {
-        for (int r = 0; r < AT_ONCE; r++) {
+        for (int r = 0; r < ROWS_AT_ONCE; r++) {
             uint16_t last[2 * LANES] = {0};
             memcpy(last, rows[r] + k, (size_t)(columns - k) * sizeof *last);
             for (int t = 0; t < tokens; t++) sums[t][r] = add_products(sums[t][r], last, x + t, k);
         }
     }
     for (int t = 0; t < tokens; t++)
-        for (int r = 0; r < AT_ONCE; r++) out[t * ROWS + r] = total(sums[t][r]);
+        for (int r = 0; r < ROWS_AT_ONCE; r++) out[t * ROWS + r] = total(sums[t][r]);
 }
 
 ALWAYS_INLINE void tile_f32(const float *const *rows, const Input *x, const int tokens, int columns, float *out) {
-    vf sums[AT_ONCE][AT_ONCE] = {0};
+    vf sums[AT_ONCE][ROWS_AT_ONCE] = {0};
     for (int k = 0; k < columns; k += LANES)
-        for (int r = 0; r < AT_ONCE; r++) {
+        for (int r = 0; r < ROWS_AT_ONCE; r++) {
             vf weights = load_some(rows[r] + k, columns - k);
             for (int t = 0; t < tokens; t++) sums[t][r] += weights * load(x[t].values + k);
         }
     for (int t = 0; t < tokens; t++)
-        for (int r = 0; r < AT_ONCE; r++) out[t * ROWS + r] = total(sums[t][r]);
+        for (int r = 0; r < ROWS_AT_ONCE; r++) out[t * ROWS + r] = total(sums[t][r]);
 }
 
 /* call(n), or call(4) where n is more, each compiled for its number */
@@ -165,9 +165,9 @@ ALWAYS_INLINE void tile_f32(const float *const *rows, const Input *x, const int 
 
 static void block_bf16(const Matrix *matrix, int32_t first, int32_t count, const Input *x, int32_t n, float *out) {
     const uint16_t *weights = (const uint16_t *)matrix->weights + (int64_t)first * matrix->columns;
-    for (int r = 0; r < count; r += AT_ONCE) {
-        const uint16_t *rows[AT_ONCE];
-        for (int i = 0; i < AT_ONCE; i++) /* at the matrix's end, some row again */
+    for (int r = 0; r < count; r += ROWS_AT_ONCE) {
+        const uint16_t *rows[ROWS_AT_ONCE];
+        for (int i = 0; i < ROWS_AT_ONCE; i++) /* at the matrix's end, some row again */
             rows[i] = weights + (int64_t)(r + i < count ? r + i : r) * matrix->columns;
         for (int t = 0; t < n; t += AT_ONCE) {
 #define TILE(tokens) \
@@ -180,9 +180,9 @@ static void block_bf16(const Matrix *matrix, int32_t first, int32_t count, const
 
 static void block_f32(const Matrix *matrix, int32_t first, int32_t count, const Input *x, int32_t n, float *out) {
     const float *weights = (const float *)matrix->weights + (int64_t)first * matrix->columns;
-    for (int r = 0; r < count; r += AT_ONCE) {
-        const float *rows[AT_ONCE];
-        for (int i = 0; i < AT_ONCE; i++) rows[i] = weights + (int64_t)(r + i < count ? r + i : r) * matrix->columns;
+    for (int r = 0; r < count; r += ROWS_AT_ONCE) {
+        const float *rows[ROWS_AT_ONCE];
+        for (int i = 0; i < ROWS_AT_ONCE; i++) rows[i] = weights + (int64_t)(r + i < count ? r + i : r) * matrix->columns;
         for (int t = 0; t < n; t += AT_ONCE) {
 #define TILE(tokens) tile_f32(rows, x + t, tokens, matrix->columns, out + t * ROWS + r)
             UP_TO_FOUR(n - t, TILE)
@@ -199,8 +199,8 @@ ALWAYS_INLINE void tile_quantised(const Matrix *matrix, int32_t block, const Inp
     const uint16_t *scales = matrix->scales + (int64_t)block * groups * ROWS;
     vf sums[AT_ONCE][ROWS / LANES] = {0};
     for (int g = 0; g < groups; g++, weights += size, scales += ROWS) {
-        for (int i = 0; i < size; i += 64) __builtin_prefetch(weights + AHEAD / 2 + i);
-        __builtin_prefetch(scales + AHEAD / 32);
+        for (int i = 0; i < size; i += 64) __builtin_prefetch(weights + AHEAD + i);
+        __builtin_prefetch(scales + AHEAD / 16);
         vf scale[ROWS / LANES];
         load_scales(scales, (float *)scale);
         vi products[AT_ONCE][ROWS / LANES];

@@ -6,6 +6,7 @@ import time
 
 import torch
 
+from core.arena import in_large_pages
 from core.native.library import library
 
 
@@ -17,7 +18,7 @@ def read_bandwidth(n_bytes: int, *, n_threads: int, repeat: int = 5) -> float | 
     found = library()
     if found is None:
         return None
-    memory = torch.ones(-(-n_bytes // 64) * 16)
+    memory = in_large_pages((-(-n_bytes // 64) * 16,), torch.float32, torch.device("cpu")).fill_(1)
     pool = found.logitscope_pool(n_threads, 1, 1)
     if pool is None:
         raise MemoryError(f"{n_threads} threads could not be started")
