@@ -104,7 +104,8 @@ def _layout(architecture: Architecture, shapes: Mapping[str, object], factors: t
         names |= _FUSED_ATTENTION
     if architecture.fused_gate:
         names |= _FUSED_GATE
-    return Layout(names=names, prefix="", layer="blk.{}.", ballast=(ROPE_FACTORS,) if factors else ())
+    ballast = (ROPE_FACTORS,) if factors else ()
+    return Layout(names=names, prefix="", layer="blk.{}.", ballast=ballast, described_by="The metadata")
 
 
 def _common(keys: Keys, shapes: Mapping[str, tuple[int, ...]], factors: tuple[float, ...], norm: str) -> dict[str, Any]:

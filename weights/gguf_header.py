@@ -64,7 +64,7 @@ def read_header(path: Path) -> Header:
         with path.open("rb") as file:
             return _Walk(file, path).header()
     except OSError as error:
-        raise BadCheckpoint(f"{path} cannot be read: {error.strerror}.") from error
+        raise BadCheckpoint(f"{path} cannot be read: {error.strerror}.", _AGAIN) from error
 
 
 class _Walk:

@@ -195,6 +195,12 @@ def _sizes(good: Good) -> Iterator[Damage]:
             change=lambda folder, name=name: _grow(folder / name, 3 << 30),
             says=name,
         )
+    for text in (b"[" + b"[]," * 3_000_000 + b"[]]", b'{"a":"' + b"x" * 9_000_000 + b'"}'):
+        for name in ("config.json", "tokenizer_config.json"):
+            yield Damage(
+                kind="huge and odd sizes", name=f"{name}: 9 MB of {text[:6]!r}", model="directory",
+                change=write(name, text), may_open=name != "config.json",
+            )  # fmt: skip
     big = safetensors({"a": {"dtype": "F32", "shape": [2**38], "data_offsets": [0, 2**40]}})
     yield Damage(
         kind="huge and odd sizes",

@@ -19,7 +19,7 @@ from tests.weights.damage import Good
 
 ROOT = Path(__file__).parents[2]
 GROUPS = ("damaged_directories", "damaged_gguf", "damaged_tokenizers", "damaged_templates")
-HANGS = 600  # seconds after which even the busiest machine has had 5 of its own for one input
+HANGS = 60  # seconds after which even the busiest machine has had 5 of its own for one input
 MEGABYTES = 250  # that one input may cost
 KINDS = {
     "cut": 300,
