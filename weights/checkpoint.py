@@ -77,13 +77,23 @@ class Checkpoint:
             raise BadCheckpoint(f"{self.folder} has no model.safetensors.", _hint_without_weights(self.folder))
         return tuple(self.folder / name for name in sorted(set(weight_map(index).values())))
 
-    @cached_property
+    @property
+    def said_context(self) -> int | None:
+        return Keys(self.config).said_count("max_position_embeddings")
+
+    @property
     def tensors(self) -> Mapping[str, Stored]:
         """Every tensor, by name. Reads the headers only.
 
         Raises:
             BadCheckpoint: a file is missing or damaged, or lacks a tensor that the index places in it.
         """
+        return self._tensors
+
+    stored = tensors
+
+    @cached_property
+    def _tensors(self) -> Mapping[str, Stored]:
         found: dict[str, Stored] = {}
         for file in self.files:
             found |= headers(file)
@@ -139,7 +149,7 @@ class Checkpoint:
     def tokenizer_config(self) -> Keys:
         return self._optional("tokenizer_config.json")
 
-    @cached_property
+    @property
     def generation_config(self) -> Keys:
         return self._optional("generation_config.json")
 

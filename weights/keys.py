@@ -67,6 +67,11 @@ class Keys:
             raise self.bad(name, f"a whole number of at least {least}" + (f" and at most {most:,}" if too_many else ""))
         return value
 
+    def said_count(self, name: str) -> int | None:
+        """What is there, if that is a number of anything; never an error."""
+        value = self._values.get(name)
+        return value if type(value) is int and 1 <= value <= MOST else None
+
     def maybe_count(self, name: str) -> int | None:
         return None if self.value(name) is None else self.count(name)
 

@@ -151,7 +151,9 @@ def _headers(good: Good) -> Iterator[Damage]:
     ]
     for number, table in enumerate(tables):
         content = safetensors(table, bytes(8))
-        yield Damage(kind="lying headers", name=f"{number}: {table!r:.80}", model="directory", change=write(_WEIGHTS, content))
+        yield Damage(
+            kind="lying headers", name=f"{number}: {table!r:.80}", model="directory", change=write(_WEIGHTS, content)
+        )
     true = good.read(f"directory/{_WEIGHTS}")
     for length in (0, 1, 7, 2**20, 2**31, 2**40, 2**63, 2**64 - 1):
         content = length.to_bytes(8, "little") + true[8:]
@@ -220,8 +222,22 @@ def _names(good: Good) -> Iterator[Damage]:
     table = good.json(f"shards/{_INDEX}")
     for name in (
         *("../secret.safetensors", "/etc/secret.safetensors", "..\\secret.safetensors", "C:secret.safetensors"),
-        *("a/../../secret.safetensors", "./model-00001-of-00005.safetensors", "//host/x.safetensors", "~/x.safetensors"),
-        *("", ".", "..", "x\0.safetensors", "x" * 300 + ".safetensors", "a.bin", "a.safetensors.bin", "\ud800.safetensors"),
+        *(
+            "a/../../secret.safetensors",
+            "./model-00001-of-00005.safetensors",
+            "//host/x.safetensors",
+            "~/x.safetensors",
+        ),
+        *(
+            "",
+            ".",
+            "..",
+            "x\0.safetensors",
+            "x" * 300 + ".safetensors",
+            "a.bin",
+            "a.safetensors.bin",
+            "\ud800.safetensors",
+        ),
         *("\x1b[2J.safetensors", "a\nb.safetensors", "\u202e.safetensors", 7, None, [], {}, True, ["a.safetensors"]),
         *("file:///etc/passwd", "https://host/x.safetensors", "%2e%2e%2fx.safetensors", "con.safetensors"),
     ):

@@ -14,7 +14,11 @@ _OBJECTS = (
 _REACHES = (
     *("{{ OBJECT.__class__.__mro__ }}", "{{ OBJECT['__class__'] }}", "{{ (OBJECT | attr('__class__')) }}"),
     *("{{ OBJECT.__init__.__globals__ }}", "{{ OBJECT.__globals__['sys'] }}", "{{ OBJECT.__self__.__dict__ }}"),
-    *("{{ '{0.__class__}'.format(OBJECT) }}", "{{ '%s' | format(OBJECT.__class__) }}", "{{ OBJECT.gi_frame.f_globals }}"),
+    *(
+        "{{ '{0.__class__}'.format(OBJECT) }}",
+        "{{ '%s' | format(OBJECT.__class__) }}",
+        "{{ OBJECT.gi_frame.f_globals }}",
+    ),
     *("{{ [OBJECT] | map(attribute='__class__') | list }}", "{{ '{x.__init__}'.format_map({'x': OBJECT}) }}"),
     *("{{ OBJECT.__reduce_ex__(4) }}", "{{ ([OBJECT] | groupby('__class__'))[0][0] }}", "{{ OBJECT() }}"),
 )
@@ -39,7 +43,11 @@ _CYCLES = (
 def damages(good: Good) -> Iterator[Damage]:
     from tests.core.test_chat_template import ATTACKS, ENDLESS, FAULTS, UNREADABLE
 
-    must_fail = {"endless templates": ENDLESS, "cyclic templates": list(_CYCLES), "broken templates": FAULTS + UNREADABLE}
+    must_fail = {
+        "endless templates": ENDLESS,
+        "cyclic templates": list(_CYCLES),
+        "broken templates": FAULTS + UNREADABLE,
+    }
     for kind, sources in must_fail.items():
         for source in sources:
             yield _template(kind, source, says="chat template")

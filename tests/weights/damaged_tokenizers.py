@@ -72,9 +72,10 @@ def _broken(good: dict[str, Any]) -> Iterator[tuple[str, object]]:
     }.items():
         split = {"type": "Split", "pattern": {"Regex": cut}, "behavior": "Isolated", "invert": False}
         yield name, good | {"pre_tokenizer": split}
-        yield f"{name}, to replace", good | {
-            "normalizer": {"type": "Replace", "pattern": {"Regex": cut}, "content": "x" * 1000}
-        }
+        yield (
+            f"{name}, to replace",
+            good | {"normalizer": {"type": "Replace", "pattern": {"Regex": cut}, "content": "x" * 1000}},
+        )
     for name, part in {
         "a processor with a stranger": {"post_processor": {
             "type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x", "type_id": 0}}], "pair": [],

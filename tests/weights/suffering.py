@@ -1,4 +1,4 @@
-"""A program that opens damaged models and talks to what opens; what it saw goes to standard output, a line of JSON each.
+"""A program that opens damaged models and talks to what opens; what it saw goes to standard output as lines of JSON.
 
 It is a process of its own so that whatever hangs, dies or eats memory is seen from outside, and only harms itself.
 """

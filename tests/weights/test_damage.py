@@ -125,7 +125,9 @@ def test_each_is_one_clear_sentence(group: str, good: Good, counted: Counter[str
         counted[outcome.kind] += 1
     spoke = sum("spoke" in one.found for one in found)
     most = max(one.found.get("megabytes", 0) for one in found)
-    print(f"{group}: {len(found)} inputs, {spoke} open and speak, {len(found) - spoke} refused, at most {most} MB for one")
+    print(
+        f"{group}: {len(found)} inputs, {spoke} open and speak, {len(found) - spoke} refused, at most {most} MB for one"
+    )
     assert not faults, f"{len(faults)} of {len(found)}:\n" + "\n".join(faults[:400])
 
 

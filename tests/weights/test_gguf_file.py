@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from gguf import GGUFReader, GGUFWriter
 
 from core.errors import BadCheckpoint, LogitscopeError, OutOfMemory, UnsupportedModel
 from tests.weights import tiny, tiny_gguf
-from tests.weights.gguf_bytes import HOSTILE
+from tests.weights.gguf_bytes import HOSTILE, whole
 from weights import shelf
 from weights.gguf_file import GgufFile
 from weights.gguf_header import read_header
@@ -209,7 +210,24 @@ def test_the_listing_says_what_the_model_is(path: Path) -> None:
     assert entry.bytes == path.stat().st_size
     assert entry.parameters == load(path, device="cpu").n_parameters
     path.write_bytes(path.read_bytes()[:1000])
-    assert "is damaged" in (listed(path).problem or "")
+    assert re.search(r"model\.gguf is (damaged or )?not complete", listed(path).problem or "")
+    refused(path, BadCheckpoint, "not complete", "Copy or download it again.")
+
+
+def test_the_listing_tells_of_an_architecture_that_is_not_known(path: Path) -> None:
+    good = read_header(path)
+    parameters = load(path, device="cpu").n_parameters
+    data = path.read_bytes()
+    tensors = [(t.name, t.shape, int(t.kind), data[t.offset : t.offset + t.n_bytes]) for t in good.tensors]
+    path.write_bytes(whole({"general.architecture": "mamba", "mamba.context_length": 777}, tensors))
+    entry = listed(path, Room(device="cpu", dtype="float32", free=1 << 40))
+    assert (entry.family, entry.quantisation, entry.context, entry.parameters) == ("mamba", "F32", 777, parameters)
+    assert entry.problem == "GGUF files of architecture 'mamba' cannot be run here."
+    path.write_bytes(
+        whole({"general.architecture": "mamba", "mamba.context_length": "777", "general.file_type": 15}, tensors)
+    )
+    entry = listed(path)
+    assert (entry.quantisation, entry.context, entry.parameters) == ("Q4_K_M", None, parameters)
 
 
 def test_memory_is_that_of_the_dtype_and_not_that_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
