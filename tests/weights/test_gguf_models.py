@@ -73,7 +73,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
         if case not in made:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setitem(tiny.CASES, case, CASES[case])
-                made[case] = tiny_gguf.write(case, tmp_path_factory.mktemp("gguf") / "model.gguf")
+                model = tiny.random_model(case)
+            if "as deep as the biggest" in case:
+                _hush(model)
+            made[case] = tiny_gguf.write_model(model, tmp_path_factory.mktemp("gguf") / "model.gguf"), model
         return made[case]
 
     return of
@@ -101,11 +104,16 @@ def test_logits_are_those_of_the_model_that_was_written(case: str, written: Writ
     torch.testing.assert_close(got, want, rtol=0, atol=1e-4)
 
 
+def _hush(model: PreTrainedModel) -> None:
+    """Let the feed-forwards of a deep Gemma say a hundredth of what they would: what llama.cpp's table of 16-bit GELUs
+    costs adds up over the layers, and what is asked of them here is their attention."""
+    for name, weights in model.named_parameters():
+        if name.endswith("post_feedforward_layernorm.weight"):  # stored less one
+            weights.mul_(0.01).sub_(0.99)
+
+
 def tolerance(case: str) -> float:
-    """llama.cpp looks GELU up in a table of 16-bit numbers; what that costs adds up over the 46 and 62 deep layers."""
-    if not case.startswith(_GELU) or case.startswith("phi3"):
-        return 1e-4
-    return 0.2 if "as deep as the biggest" in case else 3e-2
+    return 3e-2 if case.startswith(_GELU) and not case.startswith("phi3") else 1e-4
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -118,8 +126,7 @@ def test_logits_and_greedy_text_are_those_of_llama_cpp(case: str, written: Writt
     want, got = oracle.logits(some_ids()), logits(ours, some_ids())
     print(f"{case}: largest difference {(got - want).abs().max():.1e}, largest logit {want.abs().max():.1f}")
     torch.testing.assert_close(got, want, rtol=0, atol=tolerance(case))
-    if tolerance(case) < 0.1:  # a difference of 0.2 decides between two tokens that are nearly alike
-        assert greedy(ours, some_ids(9), 64) == oracle.greedy(some_ids(9), 64)
+    assert greedy(ours, some_ids(9), 64) == oracle.greedy(some_ids(9), 64)
 
 
 # transformers 5.23 passes over rope_freqs.weight and over qwen3's attention.key_length, so those two cannot be asked.
