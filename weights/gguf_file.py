@@ -13,7 +13,7 @@ from core.config import ModelConfig
 from core.errors import BadCheckpoint, UnsupportedModel
 from core.tokenizer import Tokenizer
 from weights.family import Layout
-from weights.gguf_config import ROPE_FACTORS, Description, describe
+from weights.gguf_config import Description, describe
 from weights.gguf_header import Header, read_header
 from weights.gguf_tensor import GgufTensor
 from weights.gguf_tokenizer import Vocabulary
@@ -138,10 +138,10 @@ class GgufFile:
         shapes = {name: tensor.shape for name, tensor in self.stored.items()}
         return describe(self._metadata, shapes, self._rope_factors)
 
-    def _rope_factors(self) -> tuple[float, ...]:
-        tensor = self.stored[ROPE_FACTORS]
+    def _rope_factors(self, name: str) -> tuple[float, ...]:
+        tensor = self.stored[name]
         if len(tensor.shape) != 1 or not tensor.is_float or tensor.n_values > 4096:
-            raise BadCheckpoint(f"The tensor {ROPE_FACTORS} has the shape {tensor.shape}.", "Download the file again.")
+            raise BadCheckpoint(f"The tensor {name} has the shape {tensor.shape}.", "Download the file again.")
         return tuple(tensor.read().tolist())
 
     def _check_parts(self, headers: list[Header]) -> None:
