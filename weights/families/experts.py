@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.config import ModelConfig
-from weights.families.common import (
+from weights.families.llama_like import (
     LLAMA_NAMES,
     SILU,
     read_all_windowed,

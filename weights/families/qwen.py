@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.config import ModelConfig
-from weights.families.common import LLAMA_NAMES, SILU, read_common, read_silu_and_rms, read_windows
+from weights.families.llama_like import LLAMA_NAMES, SILU, read_common, read_silu_and_rms, read_windows
 from weights.family import Family
 from weights.keys import Keys
 
