@@ -30,7 +30,7 @@ from weights.load import load
 from weights.look import look
 from weights.scan import Found
 
-SECONDS = 5  # of the processor's time, for one input; a busy machine takes longer, and does not count
+SECONDS = 5  # of the processor's time, to open one input or to talk to it; that a busy machine takes longer is no fault
 ROOM = 1 << 30  # bytes more than the program itself may have
 _PYTHON_INSIDE = re.compile(r"<(class|function|built-in|bound|frame|code|module|method)\b|0x[0-9a-f]{6}")
 
@@ -61,8 +61,8 @@ def suffer(damage: Damage, good: Good) -> dict[str, object]:
         shutil.copytree(good.folder / damage.model, folder)
         os.environ["BOMB"] = str(bomb := Path(temporary) / "gone off")
         damage.change(folder)
-        signal.setitimer(signal.ITIMER_PROF, SECONDS)  # whoever is still at it then is killed
         try:
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
             listed = look(Found(name="x", path=_path(folder), source="folder")).problem
             said = speak(_path(folder))
         except LogitscopeError as error:
@@ -81,9 +81,11 @@ def suffer(damage: Damage, good: Good) -> dict[str, object]:
 
 def speak(path: Path) -> str:
     """Open it and have it say two tokens. Returns the prompt's text."""
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)  # whoever is still at it then is killed
     model = load(path, device="cpu", dtype="float32")
     conversation = (Message(role="user", text="Hi, the cat sat on the mat!"),)
     settings = Settings(max_tokens=2, seed=0)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     events = list(Engine(model).reply(conversation, lambda: settings))
     assert isinstance(events[-1], Finished)
     return model.template.render(conversation) if model.template else ""

@@ -46,6 +46,7 @@ def compare(path: Path, specials: Iterable[str], n: int) -> Tokenizer:
 # One name of each way to cut, of those that llama.cpp came to know later also all others.
 _LATER = ("tekken", "gpt-4o", "llama4", "falcon", "qwen35", "seed-coder")
 _LATER += ("deepseek-llm", "deepseek-coder", "deepseek-v3")
+_SLOW = _LATER  # in llama.cpp, which takes up to 20 ms for a text
 _OTHERS = ("falcon3", "pixtral", "lfm2", "midm-2.0", "deepseek-r1-qwen", "kormo", "stablelm2", "a.x-4.0", "mellum")
 
 
@@ -57,7 +58,7 @@ def test_byte_level_tokens(pre: str, tmp_path: Path) -> None:
         writer.add_eos_token_id(2)
 
     path = tiny_gguf.write_vocabulary(tmp_path / "v.gguf", add)
-    compare(path, ("<|im_start|>", "<|im_end|>", "<|endoftext|>"), 1000)
+    compare(path, ("<|im_start|>", "<|im_end|>", "<|endoftext|>"), 150 if pre in _SLOW else 1000)
 
 
 @needs_shared
@@ -76,7 +77,7 @@ def test_byte_level_tokens_of_real_vocabularies(name: str, pre: str, tmp_path: P
         writer.add_eos_token_id(backend.token_to_id("<|eot_id|>"))
 
     path = tiny_gguf.write_vocabulary(tmp_path / "v.gguf", add)
-    ours = compare(path, ("<|begin_of_text|>", "<|eot_id|>"), 2000)
+    ours = compare(path, ("<|begin_of_text|>", "<|eot_id|>"), 300 if pre in _SLOW else 2000)
     assert ours.decode(ours.encode("Straße 👩‍👩‍👧 in 2024\n")) == "Straße 👩‍👩‍👧 in 2024\n"
 
 
@@ -97,7 +98,7 @@ def test_a_word_that_no_merge_makes_and_contractions_in_capitals(pre: str, tmp_p
         writer.add_eos_token_id(2)
 
     path = tiny_gguf.write_vocabulary(tmp_path / "v.gguf", add)
-    ours = compare(path, (" xyzzy", "'LLa", "'Sa", "'VEa"), 500)
+    ours = compare(path, (" xyzzy", "'LLa", "'Sa", "'VEa"), 100 if pre in _SLOW else 500)
     assert len(ours.encode(" xyzzy")) == (1 if PRE_TOKENIZERS[pre].whole_words else 6)
 
 
