@@ -210,6 +210,19 @@ def test_weights_of_every_format_are_those_of_ggml(kind: Kind, wide: PreTrainedM
     print(f"{kind.name}: {(got - want).abs().max():.1e}; with llama.cpp's rounding {(got - rounded).abs().max():.1e}")
 
 
+def test_quantised_experts_are_those_of_ggml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stacks of matrices, of which one is read at a time."""
+    pytest.importorskip("llama_cpp", reason=_LLAMA_CPP)
+    from tests.weights.llama_cpp_oracle import dequantised
+
+    options = tiny.QWEN3_MOE | {"norm_topk_prob": True, "moe_intermediate_size": 64}
+    monkeypatch.setitem(tiny.CASES, "experts", ("qwen3_moe", options))
+    path, _ = tiny_gguf.write("experts", tmp_path / "model.gguf", kind=Kind.Q8_0)
+    ours, by_ggml = opened(path), opened(dequantised(path, tmp_path / "float32.gguf"))
+    for got, want in zip(ours.transformer.parameters(), by_ggml.transformer.parameters(), strict=True):
+        assert torch.equal(got, want)
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_weights_go_straight_to_the_format_that_is_computed_in(dtype: str, written: Written) -> None:
     path, _ = written("llama")
