@@ -80,6 +80,12 @@ def read_windows(keys: Keys, window: int | None, is_windowed: Callable[[int], bo
     return {"window": window if layers else None, "windowed_layers": layers}
 
 
+def read_used_window(keys: Keys) -> int | None:
+    """In families that may tell of a window without using it."""
+    window = keys.maybe_count("sliding_window")
+    return window if keys.flag("use_sliding_window") else None
+
+
 def read_all_windowed(keys: Keys) -> dict[str, Any]:
     keys.only("layer_types", (None,))  # transformers passes over them in these families
     return read_windows(keys, keys.maybe_count("sliding_window"), lambda layer: True)
