@@ -65,7 +65,7 @@ def test_byte_level_tokens(pre: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "pre"),
     [("gpt2", "gpt-2"), ("gpt2", "default"), ("gpt2", "smollm"), ("gpt2", "qwen2"), ("llama3.2", "llama-bpe")]
-    + [("llama3.2", pre) for pre in _LATER],
+    + [("llama3.2", pre) for pre in _LATER if pre not in ("llama4", "falcon", "seed-coder")],
 )
 def test_byte_level_tokens_of_real_vocabularies(name: str, pre: str, tmp_path: Path) -> None:
     backend = Backend.from_file(str(_SHARED / name / "tokenizer.json"))
