@@ -47,9 +47,9 @@ def main() -> None:
     for name in ("directory", "shards", "gguf"):  # what is loaded once is loaded by now
         speak(_path(asked.good / name))
     _limit_memory()
+    before = peak()
     for number, damage in enumerate(damages[asked.first :], asked.first):
         print(json.dumps({"begins": number, "of": len(damages), "kind": damage.kind, "name": damage.name}), flush=True)
-        before = peak()
         found = suffer(damage, good)
         print(json.dumps(found | {"megabytes": (peak() - before) // 1000}), flush=True)
 

@@ -18,9 +18,9 @@ from tests.weights import tiny, tiny_gguf
 from tests.weights.damage import Good
 
 ROOT = Path(__file__).parents[2]
-GROUPS = ("damaged_directories", "damaged_gguf", "damaged_tokenizers", "damaged_templates")
+GROUPS = ("damaged_directories", "damaged_names", "damaged_gguf", "damaged_tokenizers", "damaged_templates")
 HANGS = 600  # seconds after which even the busiest machine has had 5 of its own for one input
-MEGABYTES = 250  # that one input may cost
+MEGABYTES = 400  # that the program may have had at once, beside what undamaged models take
 KINDS = {
     "cut": 250,
     "flipped": 400,
@@ -124,10 +124,8 @@ def test_each_is_one_clear_sentence(group: str, good: Good, counted: Counter[str
             faults.append(f"{damage.kind}: {damage.name}\n    {why}")
         counted[outcome.kind] += 1
     spoke = sum("spoke" in one.found for one in found)
-    most = max(one.found.get("megabytes", 0) for one in found)
-    print(
-        f"{group}: {len(found)} inputs, {spoke} open and speak, {len(found) - spoke} refused, at most {most} MB for one"
-    )
+    most = max(one.found.get("megabytes", 0) for one in found)  # it only grows
+    print(f"{group}: {len(found)} inputs, {spoke} open and speak, {len(found) - spoke} refused, {most} MB more at most")
     assert not faults, f"{len(faults)} of {len(found)}:\n" + "\n".join(faults[:400])
 
 
