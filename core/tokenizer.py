@@ -10,9 +10,11 @@ from collections.abc import Iterable, Sequence
 import tokenizers
 from tokenizers import pre_tokenizers
 
+from core.errors import BadCheckpoint
 from core.thoughts import CLOSE, OPEN
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+_LONGEST_REASON = 200  # characters
 _SPACE_MARK = "\u2581"  # ▁, how SentencePiece writes a space
 
 
@@ -51,8 +53,8 @@ class Tokenizer:
         """
         try:
             backend = tokenizers.Tokenizer.from_str(text)
-        except Exception as error:  # the library raises bare Exception
-            raise ValueError(str(error)) from error
+        except BaseException as error:
+            raise ValueError(_reason(error)) from error
         backend.no_truncation()  # a file may still ask for the lengths it was trained with
         backend.no_padding()
         return cls(backend)
@@ -72,10 +74,19 @@ class Tokenizer:
         Args:
             add_special: add what the tokenizer puts around a text of its own accord, such as a beginning mark.
             literal: read "<|im_end|>" and its like as the characters they are, not as the special token.
+
+        Raises:
+            BadCheckpoint: it lacks what this text needs, such as a token for what is unknown.
         """
         clean = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates have no bytes
         self._backend.encode_special_tokens = literal
-        return self._backend.encode(clean, add_special_tokens=add_special).ids
+        try:
+            return self._backend.encode(clean, add_special_tokens=add_special).ids
+        except BaseException as error:
+            raise BadCheckpoint(
+                f"The model's tokenizer cannot cut this text into tokens: {_reason(error)}.",
+                "Copy or download its tokenizer.json again, or choose another model.",
+            ) from error
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of these tokens, special ones left out."""
@@ -125,6 +136,18 @@ class Tokenizer:
         if "WordPiece" in self._kinds:
             return (piece[2:] if piece.startswith("##") else " " + piece).encode()
         return piece.replace(_SPACE_MARK, " ").encode()
+
+
+def _reason(error: BaseException) -> str:
+    """Why the `tokenizers` library failed, which raises bare Exception, and what is no Exception where it panics.
+
+    Raises:
+        BaseException: the error itself, if it is not the library's.
+    """
+    if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        raise error
+    text = " ".join(str(error).split())
+    return text[:_LONGEST_REASON].rstrip(".")
 
 
 def _decoder_kinds(backend: tokenizers.Tokenizer) -> tuple[frozenset[str], bool]:

@@ -18,10 +18,14 @@ from weights.families import read_config
 from weights.family import Family
 from weights.keys import Keys, read_json, show
 from weights.safetensors_file import Stored, headers
+from weights.text_file import read_text
 
 _AGAIN = "Copy or download it again."
 _GIVE = "Give a GGUF file, or the directory that holds config.json and model.safetensors."
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt")
+_LARGEST_TOKENIZER = 200_000_000  # bytes; a vocabulary of 262,000 takes 33 million
+_LARGEST_INDEX = 50_000_000  # bytes; one of 92,000 tensors takes 9 million
+_LONGEST_NAME = 255  # bytes, on every usual file system
 _END_TOKENS = ("eos_token", "eot_token", "eom_token")
 
 
@@ -73,13 +77,23 @@ class Checkpoint:
             raise BadCheckpoint(f"{self.folder} has no model.safetensors.", _hint_without_weights(self.folder))
         return tuple(self.folder / name for name in sorted(set(weight_map(index).values())))
 
-    @cached_property
+    @property
+    def said_context(self) -> int | None:
+        return Keys(self.config).said_count("max_position_embeddings")
+
+    @property
     def tensors(self) -> Mapping[str, Stored]:
         """Every tensor, by name. Reads the headers only.
 
         Raises:
             BadCheckpoint: a file is missing or damaged, or lacks a tensor that the index places in it.
         """
+        return self._tensors
+
+    stored = tensors
+
+    @cached_property
+    def _tensors(self) -> Mapping[str, Stored]:
         found: dict[str, Stored] = {}
         for file in self.files:
             found |= headers(file)
@@ -127,7 +141,7 @@ class Checkpoint:
         """
         file = self.tokenizer_file
         try:
-            return Tokenizer.from_json(read_text(file))
+            return Tokenizer.from_json(read_text(file, most=_LARGEST_TOKENIZER))
         except ValueError as error:
             raise BadCheckpoint(f"{file} is damaged: the tokenizers library cannot read it.", _AGAIN) from error
 
@@ -135,7 +149,7 @@ class Checkpoint:
     def tokenizer_config(self) -> Keys:
         return self._optional("tokenizer_config.json")
 
-    @cached_property
+    @property
     def generation_config(self) -> Keys:
         return self._optional("generation_config.json")
 
@@ -177,28 +191,21 @@ class Checkpoint:
         return Keys(read_json(path) if path.is_file() else {}, where=name)
 
 
-def read_text(path: Path) -> str:
-    """
-    Raises:
-        BadCheckpoint: it cannot be read, or is not text.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise BadCheckpoint(f"{path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise BadCheckpoint(f"{path} is damaged: it is not UTF-8 text.", _AGAIN) from error
-
-
 def weight_map(index: Path) -> dict[str, str]:
     """Which shard holds which tensor, from an index; every shard is a plain name of a file beside it."""
-    table = read_json(index).get("weight_map")
+    table = read_json(index, most=_LARGEST_INDEX).get("weight_map")
     if not isinstance(table, dict) or not table:
         raise BadCheckpoint(f"{index} is damaged: it has no weight_map.", _AGAIN)
     for name in table.values():
-        if not isinstance(name, str) or not name.endswith(".safetensors") or set(name) & set("/\\:\0"):
+        if not isinstance(name, str) or not _is_plain(name):
             raise BadCheckpoint(f"{index} names {show(name)} as a file of weights.", "Do not trust this checkpoint.")
     return table
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a file of this name lies in the same folder, on every system, and can be shown."""
+    fits = name.isprintable() and len(name.encode()) <= _LONGEST_NAME
+    return fits and name.endswith(".safetensors") and not set(name) & set("/\\:")
 
 
 def _hint_without_config(folder: Path) -> str:

@@ -58,6 +58,7 @@ class Layout:
     unused_rows: Mapping[str, int] = field(default_factory=dict)  # of ours: rows stored before the first that is used
     plus_one: bool = False  # norm weights are stored less one
     ballast: tuple[str, ...] = (".rotary_emb.inv_freq",)  # endings of stored tensors that are computed, not learned
+    described_by: str = "config.json"  # how a sentence about the sizes of the model begins
 
     @property
     def head(self) -> str:

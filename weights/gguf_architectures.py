@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from core.config import ModelConfig, Rotary
+from weights.gguf_rotary import FACTORS, LONG, SHORT
 from weights.keys import Keys
 
 
@@ -22,7 +23,10 @@ class Architecture:
     norm: Literal["rms", "layer"] = "rms"
     interleaved: bool = False  # the channels of a head that turn together are neighbours
     fused_gate: bool = False
-    has_rope_factors: bool = False
+    rope_factors: tuple[str, ...] = ()  # tensors of factors that it reads
+    has_experts: bool = False  # or may have them
+    has_any_norms: bool = False  # may have some of queries and keys, and one or two in a layer
+    has_scales: bool = False  # of attention, embedding, residual and logits, each a key
 
 
 def _windows(keys: Keys, n_layers: int, every: int, default: int | None = None) -> dict[str, Any]:
@@ -46,6 +50,37 @@ def _plain(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
 def _llama(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
     keys.only("rope.dimension_count", (None, plain.d_head))  # the order of the channels is that of whole heads
     return {}
+
+
+def _smollm3(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
+    """Each fourth layer does not turn; no key says so."""
+    return {"unturned_layers": frozenset(range(3, plain.n_layers, 4))}
+
+
+def _granite(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
+    keys.only("rope.scaling.finetuned", (None, True))  # false means here that no layer turns
+    return {
+        "attention_scale": keys.maybe_number("attention.scale"),
+        "embedding_scale": keys.number("embedding_scale", 1.0),
+        "residual_scale": keys.number("residual_scale", 1.0),
+        "logit_scale": 1 / keys.number("logit_scale", 1.0),
+    }
+
+
+def _olmo2(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
+    return {"residual": "branch", "qk_norm": True, "qk_norm_over": "all heads"}
+
+
+def _stablelm(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
+    """Whether both parts of a layer work at once is seen from its norms, as llama.cpp does, and not from this key."""
+    keys.value("use_parallel_residual")
+    return {"qk_norm_over": "own head"}
+
+
+def _gptneox(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
+    """With the GELU that published models say they have; llama.cpp computes its approximation for all of them."""
+    parallel = keys.flag("use_parallel_residual", True)
+    return {"gated": False, "activation": "gelu", "residual": "parallel, two norms" if parallel else "pre"}
 
 
 def _qwen3(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
@@ -109,13 +144,19 @@ def _gemma3(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
 
 
 ARCHITECTURES = {
-    "llama": Architecture(read=_llama, interleaved=True, has_rope_factors=True),
+    "llama": Architecture(read=_llama, interleaved=True, rope_factors=(FACTORS,), has_experts=True),
     "qwen2": Architecture(read=_plain),
     "qwen3": Architecture(read=_qwen3),
+    "qwen3moe": Architecture(read=_qwen3, has_experts=True),
+    "smollm3": Architecture(read=_smollm3, interleaved=True),
+    "granite": Architecture(read=_granite, interleaved=True, has_scales=True),
+    "olmo2": Architecture(read=_olmo2),
+    "stablelm": Architecture(read=_stablelm, norm="layer", has_any_norms=True),
+    "gptneox": Architecture(read=_gptneox, norm="layer"),
     "gemma": Architecture(read=_gemma),
     "gemma2": Architecture(read=_gemma2),
     "gemma3": Architecture(read=_gemma3),
     "phi2": Architecture(read=_phi2, norm="layer"),
-    "phi3": Architecture(read=_phi3, fused_gate=True),
+    "phi3": Architecture(read=_phi3, fused_gate=True, rope_factors=(LONG, SHORT)),
     "gpt2": Architecture(read=_gpt2, norm="layer"),
 }

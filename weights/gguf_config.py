@@ -6,17 +6,16 @@ and no torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.config import ModelConfig, Rotary
+from core.config import ModelConfig
 from core.errors import BadCheckpoint, UnsupportedModel
 from weights.family import Layout
 from weights.gguf_architectures import ARCHITECTURES, Architecture
+from weights.gguf_rotary import ReadFactors, read_rotary, stretched
 from weights.keys import Keys, show
-
-ROPE_FACTORS = "rope_freqs.weight"  # what Llama 3.1 divides its frequencies by
 
 NAMES = {  # ours and llama.cpp's
     "embedding": "token_embd",
@@ -34,6 +33,10 @@ NAMES = {  # ours and llama.cpp's
     "feed_forward.gate": "ffn_gate",
     "feed_forward.up": "ffn_up",
     "feed_forward.down": "ffn_down",
+    "feed_forward.router": "ffn_gate_inp",
+    "feed_forward.experts.{}.gate": "ffn_gate_exps",
+    "feed_forward.experts.{}.up": "ffn_up_exps",
+    "feed_forward.experts.{}.down": "ffn_down_exps",
     "feed_forward_norm": "ffn_norm",
     "feed_forward_out_norm": "post_ffw_norm",
 }
@@ -42,6 +45,7 @@ _FUSED_GATE = {"feed_forward.gate": "ffn_up", "feed_forward.up": "ffn_up"}
 
 # Keys that llama.cpp does not compute with, in these architectures.
 _HARMLESS = ("vocab_size", "tensor_data_layout", "rope.scaling.finetuned", "expert_used_count")
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +59,13 @@ class Description:
 
 def describe(
     metadata: Mapping[str, object],
-    shapes: Mapping[str, tuple[int, ...]],
-    read_factors: Callable[[], tuple[float, ...]],
+    shapes: Shapes,
+    read_factors: ReadFactors,
 ) -> Description:
     """
     Args:
         shapes: of every tensor in the file; which there are says what a model of this architecture may have or not.
-        read_factors: reads the tensor ROPE_FACTORS; called if there is one.
+        read_factors: reads one of the tensors that `gguf_rotary` names; called if it is there.
 
     Raises:
         UnsupportedModel: another architecture, or a key that would change the result and is not understood.
@@ -74,9 +78,11 @@ def describe(
     architecture = ARCHITECTURES[name]
     own = {key.removeprefix(f"{name}."): value for key, value in metadata.items() if key.startswith(f"{name}.")}
     keys = Keys({key: _one_for_all(value) for key, value in own.items()}, where=f"The metadata of {name}")
-    factors = read_factors() if architecture.has_rope_factors and ROPE_FACTORS in shapes else ()
+    factors = tuple(one for one in architecture.rope_factors if one in shapes)
     try:
-        fields = _common(keys, shapes, factors, architecture.norm)
+        fields = _common(keys, shapes, architecture)
+        fields["rotary"] = read_rotary(keys, fields["d_head"], factors, read_factors)
+        fields["context_length"] = stretched(fields["context_length"], fields["rotary"])
         fields |= architecture.read(keys, ModelConfig(**fields))
         config = ModelConfig(**fields)
     except ValueError as error:
@@ -98,16 +104,16 @@ def _one_for_all(value: object) -> object:
     return value
 
 
-def _layout(architecture: Architecture, shapes: Mapping[str, object], factors: tuple[float, ...]) -> Layout:
+def _layout(architecture: Architecture, shapes: Mapping[str, object], factors: tuple[str, ...]) -> Layout:
     names = dict(NAMES)
     if "blk.0.attn_qkv.weight" in shapes:
         names |= _FUSED_ATTENTION
     if architecture.fused_gate:
         names |= _FUSED_GATE
-    return Layout(names=names, prefix="", layer="blk.{}.", ballast=(ROPE_FACTORS,) if factors else ())
+    return Layout(names=names, prefix="", layer="blk.{}.", ballast=factors, described_by="The metadata")
 
 
-def _common(keys: Keys, shapes: Mapping[str, tuple[int, ...]], factors: tuple[float, ...], norm: str) -> dict[str, Any]:
+def _common(keys: Keys, shapes: Shapes, architecture: Architecture) -> dict[str, Any]:
     """A Llama. What it has or has not is seen from its tensors, as llama.cpp does."""
     n_layers, heads, width = (keys.count(key) for key in ("block_count", "attention.head_count", "embedding_length"))
     if n_layers > len(shapes) or "token_embd.weight" not in shapes:
@@ -118,7 +124,9 @@ def _common(keys: Keys, shapes: Mapping[str, tuple[int, ...]], factors: tuple[fl
     d_head = keys.count("attention.key_length", width // heads)
     keys.only("attention.value_length", (None, d_head))
     keys.only("attention.causal", (None, True))
-    keys.only("attention.scale", (None, d_head**-0.5))
+    if not architecture.has_scales:
+        keys.only("attention.scale", (None, d_head**-0.5))
+    norm = architecture.norm
     return {
         "vocab_size": shapes["token_embd.weight"][0],
         "context_length": keys.count("context_length"),
@@ -128,7 +136,6 @@ def _common(keys: Keys, shapes: Mapping[str, tuple[int, ...]], factors: tuple[fl
         "d_model": width,
         "d_head": d_head,
         "d_ff": keys.count("feed_forward_length"),
-        "rotary": _rotary(keys, d_head, factors),
         "norm": norm,
         "norm_eps": keys.number(f"attention.layer_norm_{'rms_' if norm == 'rms' else ''}epsilon"),
         "qkv_bias": "blk.0.attn_q.bias" in shapes or "blk.0.attn_qkv.bias" in shapes,
@@ -136,20 +143,28 @@ def _common(keys: Keys, shapes: Mapping[str, tuple[int, ...]], factors: tuple[fl
         "mlp_bias": "blk.0.ffn_up.bias" in shapes,
         "head_bias": "output.bias" in shapes,
         "tied_embeddings": "output.weight" not in shapes,
+        **(_norms(shapes) if architecture.has_any_norms else {}),
+        **(_experts(keys, shapes, n_layers) if architecture.has_experts else {}),
     }
 
 
-def _rotary(keys: Keys, d_head: int, factors: tuple[float, ...]) -> Rotary:
-    width = keys.count("rope.dimension_count", d_head)
-    keys.only("rope.scaling.attn_factor", (None, 1.0))
-    keys.value("rope.scaling.original_context_length")  # only the kinds of scaling refused here compute with it
-    is_linear = keys.choice("rope.scaling.type", {"none": False, "linear": True}, "linear")
-    by = "rope.scale_linear" if keys.value("rope.scaling.factor") is None else "rope.scaling.factor"
-    factor = keys.number(by) if is_linear and keys.value(by) not in (None, 0) else 1.0
-    return Rotary(
-        theta=keys.number("rope.freq_base", 10_000.0),
-        width=None if width == d_head else width,
-        scaling="none" if factor == 1.0 else "linear",
-        factor=factor,
-        factors=factors,
-    )
+def _norms(shapes: Shapes) -> dict[str, Any]:
+    return {
+        "qk_norm": "blk.0.attn_q_norm.weight" in shapes,
+        "residual": "pre" if "blk.0.ffn_norm.weight" in shapes else "parallel",
+    }
+
+
+def _experts(keys: Keys, shapes: Shapes, n_layers: int) -> dict[str, Any]:
+    """Those of each layer that has a router. The shares of the ones that are used sum to 1, as in llama.cpp."""
+    if keys.count("expert_count", 0, least=0) == 0:
+        return {}
+    keys.only("expert_weights_norm", (None, True))
+    keys.only("expert_gating_func", (None, 0, 1))  # softmax
+    keys.only("expert_weights_scale", (None, 0.0, 1.0))
+    return {
+        "expert_layers": frozenset(n for n in range(n_layers) if f"blk.{n}.ffn_gate_inp.weight" in shapes),
+        "n_experts": keys.count("expert_count"),
+        "n_experts_used": keys.count("expert_used_count"),
+        "d_expert": keys.count("expert_feed_forward_length", keys.count("feed_forward_length")),
+    }

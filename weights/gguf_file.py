@@ -13,7 +13,7 @@ from core.config import ModelConfig
 from core.errors import BadCheckpoint, UnsupportedModel
 from core.tokenizer import Tokenizer
 from weights.family import Layout
-from weights.gguf_config import ROPE_FACTORS, Description, describe
+from weights.gguf_config import Description, describe
 from weights.gguf_header import Header, read_header
 from weights.gguf_tensor import GgufTensor
 from weights.gguf_tokenizer import Vocabulary
@@ -49,7 +49,7 @@ class GgufFile:
         self._metadata = headers[0].metadata
         self.metadata = Keys(self._metadata, where=path.name)
         self.metadata.only("general.type", (None, "model"))
-        self._tensors = _joined(self.files, headers)
+        self.stored = _joined(self.files, headers)
         self._check_parts(headers)
 
     @property
@@ -63,18 +63,26 @@ class GgufFile:
         return quantisation_in(self.place.name) or _file_type(self.metadata.value("general.file_type"))
 
     @property
+    def said_context(self) -> int | None:
+        return self.metadata.said_count(f"{self.kind}.context_length")
+
+    @property
     def n_bytes(self) -> int:
         return sum(file.stat().st_size for file in self.files)
 
-    @cached_property
+    @property
     def tensors(self) -> Mapping[str, GgufTensor]:
         """Every tensor, by name."""
+        return self._tensors
+
+    @cached_property
+    def _tensors(self) -> Mapping[str, GgufTensor]:
         config = self._description.config
         if not self._description.interleaved:
-            return self._tensors
+            return self.stored
         return {
             name: _interleaved(tensor, config.d_head) if _TURNED.fullmatch(name) else tensor
-            for name, tensor in self._tensors.items()
+            for name, tensor in self.stored.items()
         }
 
     def read_config(self) -> tuple[Layout, ModelConfig]:
@@ -127,13 +135,13 @@ class GgufFile:
 
     @cached_property
     def _description(self) -> Description:
-        shapes = {name: tensor.shape for name, tensor in self._tensors.items()}
+        shapes = {name: tensor.shape for name, tensor in self.stored.items()}
         return describe(self._metadata, shapes, self._rope_factors)
 
-    def _rope_factors(self) -> tuple[float, ...]:
-        tensor = self._tensors[ROPE_FACTORS]
+    def _rope_factors(self, name: str) -> tuple[float, ...]:
+        tensor = self.stored[name]
         if len(tensor.shape) != 1 or not tensor.is_float or tensor.n_values > 4096:
-            raise BadCheckpoint(f"The tensor {ROPE_FACTORS} has the shape {tensor.shape}.", "Download the file again.")
+            raise BadCheckpoint(f"The tensor {name} has the shape {tensor.shape}.", "Download the file again.")
         return tuple(tensor.read().tolist())
 
     def _check_parts(self, headers: list[Header]) -> None:
@@ -144,9 +152,9 @@ class GgufFile:
                     f"{file} says that it is part {said[0]} of {said[1]}, counted from 0.", "Its name says otherwise."
                 )
         total = self.metadata.value("split.tensors.count")
-        if total is not None and len(self.files) > 1 and total != len(self._tensors):
+        if total is not None and len(self.files) > 1 and total != len(self.stored):
             raise BadCheckpoint(
-                f"{self.place} tells of {total} tensors, and its files have {len(self._tensors)}.",
+                f"{self.place} tells of {total} tensors, and its files have {len(self.stored)}.",
                 "The files are of different models.",
             )
 

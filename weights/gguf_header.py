@@ -64,7 +64,7 @@ def read_header(path: Path) -> Header:
         with path.open("rb") as file:
             return _Walk(file, path).header()
     except OSError as error:
-        raise BadCheckpoint(f"{path} cannot be read: {error.strerror}.") from error
+        raise BadCheckpoint(f"{path} cannot be read: {error.strerror}.", _AGAIN) from error
 
 
 class _Walk:
@@ -101,7 +101,7 @@ class _Walk:
         """How many of these follow, each of at least so many bytes."""
         count = self._number(_V.UINT64)
         if count > min(_MOST_KEYS, self._size // least_bytes):
-            raise self._damaged(f"it claims {count:,} {what}")
+            raise self._overclaims(f"{count:,} {what}")
         return count
 
     def _value(self, kind: int, name: str) -> object:
@@ -119,7 +119,7 @@ class _Walk:
             raise self._damaged(f"{show(name)} is a list of the unknown type {kind}")
         least, cost = (8, 4) if kind == _V.STRING else (_NUMBERS[kind].size, 1)
         if count > min(self._values_left // cost, (self._size - self._at) // least):
-            raise self._damaged(f"it claims {count:,} values of {show(name)}")
+            raise self._overclaims(f"{count:,} values of {show(name)}")
         self._values_left -= count * cost
         if kind == _V.STRING:
             what = show(name)
@@ -177,7 +177,7 @@ class _Walk:
     def _text(self, what: str) -> str:
         length = self._number(_V.UINT64)
         if length > self._text_left:
-            raise self._damaged(f"it claims a text of {length:,} bytes for {what}")
+            raise self._overclaims(f"a text of {length:,} bytes for {what}")
         self._text_left -= length
         try:
             return self._take(length).decode()
@@ -197,6 +197,12 @@ class _Walk:
             )
         self._at += n_bytes
         return found
+
+    def _overclaims(self, what: str) -> BadCheckpoint:
+        """What a file that broke off says just as one that lies."""
+        return BadCheckpoint(
+            f"{self._path} is damaged or not complete: in {self._size:,} bytes it claims {what}.", _AGAIN
+        )
 
     def _damaged(self, what: str) -> BadCheckpoint:
         return BadCheckpoint(f"{self._path} is damaged: {what}.", _AGAIN)

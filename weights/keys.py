@@ -10,8 +10,11 @@ from reprlib import Repr
 from typing import TypeVar
 
 from core.errors import BadCheckpoint, UnsupportedModel
+from weights.text_file import USUAL, read_text
 
 T = TypeVar("T")
+
+MOST = 10**12  # of anything that is counted; a machine has not that much of it, and arithmetic beyond overflows
 
 _ANOTHER = "Choose another model: `logitscope models` lists what can be opened here."
 _short = Repr()
@@ -23,16 +26,15 @@ def show(value: object) -> str:
     return _short.repr(value)
 
 
-def read_json(path: Path) -> dict[str, object]:
-    """The JSON object in a file.
+def read_json(path: Path, *, most: int = USUAL) -> dict[str, object]:
+    """The JSON object in a file of at most so many bytes.
 
     Raises:
         BadCheckpoint: it cannot be read, or is not one.
     """
+    text = read_text(path, most=most)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadCheckpoint(f"{path} cannot be read: {error.strerror}.") from error
+        value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BadCheckpoint(f"{path} is damaged: it is not JSON.", "Copy or download it again.") from error
     if not isinstance(value, dict):
@@ -57,12 +59,18 @@ class Keys:
         self._asked.add(name)
         return self._values.get(name)
 
-    def count(self, name: str, default: int | None = None, *, least: int = 1, most: int | None = None) -> int:
+    def count(self, name: str, default: int | None = None, *, least: int = 1, most: int = MOST) -> int:
         """A whole number of at least `least` and at most `most`."""
         value = self._or(name, default)
-        if type(value) is not int or value < least or (most is not None and value > most):
-            raise self.bad(name, f"a whole number of at least {least}" + (f" and at most {most:,}" if most else ""))
+        if type(value) is not int or not least <= value <= most:
+            too_many = type(value) is int and value > most
+            raise self.bad(name, f"a whole number of at least {least}" + (f" and at most {most:,}" if too_many else ""))
         return value
+
+    def said_count(self, name: str) -> int | None:
+        """What is there, if that is a number of anything; never an error."""
+        value = self._values.get(name)
+        return value if type(value) is int and 1 <= value <= MOST else None
 
     def maybe_count(self, name: str) -> int | None:
         return None if self.value(name) is None else self.count(name)

@@ -23,7 +23,7 @@ def look(found: Found, room: Room | None = None, context: int | None = None) -> 
         return replace(entry, problem=stopped)
     try:
         files = open_files(found.path)
-        entry = replace(entry, family=files.kind, quantisation=files.quantisation, bytes=_size(files))
+        entry = _told(entry, files)
         layout, config = files.read_config()
         parameters = layout.count_parameters(files.tensors, config)
         number_format = entry.quantisation or _most_used_format(files.tensors)
@@ -36,6 +36,19 @@ def look(found: Found, room: Room | None = None, context: int | None = None) -> 
         return replace(entry, problem=error.message)
     bits = quantisation.bits_as_stored(files.tensors, memory.BITS[room.dtype]) if room else None
     return _fitted(entry, memory.need_of(config, parameters, bits), room, context)
+
+
+def _told(entry: ShelfEntry, files: ModelFiles) -> ShelfEntry:
+    """What the files say of themselves, whether or not their family is known here."""
+    entry = replace(entry, family=files.kind, quantisation=files.quantisation, bytes=_size(files))
+    entry = replace(entry, context=files.said_context)
+    with suppress(LogitscopeError):  # what is wrong with a file of weights is told after what is wrong with the config
+        stored = files.stored
+        parameters = sum(one.n_values for one in stored.values())
+        entry = replace(
+            entry, parameters=parameters or None, quantisation=entry.quantisation or _most_used_format(stored)
+        )
+    return entry
 
 
 def _size(files: ModelFiles) -> int | None:

@@ -78,7 +78,19 @@ class ModelFiles(Protocol):
         ...
 
     @property
-    def tensors(self) -> Mapping[str, StoredTensor]: ...
+    def said_context(self) -> int | None:
+        """The context that a file tells of, if its family is one that says so in the usual way."""
+        ...
+
+    @property
+    def stored(self) -> Mapping[str, StoredTensor]:
+        """Every tensor as it lies in the files, whatever the model is."""
+        ...
+
+    @property
+    def tensors(self) -> Mapping[str, StoredTensor]:
+        """Every tensor as the family reads it."""
+        ...
 
     def check_tokenizer(self) -> None:
         """Complain now if it is plain to see that there is no tokenizer."""

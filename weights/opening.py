@@ -18,8 +18,8 @@ def open_files(path: Path) -> ModelFiles:
     if _is_gguf(path):
         from weights.gguf_file import GgufFile  # its library is not needed for a directory
 
-        return GgufFile(path)  # pyright: ignore[reportReturnType] - it takes no cached_property for a property
-    return Checkpoint(path)  # pyright: ignore[reportReturnType]
+        return GgufFile(path)
+    return Checkpoint(path)
 
 
 def _is_gguf(path: Path) -> bool:

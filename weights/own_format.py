@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from core.config import ModelConfig, Rotary
-from weights.keys import Keys
+from weights.keys import MOST, Keys
 
 
 def read_own(keys: Keys) -> ModelConfig:
@@ -39,6 +39,8 @@ def _read_fields(kind: type, keys: Keys) -> dict[str, Any]:
             continue
         if not _fits(value, types[field_.name]):
             raise keys.unsupported(field_.name)
+        if type(value) is int and value > MOST:
+            raise keys.bad(field_.name, f"at most {MOST:,}")
         collect = get_origin(types[field_.name])
         found[field_.name] = collect(value) if collect in (frozenset, tuple) and isinstance(value, list) else value
     for unknown in sorted(keys.unasked()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
-from core.errors import BadCheckpoint
+from core.errors import BadCheckpoint, OutOfMemory
 from weights.family import Index
+from weights.keys import show
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,9 +47,13 @@ class Stored:
         try:
             with safe_open(self.file, framework="pt") as file:
                 found: Tensor = file.get_slice(self.name)[part]
-                return found
         except (OSError, SafetensorError) as error:
             raise BadCheckpoint(f"{self.file} cannot be read any more.", _AGAIN) from error
+        except MemoryError as error:
+            raise _too_large(self.file) from error
+        if found.numel() and not all(map(math.isfinite, found.aminmax())):  # nan where any is: one pass, no copy
+            raise BadCheckpoint(f"The tensor {show(self.name)} holds values that are not numbers.", _AGAIN)
+        return found
 
 
 def headers(file: Path) -> dict[str, Stored]:
@@ -56,6 +62,8 @@ def headers(file: Path) -> dict[str, Stored]:
     Raises:
         BadCheckpoint: it is missing, cut or damaged.
     """
+    if file.exists() and not file.is_file():  # a pipe would keep whoever opens it waiting
+        raise BadCheckpoint(f"{file} is not a file.", _AGAIN)
     try:
         with safe_open(file, framework="np") as opened:
             slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
@@ -66,7 +74,15 @@ def headers(file: Path) -> dict[str, Stored]:
     except FileNotFoundError as error:
         raise BadCheckpoint(f"{file} is missing.", "The index names it. " + _AGAIN) from error
     except OSError as error:
-        raise BadCheckpoint(f"{file} cannot be read: {error}.") from error
+        raise BadCheckpoint(f"{file} cannot be read: {error}.", _AGAIN) from error
+    except MemoryError as error:
+        raise _too_large(file) from error
     except SafetensorError as error:
         size = file.stat().st_size
         raise BadCheckpoint(f"{file} is damaged or not complete ({size:,} bytes).", _AGAIN) from error
+
+
+def _too_large(file: Path) -> OutOfMemory:
+    """Where a process may not map what is as large as this, as under `ulimit -v`."""
+    size = file.stat().st_size / 1e9
+    return OutOfMemory(f"{file} ({size:,.1f} GB) cannot be mapped into memory.", "Choose a smaller model.")

@@ -51,7 +51,7 @@ def read_transformer(
     layout = layout.as_stored(tensors)
     stored = _without_ballast(tensors, layout)
     config = _tied_as_stored(stored, layout, config)
-    _check_size(stored, config)
+    _check_size(stored, config, layout.described_by)
     with _WithoutWeights():
         transformer = Transformer(config)
     sources = _locate(transformer, stored, layout)
@@ -116,7 +116,7 @@ def _tied_as_stored(stored: dict[str, StoredTensor], layout: Layout, config: Mod
     return replace(config, tied_embeddings=False)
 
 
-def _check_size(stored: Mapping[str, StoredTensor], config: ModelConfig) -> None:
+def _check_size(stored: Mapping[str, StoredTensor], config: ModelConfig, described_by: str) -> None:
     """Refuse a config whose matrices are of quite another size, before any of them is made."""
     layer = config.d_model * (config.n_heads * config.d_head + config.d_ff)  # two of its matrices
     expert = max(config.d_model * config.d_expert, _MODULE)
@@ -126,7 +126,7 @@ def _check_size(stored: Mapping[str, StoredTensor], config: ModelConfig) -> None
     held = sum(one.n_values for one in stored.values())
     if wanted > 100 * held:
         raise BadCheckpoint(
-            f"The config describes a model of {wanted:.1e} parameters or more, and the files hold {held:.1e}.",
+            f"{described_by} describes a model of {wanted:.1e} parameters or more, and the files hold {held:.1e}.",
             "The config and the weights are of different models.",
         )
 

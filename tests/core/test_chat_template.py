@@ -494,7 +494,7 @@ def test_a_thought_that_the_template_drops_is_gone_and_the_answer_keeps_its_toke
 
 
 def test_a_thought_that_the_template_keeps_costs_no_token(tokenizer: Tokenizer) -> None:
-    source = (Path(__file__).parent / "templates" / "smollm3.jinja").read_text()
+    source = (Path(__file__).parent / "templates" / "modes.jinja").read_text()
     answer = spelled_out(tokenizer, "<think>\nI wonder.\n</think>\nYes, I do.")
     before, again = after(tokenizer, source, answer)
     assert again[: len(before) + len(answer.ids or ())] == [*before, *(answer.ids or ())]

@@ -224,7 +224,7 @@ def test_numbers_that_are_codes_for_other_numbers(dtype: torch.dtype, folder: Pa
 )
 def test_sizes_no_machine_has(size: dict[str, int], folder: Path) -> None:
     tiny.change_json(folder / "config.json", **size)
-    refused(folder, BadCheckpoint, "config")
+    refused(folder, BadCheckpoint, "config.json")
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_sizes_no_machine_has(size: dict[str, int], folder: Path) -> None:
 def test_numbers_that_would_fill_the_memory_or_overflow(case: str, size: dict[str, Any], tmp_path: Path) -> None:
     tiny.write(case, tmp_path)
     tiny.change_json(tmp_path / "config.json", **size)
-    refused(tmp_path, BadCheckpoint, "config")
+    refused(tmp_path, BadCheckpoint, "config.json")
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import resource
-import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from gguf import GGUFReader, GGUFWriter
 
 from core.errors import BadCheckpoint, LogitscopeError, OutOfMemory, UnsupportedModel
 from tests.weights import tiny, tiny_gguf
+from tests.weights.gguf_bytes import HOSTILE, whole
 from weights import shelf
 from weights.gguf_file import GgufFile
 from weights.gguf_header import read_header
@@ -55,60 +56,6 @@ def refused(path: Path, kind: type[LogitscopeError], *said: str) -> None:
     assert all(part in str(caught.value) for part in said), str(caught.value)
     assert str(caught.value).isprintable()
     assert caught.value.hint
-
-
-def header(n_tensors: int, n_keys: int, *rest: bytes, version: int = 3) -> bytes:
-    return struct.pack("<4sIQQ", b"GGUF", version, n_tensors, n_keys) + b"".join(rest)
-
-
-def text(value: bytes, length: int | None = None) -> bytes:
-    return struct.pack("<Q", len(value) if length is None else length) + value
-
-
-def array(kind: int, count: int, rest: bytes = b"") -> bytes:
-    return struct.pack("<IIQ", 9, kind, count) + rest
-
-
-def tensor(name: bytes, shape: tuple[int, ...], kind: int, offset: int) -> bytes:
-    return text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
-
-
-HUGE = 2**63
-HOSTILE: dict[str, tuple[bytes, type[LogitscopeError], str]] = {
-    "no magic": (b"GGML" + bytes(100), BadCheckpoint, "not a GGUF file"),
-    "nothing": (b"", BadCheckpoint, "not complete"),
-    "version 1": (header(0, 0, version=1), UnsupportedModel, "version 1"),
-    "big-endian": (header(0, 0, version=3 << 24), UnsupportedModel, "big-endian"),
-    "huge number of keys": (header(0, HUGE), BadCheckpoint, "9,223,372,036,854,775,808 metadata keys"),
-    "huge number of tensors": (header(HUGE, 0), BadCheckpoint, "9,223,372,036,854,775,808 tensors"),
-    "huge text": (header(0, 1, text(b"", HUGE), bytes(20)), BadCheckpoint, "a text of 9,223,372,036,854,775,808 bytes"),
-    "cut text": (header(0, 1, text(b"abc", 10_000), bytes(20)), BadCheckpoint, "in the middle of its header"),
-    "huge list of numbers": (header(0, 1, text(b"a"), array(0, HUGE)), BadCheckpoint, "values of 'a'"),
-    "huge list of texts": (header(0, 1, text(b"a"), array(8, HUGE)), BadCheckpoint, "values of 'a'"),
-    "list of lists": (header(0, 1, text(b"a"), array(9, 1), bytes(30)), BadCheckpoint, "list of the unknown type 9"),
-    "unknown type": (header(0, 1, text(b"a"), struct.pack("<I", 77)), BadCheckpoint, "unknown type 77"),
-    "no UTF-8 in a key": (header(0, 1, text(b"\xff\xfe"), bytes(20)), BadCheckpoint, "not UTF-8"),
-    "no UTF-8 in a value": (header(0, 1, text(b"a\n"), struct.pack("<I", 8), text(b"\xff")), BadCheckpoint, r"'a\n'"),
-    "a key twice": (header(0, 2, (text(b"a") + struct.pack("<IB", 0, 1)) * 2), BadCheckpoint, "'a' twice"),
-    "alignment 0": (
-        header(0, 1, text(b"general.alignment"), struct.pack("<II", 4, 0)),
-        BadCheckpoint,
-        "general.alignment is 0",
-    ),
-    "many dimensions": (header(1, 0, text(b"t"), struct.pack("<I", 2**31), bytes(30)), BadCheckpoint, "dimensions"),
-    "no rows": (header(1, 0, tensor(b"t", (0, 4), 0, 0)), BadCheckpoint, "shape (4, 0)"),
-    "huge tensor": (header(1, 0, tensor(b"t", (2**40, 2**40), 0, 0)), BadCheckpoint, "not complete"),
-    "broken blocks": (header(1, 0, tensor(b"t", (33, 4), 8, 0)), BadCheckpoint, "blocks of 32"),
-    "unknown format": (header(1, 0, tensor(b"t", (32, 4), 999, 0)), UnsupportedModel, "type 999"),
-    "a wrong place": (header(1, 0, tensor(b"t", (1,), 0, 4096)), BadCheckpoint, "at offset 4,096, where 0 is due"),
-    "a tensor twice": (
-        header(2, 0, tensor(b"t", (1,), 0, 0), tensor(b"t", (1,), 0, 32), bytes(99)),
-        BadCheckpoint,
-        "described twice",
-    ),
-    "no metadata": (header(1, 0, tensor(b"t", (1,), 0, 0), bytes(99)), BadCheckpoint, "no general.architecture"),
-    "no weights": (header(0, 0, bytes(99)), UnsupportedModel, "holds no weights"),
-}
 
 
 @pytest.mark.parametrize("case", HOSTILE)
@@ -263,7 +210,24 @@ def test_the_listing_says_what_the_model_is(path: Path) -> None:
     assert entry.bytes == path.stat().st_size
     assert entry.parameters == load(path, device="cpu").n_parameters
     path.write_bytes(path.read_bytes()[:1000])
-    assert "is damaged" in (listed(path).problem or "")
+    assert re.search(r"model\.gguf is (damaged or )?not complete", listed(path).problem or "")
+    refused(path, BadCheckpoint, "not complete", "Copy or download it again.")
+
+
+def test_the_listing_tells_of_an_architecture_that_is_not_known(path: Path) -> None:
+    good = read_header(path)
+    parameters = load(path, device="cpu").n_parameters
+    data = path.read_bytes()
+    tensors = [(t.name, t.shape, int(t.kind), data[t.offset : t.offset + t.n_bytes]) for t in good.tensors]
+    path.write_bytes(whole({"general.architecture": "mamba", "mamba.context_length": 777}, tensors))
+    entry = listed(path, Room(device="cpu", dtype="float32", free=1 << 40))
+    assert (entry.family, entry.quantisation, entry.context, entry.parameters) == ("mamba", "F32", 777, parameters)
+    assert entry.problem == "GGUF files of architecture 'mamba' cannot be run here."
+    path.write_bytes(
+        whole({"general.architecture": "mamba", "mamba.context_length": "777", "general.file_type": 15}, tensors)
+    )
+    entry = listed(path)
+    assert (entry.quantisation, entry.context, entry.parameters) == ("Q4_K_M", None, parameters)
 
 
 def test_memory_is_that_of_the_dtype_and_not_that_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,9 +52,34 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "phi3": ("phi3", tiny.SIZES | {"num_key_value_heads": 2, "sliding_window": None}),
     "phi3, part of a head turns": tiny.CASES["phi3, part of a head turns"],
     "gpt2": tiny.CASES["gpt2"],
+    "granite": tiny.CASES["granite"],
+    "granite, biases, tied": (
+        "granite",
+        tiny.CASES["granite"][1] | {"attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True},
+    ),
+    "olmo2": tiny.CASES["olmo2"],
+    "smollm3": ("smollm3", tiny.SIZES | {"num_key_value_heads": 2, "num_hidden_layers": 5}),
+    "stablelm": tiny.CASES["stablelm"],
+    "stablelm, qkv bias, parallel": tiny.CASES["stablelm, qkv bias, parallel"],
+    "stablelm, norms of heads": tiny.CASES["stablelm, norms of heads"],
+    "neox": tiny.CASES["gpt_neox"],
+    "neox, one after the other": ("gpt_neox", tiny.NEOX | {"use_parallel_residual": False}),
+    "mixtral": tiny.CASES["mixtral"],
+    "qwen3_moe": ("qwen3_moe", tiny.QWEN3_MOE | {"norm_topk_prob": True}),
+    "yarn": tiny.CASES["yarn"],
+    "yarn, a longer head": (
+        "qwen3",
+        tiny.SIZES | {"num_key_value_heads": 2, "head_dim": 32, "rope_parameters": tiny.YARN | {"factor": 4.0}},
+    ),
+    "longrope": tiny.CASES["longrope"],
+    "longrope, a short text": (
+        "phi3",
+        tiny.CASES["longrope"][1] | {"original_max_position_embeddings": 300, "max_position_embeddings": 600},
+    ),
+    "longrope, a part turns": ("phi3", tiny.CASES["longrope, a part turns"][1] | {"sliding_window": None}),
 }
 # llama.cpp looks GELU up in a table of half precision, and it shows.
-_GELU = ("gemma", "phi", "gpt2")
+_GELU = ("gemma", "phi", "gpt2", "neox")
 Written = Callable[[str], tuple[Path, PreTrainedModel]]
 
 
@@ -73,7 +98,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
         if case not in made:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setitem(tiny.CASES, case, CASES[case])
-                made[case] = tiny_gguf.write(case, tmp_path_factory.mktemp("gguf") / "model.gguf")
+                model = tiny.random_model(case)
+            if "as deep as the biggest" in case:
+                _hush(model)
+            made[case] = tiny_gguf.write_model(model, tmp_path_factory.mktemp("gguf") / "model.gguf"), model
         return made[case]
 
     return of
@@ -101,11 +129,16 @@ def test_logits_are_those_of_the_model_that_was_written(case: str, written: Writ
     torch.testing.assert_close(got, want, rtol=0, atol=1e-4)
 
 
+def _hush(model: PreTrainedModel) -> None:
+    """Let the feed-forwards of a deep Gemma say a hundredth of what they would: what llama.cpp's table of 16-bit GELUs
+    costs adds up over the layers, and what is asked of them here is their attention."""
+    for name, weights in model.named_parameters():
+        if name.endswith("post_feedforward_layernorm.weight"):  # stored less one
+            weights.mul_(0.01).sub_(0.99)
+
+
 def tolerance(case: str) -> float:
-    """llama.cpp looks GELU up in a table of 16-bit numbers; what that costs adds up over the 46 and 62 deep layers."""
-    if not case.startswith(_GELU) or case.startswith("phi3"):
-        return 1e-4
-    return 0.2 if "as deep as the biggest" in case else 3e-2
+    return 3e-2 if case.startswith(_GELU) and not case.startswith("phi3") else 1e-4
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -115,11 +148,12 @@ def test_logits_and_greedy_text_are_those_of_llama_cpp(case: str, written: Writt
 
     path, _ = written(case)
     oracle, ours = Oracle(path), opened(path)
-    want, got = oracle.logits(some_ids()), logits(ours, some_ids())
+    longer = 48 if ours.transformer.is_long(49) else 0  # llama.cpp takes every text for a long one where one may be
+    ids, prompt = some_ids(40 + longer), some_ids(9 + longer)
+    want, got = oracle.logits(ids), logits(ours, ids)
     print(f"{case}: largest difference {(got - want).abs().max():.1e}, largest logit {want.abs().max():.1f}")
     torch.testing.assert_close(got, want, rtol=0, atol=tolerance(case))
-    if tolerance(case) < 0.1:  # a difference of 0.2 decides between two tokens that are nearly alike
-        assert greedy(ours, some_ids(9), 64) == oracle.greedy(some_ids(9), 64)
+    assert greedy(ours, prompt, 64) == oracle.greedy(prompt, 64)
 
 
 # transformers 5.23 passes over rope_freqs.weight and over qwen3's attention.key_length, so those two cannot be asked.
@@ -176,6 +210,19 @@ def test_weights_of_every_format_are_those_of_ggml(kind: Kind, wide: PreTrainedM
     print(f"{kind.name}: {(got - want).abs().max():.1e}; with llama.cpp's rounding {(got - rounded).abs().max():.1e}")
 
 
+def test_quantised_experts_are_those_of_ggml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stacks of matrices, of which one is read at a time."""
+    pytest.importorskip("llama_cpp", reason=_LLAMA_CPP)
+    from tests.weights.llama_cpp_oracle import dequantised
+
+    options = tiny.QWEN3_MOE | {"norm_topk_prob": True, "moe_intermediate_size": 64}
+    monkeypatch.setitem(tiny.CASES, "experts", ("qwen3_moe", options))
+    path, _ = tiny_gguf.write("experts", tmp_path / "model.gguf", kind=Kind.Q8_0)
+    ours, by_ggml = opened(path), opened(dequantised(path, tmp_path / "float32.gguf"))
+    for got, want in zip(ours.transformer.parameters(), by_ggml.transformer.parameters(), strict=True):
+        assert torch.equal(got, want)
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_weights_go_straight_to_the_format_that_is_computed_in(dtype: str, written: Written) -> None:
     path, _ = written("llama")
@@ -212,12 +259,16 @@ def test_a_split_model_is_opened_by_any_of_its_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("llama.expert_count", 8),
+        ("llama.expert_gating_func", 2),
+        ("llama.expert_shared_count", 1),
         ("llama.logit_scale", 0.5),
         ("llama.attention.causal", False),
         ("llama.attention.scale", 0.3),
         ("llama.attention.sliding_window", 4096),
-        ("llama.rope.scaling.type", "yarn"),
+        ("llama.rope.scaling.type", "su"),
+        ("llama.rope.scaling.attn_factor", 1.5),
+        ("llama.rope.scaling.yarn_ext_factor", 0.5),
+        ("llama.rope.scaling.yarn_beta_fast", 4.0),
         ("llama.something.new", 1),
         ("general.type", "adapter"),
         ("tokenizer.ggml.pre", "superbpe"),

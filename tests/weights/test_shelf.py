@@ -115,8 +115,12 @@ def test_the_listing_says_why_a_model_cannot_be_opened(cache: Path) -> None:
     }
     for repo, spoil in problems.items():
         spoil(put(cache, "llama", repo))
-    said = {entry.name: entry.problem or "" for entry in listing()}
+    entries = {entry.name: entry for entry in listing()}
+    said = {name: entry.problem or "" for name, entry in entries.items()}
     assert "'mamba'" in said["a/1-kind"]
+    told = entries["a/1-kind"]
+    assert (told.family, told.context, told.quantisation) == ("mamba", 128, "F32")
+    assert told.parameters == tiny.random_model("llama").num_parameters()
     assert "has no model.safetensors" in said["a/2-weights"]
     assert "damaged or not complete" in said["a/3-cut"]
     assert "not JSON" in said["a/4-json"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,16 @@ ARCHITECTURES = {
     "phi": MODEL_ARCH.PHI2,
     "phi3": MODEL_ARCH.PHI3,
     "gpt2": MODEL_ARCH.GPT2,
+    "granite": MODEL_ARCH.GRANITE,
+    "olmo2": MODEL_ARCH.OLMO2,
+    "smollm3": MODEL_ARCH.SMOLLM3,
+    "stablelm": MODEL_ARCH.STABLELM,
+    "gpt_neox": MODEL_ARCH.GPTNEOX,
+    "mixtral": MODEL_ARCH.LLAMA,
+    "qwen3_moe": MODEL_ARCH.QWEN3MOE,
 }
+_LAYER_NORMS = (MODEL_ARCH.GPT2, MODEL_ARCH.PHI2, MODEL_ARCH.STABLELM, MODEL_ARCH.GPTNEOX)
+_NEIGHBOURS = (MODEL_ARCH.LLAMA, MODEL_ARCH.GRANITE, MODEL_ARCH.SMOLLM3)  # channels that turn together lie side by side
 
 
 def write(case: str, path: Path, **options: Any) -> tuple[Path, PreTrainedModel]:
@@ -88,7 +98,7 @@ def _write_config(writer: GGUFWriter, config: Any, architecture: MODEL_ARCH) -> 
     writer.add_head_count(heads)
     writer.add_head_count_kv(getattr(config, "num_key_value_heads", None) or heads)
     writer.add_feed_forward_length(getattr(config, "intermediate_size", None) or config.n_inner or 4 * config.n_embd)
-    if architecture in (MODEL_ARCH.GPT2, MODEL_ARCH.PHI2):
+    if architecture in _LAYER_NORMS:
         writer.add_layer_norm_eps(getattr(config, "layer_norm_eps", None) or config.layer_norm_epsilon)
     else:
         writer.add_layer_norm_rms_eps(config.rms_norm_eps)
@@ -100,9 +110,19 @@ def _write_config(writer: GGUFWriter, config: Any, architecture: MODEL_ARCH) -> 
     writer.add_rope_dimension_count(int(head * part))
     whole = rope.get("full_attention", rope)
     writer.add_rope_freq_base(whole.get("rope_theta", 10000.0))
-    if whole.get("rope_type") == "linear":
-        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+    if whole.get("rope_type") in ("linear", "yarn"):
+        writer.add_rope_scaling_type(gguf.RopeScalingType(whole["rope_type"]))
         writer.add_rope_scaling_factor(whole["factor"])
+    if whole.get("rope_type") == "yarn":
+        writer.add_rope_scaling_orig_ctx_len(whole["original_max_position_embeddings"])
+        writer.add_rope_scaling_yarn_beta_fast(32.0)
+        writer.add_rope_scaling_yarn_beta_slow(1.0)
+    if whole.get("rope_type") == "longrope":
+        original = config.original_max_position_embeddings
+        grown = math.sqrt(1 + math.log(config.max_position_embeddings / original) / math.log(original))
+        writer.add_rope_scaling_orig_ctx_len(original)
+        writer.add_rope_scaling_attn_factors(whole.get("attention_factor") or grown)
+    _write_own_config(writer, config, architecture)
     if "sliding_attention" in rope:
         writer.add_float32(f"{writer.arch}.rope.freq_base_swa", rope["sliding_attention"]["rope_theta"])
     if architecture in (MODEL_ARCH.GEMMA2, MODEL_ARCH.GEMMA3, MODEL_ARCH.PHI3) and config.sliding_window:
@@ -115,23 +135,40 @@ def _write_config(writer: GGUFWriter, config: Any, architecture: MODEL_ARCH) -> 
         writer.add_final_logit_softcapping(config.final_logit_softcapping)
 
 
+def _write_own_config(writer: GGUFWriter, config: Any, architecture: MODEL_ARCH) -> None:
+    """What only some architectures say."""
+    if architecture is MODEL_ARCH.GRANITE:
+        writer.add_attention_scale(config.attention_multiplier)
+        writer.add_embedding_scale(config.embedding_multiplier)
+        writer.add_residual_scale(config.residual_multiplier)
+        writer.add_logit_scale(config.logits_scaling)
+    if architecture in (MODEL_ARCH.STABLELM, MODEL_ARCH.GPTNEOX):
+        writer.add_parallel_residual(config.use_parallel_residual)
+    if (experts := getattr(config, "num_local_experts", None) or getattr(config, "num_experts", None)) is not None:
+        writer.add_expert_count(experts)
+        writer.add_expert_used_count(config.num_experts_per_tok)
+    if architecture is MODEL_ARCH.QWEN3MOE:
+        writer.add_expert_feed_forward_length(config.moe_intermediate_size)
+
+
 def converted(model: PreTrainedModel, architecture: MODEL_ARCH) -> dict[str, Array]:
     """Tensors under llama.cpp's names, in its order of channels."""
     config: Any = model.config
     names = gguf.get_tensor_name_map(architecture, config.num_hidden_layers)
     heads = config.num_attention_heads
     found: dict[str, Array] = {}
-    for theirs, tensor in model.state_dict().items():
+    for theirs, values in _in_pieces(model):
         if theirs == "lm_head.weight" and config.tie_word_embeddings:
             continue
-        values = tensor.numpy()
         ours = names.get_name(theirs, (".weight", ".bias"))
         assert ours, theirs
         if architecture is MODEL_ARCH.GPT2 and theirs.endswith((".c_attn.weight", ".c_proj.weight", ".c_fc.weight")):
             values = values.T
-        if architecture is MODEL_ARCH.LLAMA and ".q_proj." in theirs:
+        if architecture is MODEL_ARCH.GPTNEOX and ".query_key_value." in theirs:
+            values = values.reshape(heads, 3, -1, *values.shape[1:]).swapaxes(0, 1).reshape(values.shape)
+        if architecture in _NEIGHBOURS and ".q_proj." in theirs:
             values = neighbours(values, heads)
-        if architecture is MODEL_ARCH.LLAMA and ".k_proj." in theirs:
+        if architecture in _NEIGHBOURS and ".k_proj." in theirs:
             values = neighbours(values, config.num_key_value_heads)
         if "gemma" in config.model_type and theirs.endswith("norm.weight"):
             values = values + 1
@@ -139,7 +176,26 @@ def converted(model: PreTrainedModel, architecture: MODEL_ARCH) -> dict[str, Arr
     scaling = getattr(config, "rope_parameters", None) or {}
     if scaling.get("rope_type") == "llama3":
         found["rope_freqs.weight"] = llama3_factors(scaling, config.hidden_size // heads)
+    for part in ("long", "short"):
+        if f"{part}_factor" in scaling:
+            found[f"rope_factors_{part}.weight"] = np.array(scaling[f"{part}_factor"], np.float32)
     return found
+
+
+def _in_pieces(model: PreTrainedModel) -> Iterator[tuple[str, Array]]:
+    """The tensors as the converter finds them: gates and ups of experts apart, norms of heads as one."""
+    state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    for name, values in state.items():
+        if name.endswith("experts.gate_up_proj"):
+            for part, half in zip(("gate", "up"), np.split(values, 2, axis=1), strict=True):
+                yield name.replace("gate_up_proj", f"{part}_proj.weight"), half
+        elif name.endswith("experts.down_proj"):
+            yield f"{name}.weight", values
+        elif ".norms." not in name:
+            yield name, values
+        elif ".norms.0." in name:
+            heads = [one for other, one in state.items() if other.startswith(name.partition(".norms.")[0])]
+            yield name.replace(".norms.0", ""), np.stack(heads)
 
 
 def neighbours(values: Array, heads: int) -> Array:

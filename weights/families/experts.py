@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from core.config import ModelConfig
-from weights.families.common import (
+from weights.families.llama_like import (
     LLAMA_NAMES,
     SILU,
     read_all_windowed,
     read_common,
     read_silu_and_rms,
+    read_used_window,
     read_windows,
 )
 from weights.family import Family
@@ -30,8 +31,6 @@ def _mixtral(keys: Keys) -> ModelConfig:
 
 def _qwen3_moe(keys: Keys) -> ModelConfig:
     fields = read_common(keys)
-    window = keys.maybe_count("sliding_window")
-    window = window if keys.flag("use_sliding_window") else None
     keys.only("layer_types", (None,))
     n_experts = keys.count("num_experts", 128, least=0)
     n_experts = keys.count("num_local_experts", n_experts, least=0)
@@ -40,7 +39,7 @@ def _qwen3_moe(keys: Keys) -> ModelConfig:
     return ModelConfig(
         **fields,
         **read_silu_and_rms(keys),
-        **read_windows(keys, window, lambda layer: True),
+        **read_windows(keys, read_used_window(keys), lambda layer: True),
         qk_norm=True,
         expert_layers=frozenset(layers) if n_experts else frozenset(),
         n_experts=n_experts or 1,

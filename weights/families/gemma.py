@@ -5,14 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from core.config import ModelConfig
-from weights.families.common import (
-    ACTIVATIONS,
-    LLAMA_NAMES,
-    OLD_ACTIVATIONS,
-    SANDWICH_NAMES,
-    read_common,
-    read_windows,
-)
+from weights.families.activations import ACTIVATIONS, OLD_ACTIVATIONS
+from weights.families.llama_like import LLAMA_NAMES, SANDWICH_NAMES, read_common, read_windows
 from weights.families.rotary import SCALINGS, read_rotary, rotary_of
 from weights.family import Family
 from weights.keys import Keys

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from core.config import ModelConfig
-from weights.families.common import ACTIVATIONS, OLD_ACTIVATIONS, read_n_layers
+from weights.families.activations import ACTIVATIONS, OLD_ACTIVATIONS
+from weights.families.llama_like import read_n_layers
 from weights.families.rotary import read_context, read_rotary
 from weights.family import Family
 from weights.keys import Keys
@@ -156,8 +157,12 @@ _OPT_NAMES = _XGLM_NAMES | {
     "attention_sum_norm": "self_attn_layer_norm",
     "feed_forward_sum_norm": "final_layer_norm",
 }
-_MASKS = (".attn.bias", ".attn.masked_bias")
-_CONV1D = frozenset({"attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"})
+_AS_STORED: dict[str, Any] = {
+    "prefix": "transformer.",
+    "layer": "transformer.h.{}.",
+    "transposed": frozenset({"attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"}),
+    "ballast": (".attn.bias", ".attn.masked_bias"),
+}
 _GPT = {"layer_norm_epsilon": 1e-5, "tie_word_embeddings": True}
 _NEOX = {"hidden_act": "gelu", "layer_norm_eps": 1e-5, "rotary_pct": 0.25}
 
@@ -166,20 +171,14 @@ FAMILIES = {
         architecture="GPT2LMHeadModel",
         read=_gpt2,
         names=_GPT2_NAMES,
-        prefix="transformer.",
-        layer="transformer.h.{}.",
-        transposed=_CONV1D,
-        ballast=_MASKS,
+        **_AS_STORED,
         defaults=_GPT | {"activation_function": "gelu_new"},
     ),
     "openai-gpt": Family(
         architecture="OpenAIGPTLMHeadModel",
         read=_gpt1,
         names=_GPT1_NAMES,
-        prefix="transformer.",
-        layer="transformer.h.{}.",
-        transposed=_CONV1D,
-        ballast=_MASKS,
+        **_AS_STORED,
         defaults=_GPT | {"afn": "gelu"},
     ),
     "gpt_neox": Family(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from core.config import ModelConfig
-from weights.families.common import (
-    ACTIVATIONS,
+from weights.families.activations import ACTIVATIONS
+from weights.families.llama_like import (
     LLAMA_NAMES,
     SANDWICH_NAMES,
     SILU,

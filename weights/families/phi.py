@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 from core.config import ModelConfig
-from weights.families.common import (
-    ACTIVATIONS,
-    LLAMA_NAMES,
-    SILU,
-    read_all_windowed,
-    read_common,
-    read_silu_and_rms,
-)
+from weights.families.activations import ACTIVATIONS
+from weights.families.llama_like import LLAMA_NAMES, SILU, read_all_windowed, read_common, read_silu_and_rms
 from weights.families.rotary import SCALINGS, read_rotary
 from weights.family import Family
 from weights.keys import Keys

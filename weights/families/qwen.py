@@ -5,16 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from core.config import ModelConfig
-from weights.families.common import LLAMA_NAMES, SILU, read_common, read_silu_and_rms, read_windows
+from weights.families.llama_like import (
+    LLAMA_NAMES,
+    SILU,
+    read_common,
+    read_silu_and_rms,
+    read_used_window,
+    read_windows,
+)
 from weights.family import Family
 from weights.keys import Keys
 
 
 def _qwen(keys: Keys) -> dict[str, Any]:
-    window = keys.maybe_count("sliding_window")
-    window = window if keys.flag("use_sliding_window") else None
     first = keys.count("max_window_layers", least=0)
-    return read_common(keys) | read_silu_and_rms(keys) | read_windows(keys, window, lambda layer: layer >= first)
+    windows = read_windows(keys, read_used_window(keys), lambda layer: layer >= first)
+    return read_common(keys) | read_silu_and_rms(keys) | windows
 
 
 def _qwen2(keys: Keys) -> ModelConfig:

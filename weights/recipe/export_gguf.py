@@ -36,7 +36,7 @@ from core.errors import BadCheckpoint, BadSetting, LogitscopeError, UnsupportedM
 from core.model import Model
 from core.transformer import Transformer
 from weights import shelf
-from weights.checkpoint import Checkpoint, read_text
+from weights.checkpoint import Checkpoint
 from weights.family import Layout
 from weights.gguf_config import NAMES
 from weights.keys import show
@@ -44,6 +44,7 @@ from weights.load import load
 from weights.recipe.export import BUNDLED
 from weights.recipe.models import TURN_END
 from weights.recipe.prepare import WORK
+from weights.text_file import read_text
 
 ARCHITECTURE = "llama"
 NAME = "Logitscope chat"

@@ -1,26 +1,13 @@
-"""What several families say in the same words: sizes, windows, activations, tensor names. Knows no torch."""
+"""What those built like a Llama say in its words: sizes, norms, windows, tensor names. Knows no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from weights.families.activations import ACTIVATIONS
 from weights.families.rotary import SCALINGS, Scaling, read_context, read_rotary
 from weights.keys import Keys
-
-ACTIVATIONS = {
-    "silu": "silu",
-    "swish": "silu",
-    "relu": "relu",
-    "gelu": "gelu",
-    "gelu_python": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_fast": "gelu_tanh",
-    "gelu_accurate": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu_python_tanh": "gelu_tanh",
-}
-OLD_ACTIVATIONS = ACTIVATIONS | {"gelu": "gelu_tanh"}  # GPT and the first Gemma say gelu and mean the approximation
 
 SILU = {"hidden_act": "silu", "rms_norm_eps": 1e-6}
 
@@ -91,6 +78,12 @@ def read_windows(keys: Keys, window: int | None, is_windowed: Callable[[int], bo
             raise keys.unsupported("layer_types")
         layers = frozenset(n for n, kind in enumerate(kinds) if kind == "sliding_attention")
     return {"window": window if layers else None, "windowed_layers": layers}
+
+
+def read_used_window(keys: Keys) -> int | None:
+    """In families that may tell of a window without using it."""
+    window = keys.maybe_count("sliding_window")
+    return window if keys.flag("use_sliding_window") else None
 
 
 def read_all_windowed(keys: Keys) -> dict[str, Any]:
