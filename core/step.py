@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from core.settings import Settings
 
 FinishReason = Literal["end", "length", "stop string", "stopped", "context"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
-    """One token that could have come next."""
+class Candidate(NamedTuple):
+    """One token that could have come next. A tuple, because there are twenty of them to a token."""
 
     rank: int  # 1 is the model's favourite, before any setting acts; ties by id
     id: int
