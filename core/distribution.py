@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,18 +129,20 @@ class Distribution:
     def _chances(self, ids: Ids) -> list[float]:
         """How likely each of these is to be chosen; 0 for a token that was cut."""
         at, there = _find(ids, self.pool)
-        return np.where(there, self.probabilities[at], 0.0).tolist()
+        chances: list[float] = np.where(there, self.probabilities[at], 0.0).tolist()
+        return chances
 
     def _cut_by(self, ids: Ids) -> list[str | None]:
         """Which stage cut each of these; None: none."""
         names: list[str | None] = [None] * len(ids)
-        before = self.pools[0]
+        alive, left = np.ones(len(ids), dtype=np.bool_), len(self.logits)
         for (name, _), pool in zip(sampling.CHAINS[self.settings.order], self.pools[1:], strict=True):
-            if len(pool.ids) < len(before.ids):
-                gone = np.flatnonzero(~_find(ids, pool)[1] & _find(ids, before)[1])
-                for n in gone.tolist():
-                    names[n] = name
-            before = pool
+            if len(pool.ids) == left:
+                continue
+            there, left = _find(ids, pool)[1], len(pool.ids)
+            for n in np.flatnonzero(alive & ~there).tolist():
+                names[n] = name
+            alive = there
         return names
 
     def _rest_probability(self, listed: Ids) -> float:
@@ -165,19 +168,22 @@ class _Masses:
     def of(cls, logits: Floats, listed: Ids) -> _Masses:
         """In one pass, in pieces that stay in the cache."""
         top = logits.max()
-        mine = np.maximum(logits[listed] - top, _VANISHED)
-        others = logits.copy()
-        others[listed] = -np.inf
         rest = spread = 0.0
-        for start in range(0, len(logits), _CHUNK):
-            below = others[start : start + _CHUNK]
-            below -= top
-            np.maximum(below, _VANISHED, out=below)
+        order = np.sort(listed)
+        starts = range(0, len(logits), _CHUNK)
+        borders = np.searchsorted(order, [*starts, len(logits)]).tolist()
+        for start, (first, last) in zip(starts, pairwise(borders), strict=True):
+            below = logits[start : start + _CHUNK] - top
+            if first < last:
+                below[order[first:last] - start] = _VANISHED
             weights = np.exp(below)
             rest += float(weights.sum())
             spread -= float(np.einsum("i,i->", weights, below))  # not `dot`, which would wake threads of its own
+        if np.isnan(spread):  # minus infinity times 0
+            return cls.of(np.maximum(logits, top + _VANISHED), listed)
+        mine = np.maximum(logits[listed] - top, _VANISHED)
         weights = np.exp(mine)
-        return cls(listed=weights, rest=rest, spread=spread - float(np.sum(weights * mine)))
+        return cls(listed=weights, rest=rest, spread=spread - float(np.einsum("i,i->", weights, mine)))
 
     @cached_property
     def total(self) -> float:

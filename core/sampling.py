@@ -54,8 +54,13 @@ def best(logits: Floats, count: int) -> Ids:
         return np.empty(0, dtype=np.int64)
     if count >= len(logits):
         return _falling(logits)
-    within = np.flatnonzero(logits >= _not_above(logits, count))  # (n,), n >= count and seldom much more
+    within = _largest(logits, count)
     return within[_falling(logits[within])[:count]]
+
+
+def _largest(logits: Floats, count: int) -> Ids:
+    """The ascending indices of the `count` largest, and of a few more: (n,), n >= count."""
+    return np.flatnonzero(logits >= _not_above(logits, count))
 
 
 def _not_above(logits: Floats, count: int) -> float:
@@ -123,7 +128,10 @@ def top_k(pool: Pool, settings: Settings, history: Sequence[int]) -> Pool:
     """Keep the k likeliest; of equals, the lower ids."""
     if not 0 < settings.top_k < len(pool.ids):
         return pool
-    return pool.keep(np.sort(best(pool.logits, settings.top_k)))
+    within = pool.keep(_largest(pool.logits, settings.top_k))
+    if len(within.ids) == settings.top_k:
+        return within
+    return within.keep(np.sort(best(within.logits, settings.top_k)))
 
 
 def typical(pool: Pool, settings: Settings, history: Sequence[int]) -> Pool:

@@ -17,7 +17,7 @@ from textual.containers import Container, Horizontal, Vertical
 from textual.screen import Screen
 
 from core.settings import Order, Settings
-from core.step import Finished, Prefill, Step
+from core.step import Finished, Prefill, Token
 from tui import palette, wording
 from tui.bindings import BINDINGS
 from tui.chat import Chat
@@ -258,7 +258,7 @@ class LogitscopeApp(App[None]):
             case Failed():
                 self._failed(answer)
 
-    def _take_event(self, event: Prefill | Step | Finished) -> None:
+    def _take_event(self, event: Prefill | Token | Finished) -> None:
         match event:
             case Prefill():
                 self._inspectable = False  # the engine may have forgotten that position to read this prompt
@@ -268,8 +268,8 @@ class LogitscopeApp(App[None]):
                 self._dropped = event.dropped
                 if event.thinking and self._writing is not None:
                     self._writing.open_thought()
-            case Step():
-                self._chat.step(event)
+            case Token():
+                self._chat.write(event)
                 if self._writing is not None:
                     self._writing.add(event)
             case Finished():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from core.step import Step
+from core.step import Step, Token
 from tui.widgets.transcript import Transcript
 
 
@@ -27,17 +27,18 @@ class Writing:
         """It begins inside a thought."""
         self._transcript.open_thought(self._index)
 
-    def add(self, step: Step) -> None:
+    def add(self, token: Token) -> None:
         """Another token."""
-        self._text += step.text
-        self._step = step
+        self._text += token.text
+        if isinstance(token, Step):
+            self._step = token
         self._count += 1
-        self._thought += step.thought
+        self._thought += token.thought
         if self._count == 1:
             self._first_token_at = time.monotonic()
 
     def draw(self) -> Step | None:
-        """Draw what has come since the last time; returns its last token."""
+        """Draw what has come since the last time; returns the last token of which everything is known."""
         text, step = self._text, self._step
         self._text, self._step = "", None
         if text:
