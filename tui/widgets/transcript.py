@@ -19,6 +19,7 @@ from textual.selection import Selection
 from textual.strip import Strip
 from textual.style import Style
 from textual.timer import Timer
+from textual.widget import Widget
 
 from core.conversation import Role
 from tui.widgets.drawing import drawn, hinted
@@ -197,7 +198,10 @@ class Transcript(ScrollView, can_focus=True):
     def _scroll(self, line: int) -> None:
         """Without the person having scrolled."""
         self._placing = True
-        self.virtual_size = Size(self._pile.width, self._pile.height)
+        size = Size(self._pile.width, self._pile.height)
+        if size != self.virtual_size:  # set plainly, it would lay out the whole screen anew: with every line that is said
+            self.set_reactive(Widget.virtual_size, size)
+            self.vertical_scrollbar.window_virtual_size = size.height
         super().scroll_to(y=line, animate=False, force=True)
         self._placing = False
 
