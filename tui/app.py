@@ -275,11 +275,12 @@ class LogitscopeApp(App[None]):
             case Finished():
                 self._finished(event)
 
-    def _draw(self) -> None:
+    def _draw(self, *, last: bool = False) -> None:
         """Show what has been written since the last time."""
         if self._writing is None:
             return
-        step = self._writing.draw()
+        self._writing.draw()
+        step = self._writing.take_step(now=last)
         if step is None:
             return
         self._inspectable = True
@@ -299,7 +300,7 @@ class LogitscopeApp(App[None]):
             self._show(state="reading", what="", done=0, total=0)
 
     def _end_answer(self, suffix: str) -> None:
-        self._draw()
+        self._draw(last=True)
         if self._writing is not None:
             self._writing.end(suffix)
         self._writing = None
@@ -308,7 +309,7 @@ class LogitscopeApp(App[None]):
     def _finished(self, end: Finished) -> None:
         text = self._chat.finish(end)
         if self._writing is not None:
-            self._draw()
+            self._draw(last=True)
             self._writing.replace(text)
         speed = end.tokens_per_second
         self._show(

@@ -10,6 +10,8 @@ import time
 from core.step import Step, Token
 from tui.widgets.transcript import Transcript
 
+PANEL_INTERVAL = 0.12  # seconds: a whole panel of new numbers is dear to draw, and nobody reads it faster
+
 
 class Writing:
     """One answer, which is the newest message of the transcript."""
@@ -22,6 +24,7 @@ class Writing:
         self._count = self._thought = 0  # tokens so far, and of these before the answer
         self._text = ""  # what is not drawn yet
         self._step: Step | None = None
+        self._taken_at = -PANEL_INTERVAL
 
     def open_thought(self) -> None:
         """It begins inside a thought."""
@@ -37,13 +40,23 @@ class Writing:
         if self._count == 1:
             self._first_token_at = time.monotonic()
 
-    def draw(self) -> Step | None:
-        """Draw what has come since the last time; returns the last token of which everything is known."""
-        text, step = self._text, self._step
-        self._text, self._step = "", None
+    def draw(self) -> None:
+        """Draw what has come since the last time."""
+        text, self._text = self._text, ""
         if text:
             self._transcript.append(self._index, text)
         self._transcript.count_thought(self._index, self._thought)
+
+    def take_step(self, *, now: bool) -> Step | None:
+        """The last token of which everything is known, if it was not taken yet.
+
+        Args:
+            now: even if the one before was taken a moment ago.
+        """
+        if self._step is None or not (now or time.monotonic() - self._taken_at >= PANEL_INTERVAL):
+            return None
+        step, self._step = self._step, None
+        self._taken_at = time.monotonic()
         return step
 
     def rename(self, name: str) -> None:

@@ -47,6 +47,12 @@ class Row:
     def line(self) -> Content:
         return self.lead + self._content[self._start : self._end]
 
+    def is_same(self, other: Row) -> bool:
+        """Whether it looks like another."""
+        if self is other:
+            return True
+        return self.plain == other.plain and self.fill == other.fill and self.line.is_same(other.line)
+
     def copied(self, start: int = 0, end: int | None = None) -> str:
         """The part of `plain` between two places that belongs to the text."""
         return self.plain[max(start, len(self.lead) if self.wrapped else 0) : end]
