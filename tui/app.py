@@ -6,7 +6,7 @@ Must not know torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -67,8 +67,10 @@ class LogitscopeApp(App[None]):
         model: str = "",
         load: Load | None = None,
         given: Mapping[str, Any] | None = None,
+        when_shown: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
+        self._when_shown = when_shown
         self._engine = engine
         self._choices = Choices(settings, given)
         self._chat = Chat()
@@ -107,6 +109,7 @@ class LogitscopeApp(App[None]):
         from textual.widgets import Footer
 
         await self.query_one("#keys").mount(Footer())
+        self._when_shown()
 
     # --- what the person does -----------------------------------------------------------------------------------------
 

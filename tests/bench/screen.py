@@ -55,15 +55,17 @@ class Screen:
                 continue
         return time.perf_counter() - self.started
 
-    def until_bytes(self, wanted: bytes) -> None:
-        """The same by the raw output: interpreting it would take the processor from what is measured."""
+    def until_bytes(self, *wanted: bytes) -> float:
+        """The same by the raw output: interpreting it would take the processor from what is measured, and time."""
         raw = b""
-        while wanted not in raw:
+        while not all(text in raw for text in wanted):
             try:
                 raw += self.child.read_nonblocking(65536, timeout=PATIENCE)
             except pexpect.TIMEOUT:
                 raise SystemExit(f"{wanted!r} never came") from None
+        came = time.perf_counter()
         self._stream.feed(raw)
+        return came - self.started
 
     def close(self) -> None:
         self.child.send("\x11")
@@ -73,7 +75,7 @@ class Screen:
 def on_screen(model: str) -> tuple[float, float, float]:
     """Seconds to the first frame, seconds until the model is open, tokens per second of one answer."""
     screen = Screen(model)
-    first = screen.until(lambda text: "Temperature" in text and "Enter sends" in text)
+    first = screen.until_bytes(b"Temperature", b"Samplers", b"sends")
     ready = screen.until(lambda text: "○ ready" in text)
     screen.child.send(f"{PROMPT}\r")
     screen.until_bytes(b"writing")
