@@ -178,12 +178,12 @@ class _Masses:
                 below[order[first:last] - start] = _VANISHED
             weights = np.exp(below)
             rest += float(weights.sum())
-            spread -= float(np.einsum("i,i->", weights, below))  # not `dot`, which would wake threads of its own
+            spread -= _sum_of_products(weights, below)
         if np.isnan(spread):  # minus infinity times 0
             return cls.of(np.maximum(logits, top + _VANISHED), listed)
         mine = np.maximum(logits[listed] - top, _VANISHED)
         weights = np.exp(mine)
-        return cls(listed=weights, rest=rest, spread=spread - float(np.einsum("i,i->", weights, mine)))
+        return cls(listed=weights, rest=rest, spread=spread - _sum_of_products(weights, mine))
 
     @cached_property
     def total(self) -> float:
@@ -197,8 +197,13 @@ class _Masses:
 
 def entropy_bits(probabilities: Floats) -> float:
     """-sum p log2 p, with 0 log 0 = 0."""
-    positive = probabilities[probabilities > 0]
-    return max(0.0, -float(np.dot(positive, np.log(positive))) / _LN2)
+    positive = probabilities if probabilities.all() else probabilities[probabilities > 0]
+    return max(0.0, -_sum_of_products(positive, np.log(positive)) / _LN2)
+
+
+def _sum_of_products(one: Floats, other: Floats) -> float:
+    """The dot product, without `np.dot`: over a large vocabulary that wakes threads, which fight with the model's."""
+    return float(np.einsum("i,i->", one, other))
 
 
 def _find(ids: Ids, pool: Pool) -> tuple[Ids, NDArray[np.bool_]]:
