@@ -120,6 +120,19 @@ def test_stop_ends_a_reply_and_keeps_its_text(engine: Engine) -> None:
     assert end(heard).text == "".join(token.text for token in tokens(heard))
 
 
+def test_every_token_is_told_in_order_and_of_the_last_one_everything(engine: Engine) -> None:
+    engine.send(Reply(number=1, conversation=HELLO, settings=ENDLESS))
+    heard = until(engine, is_step)
+    while len(tokens(heard)) < 40:
+        heard += until(engine, is_step)
+    engine.send(Stop())
+    heard += until(engine, is_end)
+    positions = [token.position for token in tokens(heard)]
+    assert positions == list(range(positions[0], positions[0] + len(positions)))
+    assert isinstance(tokens(heard)[-1], Step)
+    assert end(heard).ids == tuple(token.id for token in tokens(heard))
+
+
 def test_a_stop_does_not_reach_the_next_reply(engine: Engine) -> None:
     few = Settings(seed=1, max_tokens=3)
     engine.send(Reply(number=1, conversation=HELLO, settings=few))
