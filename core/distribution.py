@@ -47,9 +47,7 @@ class Distribution:
         pools = [Pool(_all_ids(len(wide)), wide)]
         for _, step in sampling.CHAINS[settings.order]:
             pools.append(step(pools[-1], settings, history))
-        return cls(
-            logits=wide, pools=tuple(pools), probabilities=sampling.softmax(pools[-1].logits), settings=settings
-        )
+        return cls(logits=wide, pools=tuple(pools), probabilities=sampling.softmax(pools[-1].logits), settings=settings)
 
     @property
     def pool(self) -> Pool:

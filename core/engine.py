@@ -205,9 +205,7 @@ class Engine:
             logits = self._decoder.decode_one(token.id)
         yield self._finished("stopped", writing)
 
-    def _choose(
-        self, logits: NDArray[np.float32], settings: Settings, writing: _Writing, forward_ms: float
-    ) -> Token:
+    def _choose(self, logits: NDArray[np.float32], settings: Settings, writing: _Writing, forward_ms: float) -> Token:
         began = time.perf_counter()
         position = len(self._decoder.ids)
         distribution = Distribution.of(logits, settings, self._decoder.ids)

@@ -46,7 +46,7 @@ from tui.widgets.transcript import Transcript
 from tui.writing import Writing
 from weights.shelf import ShelfEntry
 
-REDRAWS_PER_SECOND = 15
+REDRAWS_PER_SECOND = 12  # what the screen takes from two processors, a model that uses both must wait for
 
 
 class LogitscopeApp(App[None]):

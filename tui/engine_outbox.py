@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from core.step import Finished, Prefill, Step, Token
 from tui.protocol import Answer, Told
 
-INTERVAL = 1 / 30  # seconds: twice as often as the screen draws
+INTERVAL = 1 / 30  # seconds: more often than the screen draws
 
 
 class Outbox:

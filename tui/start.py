@@ -40,6 +40,6 @@ def start(load: Load, given: Mapping[str, Any]) -> int:
 
 
 def _collect_garbage() -> None:
-    """From now on; but what is there already stays, and is not to be looked through again in the middle of an answer."""
+    """From now on. What is there already stays, and is not to be looked through again in the middle of an answer."""
     gc.freeze()
     gc.enable()

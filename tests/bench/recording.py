@@ -118,7 +118,9 @@ def show(model: str, runs: int) -> None:
             medians = {way: statistics.median(values) for way, values in speeds.items()}
             for way, speed in medians.items():
                 to_alone, to_chosen = speed / medians["forward passes alone"], speed / medians["and choosing"]
-                print(f"  {name:8} {way:26} {speed:8.1f} tokens/s  {to_alone:6.1%} of alone  {to_chosen:6.1%} of chosen")
+                print(
+                    f"  {name:8} {way:26} {speed:8.1f} tokens/s  {to_alone:6.1%} of alone  {to_chosen:6.1%} of chosen"
+                )
 
 
 def microseconds(do: Callable[[], object], times: int = 200) -> float:
