@@ -37,6 +37,7 @@ from tui.protocol import (
     Stop,
     Told,
 )
+from tui.widgets.markdown import parser
 from tui.widgets.next_token import NextTokenPanel
 from tui.widgets.prompt import Prompt
 from tui.widgets.samplers import SamplersPanel
@@ -47,6 +48,7 @@ from tui.writing import Writing
 from weights.shelf import ShelfEntry
 
 REDRAWS_PER_SECOND = 12  # what the screen takes from two processors, a model that uses both must wait for
+_PAUSE = 0.3  # seconds after the first frame, when nobody has typed a message yet
 
 
 class LogitscopeApp(App[None]):
@@ -110,6 +112,7 @@ class LogitscopeApp(App[None]):
 
         await self.query_one("#keys").mount(Footer())
         self._when_shown()
+        self.set_timer(_PAUSE, parser)  # the first word of an answer is not to wait for it
 
     # --- what the person does -----------------------------------------------------------------------------------------
 

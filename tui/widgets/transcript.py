@@ -229,7 +229,7 @@ class Transcript(ScrollView, can_focus=True):
         self._placing = True
         size = Size(self._pile.width, self._pile.height)
         if size != self.virtual_size:  # set plainly, it would lay out the whole screen anew with every line
-            self.set_reactive(Widget.virtual_size, size)
+            self.set_reactive(Widget.virtual_size, size)  # pyright: ignore[reportArgumentType]
             self.vertical_scrollbar.window_virtual_size = size.height
         super().scroll_to(y=line, animate=False, force=True)
         self._placing = False
