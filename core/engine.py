@@ -7,6 +7,7 @@ Knows no file and no screen, and nothing after it calls back into it: settings a
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -25,12 +26,13 @@ from core.errors import ContextFull, EmptyPrompt
 from core.model import Model
 from core.sampling import dice
 from core.settings import Settings
-from core.step import Finished, FinishReason, Prediction, Prefill, Step
+from core.step import Finished, FinishReason, Prediction, Prefill, Step, Token
 from core.thoughts import ThoughtSplitter, opened_by
 from core.tokenizer import StopStrings, TextStream
 
 TOP = 20  # candidates recorded one by one
 _TAIL = 16  # tokens in which the tag of a thought fits, and the whitespace after it
+_TINY = 1e-300  # below, a probability has lost digits that its logarithm still has
 _ROOM = 256  # tokens an answer should find free, where the context is large enough
 
 
@@ -59,6 +61,7 @@ class Engine:
             torch.set_num_threads(threads_for(model.n_parameters))
         self._decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype)
         self._seed = 0
+        self._newest: tuple[Token, Distribution] | None = None
 
     @property
     def why_torch(self) -> str | None:
@@ -73,7 +76,17 @@ class Engine:
         *,
         top: int = TOP,
     ) -> Iterator[Prefill | Step | Finished]:
-        """Answer the conversation's last message.
+        """`tokens`, each with everything that led to it."""
+        for event in self.tokens(conversation, settings, stopped):
+            yield self.step(top=top) if isinstance(event, Token) else event
+
+    def tokens(
+        self,
+        conversation: Conversation,
+        settings: Callable[[], Settings],
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Prefill | Token | Finished]:
+        """Answer the conversation's last message. `step` records whichever of its tokens are looked at.
 
         Args:
             settings: asked anew for every token, so a change acts on the next one.
@@ -83,6 +96,7 @@ class Engine:
             ContextFull: the last message alone does not fit.
             BadTemplate: the model's template refuses the conversation.
         """
+        self._newest = None
         stream = self.model.tokenizer.stream(continues=self.model.template is None)
         writing = _Writing(stream=stream, started=time.perf_counter())
         now = settings()
@@ -99,7 +113,36 @@ class Engine:
                 yield self._finished("stopped", writing)
                 return
         writing.prefill_seconds = time.perf_counter() - writing.started
-        yield from self._write(writing, settings, stopped, top)
+        yield from self._write(writing, settings, stopped)
+
+    def step(self, *, top: int = TOP) -> Step:
+        """The newest token and everything that led to it, as long as no other has been asked for.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self._newest is None:
+            raise ValueError("no token has been chosen")
+        token, distribution = self._newest
+        prediction = distribution.prediction(self.model.tokenizer, top, also=token.id)
+        chosen = next(candidate for candidate in prediction.candidates if candidate.id == token.id)
+        p = chosen.raw_probability
+        return Step(
+            position=token.position,
+            id=token.id,
+            bytes=token.bytes,
+            text=token.text,
+            drawn=token.drawn,
+            ends=token.ends,
+            thought=token.thought,
+            forward_ms=token.forward_ms,
+            sampling_ms=token.sampling_ms,
+            probability=p,
+            logprob=math.log(p) if p > _TINY else distribution.logprob(token.id),
+            rank=chosen.rank,
+            chain_probability=chosen.probability,
+            prediction=prediction,
+        )
 
     def inspect(self, position: int, settings: Settings, *, top: int = TOP) -> tuple[int, float, Prediction]:
         """The distribution from which the token at `position` is drawn, under these settings and with the same dice.
@@ -150,28 +193,25 @@ class Engine:
         return ids, dropped
 
     def _write(
-        self, writing: _Writing, settings: Callable[[], Settings], stopped: Callable[[], bool], top: int
-    ) -> Iterator[Step | Finished]:
+        self, writing: _Writing, settings: Callable[[], Settings], stopped: Callable[[], bool]
+    ) -> Iterator[Token | Finished]:
         before = time.perf_counter()
         logits = self._decoder.logits(len(self._decoder.ids) - 1)
         while not stopped():
             forward_ms = (time.perf_counter() - before) * 1e3
             now = settings()
-            step = self._choose(logits, now, writing, top, forward_ms)
-            reason = self._end_of(step, now, writing)
-            yield step
+            token = self._choose(logits, now, writing, forward_ms)
+            reason = self._end_of(token, now, writing)
+            yield token
             if reason is not None:
                 yield self._finished(reason, writing)
                 return
             before = time.perf_counter()
-            logits = self._decoder.decode_one(step.id)
+            logits = self._decoder.decode_one(token.id)
         yield self._finished("stopped", writing)
 
-    def _choose(
-        self, logits: NDArray[np.float32], settings: Settings, writing: _Writing, top: int, forward_ms: float
-    ) -> Step:
+    def _choose(self, logits: NDArray[np.float32], settings: Settings, writing: _Writing, forward_ms: float) -> Token:
         began = time.perf_counter()
-        tokenizer = self.model.tokenizer
         position = len(self._decoder.ids)
         distribution = Distribution.of(logits, settings, self._decoder.ids)
         uniform = dice(self._seed_of(settings), position)
@@ -179,25 +219,21 @@ class Engine:
         ends = chosen in self.model.end_ids
         text = self._readable(chosen, ends, settings, writing)
         thought = self._is_thought(chosen, ends, writing)
-        prediction = distribution.prediction(tokenizer, top, also=chosen)
         if writing.first_token_seconds is None:
             writing.first_token_seconds = time.perf_counter() - writing.started
-        return Step(
+        token = Token(
             position=position,
             id=chosen,
-            bytes=tokenizer.token_bytes(chosen),
+            bytes=self.model.tokenizer.token_bytes(chosen),
             text=text,
-            probability=float(distribution.raw[chosen]),
-            logprob=distribution.logprob(chosen),
-            rank=distribution.rank(chosen),
-            chain_probability=distribution.chain_probability(chosen),
             drawn=uniform,
             ends=ends,
-            prediction=prediction,
+            thought=thought,
             forward_ms=forward_ms,
             sampling_ms=(time.perf_counter() - began) * 1e3,
-            thought=thought,
         )
+        self._newest = token, distribution
+        return token
 
     def _is_thought(self, chosen: int, ends: bool, writing: _Writing) -> bool:
         before = writing.thoughts.thinking
@@ -220,14 +256,14 @@ class Engine:
         writing.text += text
         return text
 
-    def _end_of(self, step: Step, settings: Settings, writing: _Writing) -> FinishReason | None:
-        if step.ends:
+    def _end_of(self, token: Token, settings: Settings, writing: _Writing) -> FinishReason | None:
+        if token.ends:
             return "end"
         if writing.stops.hit:
             return "stop string"
         if settings.max_tokens is not None and len(writing.ids) >= settings.max_tokens:
             return "length"
-        return "context" if step.position + 1 >= self._decoder.limit else None
+        return "context" if token.position + 1 >= self._decoder.limit else None
 
     def _finished(self, reason: FinishReason, writing: _Writing) -> Finished:
         tail = writing.stops.flush() if reason == "stopped" else ""

@@ -19,8 +19,10 @@ Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
 
 # Sorting a vocabulary of 150,000 takes longer than a small model's whole step, and a cut-off by mass rarely needs
-# more than its head; the rest is sorted only when it does.
-_HEAD = 2048
+# more than its head; more of it is sorted only when it does.
+_HEAD, _GROWTH = 256, 8
+_BLOCKS = 1024  # whose largest are looked at first, when only a few of many numbers are wanted
+_SMALL = 256  # up to here a stable sort is the quickest way
 
 
 @dataclass(frozen=True)
@@ -40,28 +42,61 @@ Step = Callable[[Pool, Settings, Sequence[int]], Pool]
 
 def softmax(logits: Floats) -> Floats:
     """exp(z - max z), normalised to 1: (n,)."""
-    weights: Floats = np.exp(logits - logits.max())
-    return weights / float(weights.sum())
+    weights: Floats = logits - logits.max()
+    np.exp(weights, out=weights)
+    weights /= float(weights.sum())
+    return weights
 
 
 def best(logits: Floats, count: int) -> Ids:
     """Indices of the `count` largest, largest first, equal ones by index: (count,)."""
-    if count >= len(logits):
-        return np.argsort(-logits, kind="stable")
     if count < 1:
         return np.empty(0, dtype=np.int64)
-    least = -np.partition(-logits, count - 1)[count - 1]
-    above = np.flatnonzero(logits > least)
-    level = np.flatnonzero(logits == least)[: count - len(above)]
-    chosen = np.sort(np.concatenate((above, level)))
-    return chosen[np.argsort(-logits[chosen], kind="stable")]
+    if count >= len(logits):
+        return _falling(logits)
+    within = _largest(logits, count)
+    return within[_falling(logits[within])[:count]]
+
+
+def _largest(logits: Floats, count: int) -> Ids:
+    """The ascending indices of the `count` largest, and of a few more: (n,), n >= count."""
+    return np.flatnonzero(logits >= _not_above(logits, count))
+
+
+def _not_above(logits: Floats, count: int) -> float:
+    """A number that at least `count` of these reach, and few others: the count-th largest, or a little below it.
+
+    Of many numbers only the largest of each block is looked at: the count-th largest of those is not above the
+    count-th largest of all, and not far below it, as the largest seldom share a block.
+    """
+    blocks = max(_BLOCKS, 4 * count)
+    if len(logits) >= 2 * blocks:
+        logits = logits[: len(logits) // blocks * blocks].reshape(-1, blocks).max(axis=0)  # (blocks,)
+    return float(np.partition(logits, len(logits) - count)[len(logits) - count])
+
+
+def _falling(values: Floats) -> Ids:
+    """Indices by falling value, equal ones by index: (n,)."""
+    if len(values) <= _SMALL:
+        return np.argsort(-values, kind="stable")
+    order = np.argsort(-values)  # many times quicker than a stable sort, and only equal ones can be out of order
+    ordered = values[order]
+    differs = ordered[1:] != ordered[:-1]
+    if differs.all():
+        return order
+    place = np.concatenate(([0], np.cumsum(differs)))  # equal ones share it: (n,)
+    return np.sort(place * len(order) + order) % len(order)
 
 
 def best_by_mass(scores: Floats, weights: Floats, mass: float) -> Ids:
     """Indices by falling score, equal ones by index, as many as are sure to hold `mass` of the weights."""
-    head = best(scores, min(_HEAD, len(scores)))
-    enough = np.cumsum(weights[head])[-1] > mass  # added up as the callers do: to the last bit, or the head is short
-    return head if enough else best(scores, len(scores))
+    count = _HEAD
+    while count < len(scores):
+        head = best(scores, count)
+        if np.cumsum(weights[head])[-1] > mass:  # added up as the callers do: to the last bit, or the head is short
+            return head
+        count *= _GROWTH
+    return best(scores, len(scores))
 
 
 # --- the steps ----------------------------------------------------------------------------------------------------
@@ -93,7 +128,10 @@ def top_k(pool: Pool, settings: Settings, history: Sequence[int]) -> Pool:
     """Keep the k likeliest; of equals, the lower ids."""
     if not 0 < settings.top_k < len(pool.ids):
         return pool
-    return pool.keep(np.sort(best(pool.logits, settings.top_k)))
+    within = pool.keep(_largest(pool.logits, settings.top_k))
+    if len(within.ids) == settings.top_k:
+        return within
+    return within.keep(np.sort(best(within.logits, settings.top_k)))
 
 
 def typical(pool: Pool, settings: Settings, history: Sequence[int]) -> Pool:

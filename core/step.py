@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from core.settings import Settings
 
 FinishReason = Literal["end", "length", "stop string", "stopped", "context"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
-    """One token that could have come next."""
+class Candidate(NamedTuple):
+    """One token that could have come next. A tuple, because there are twenty of them to a token."""
 
     rank: int  # 1 is the model's favourite, before any setting acts; ties by id
     id: int
@@ -64,23 +63,29 @@ class Prediction:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
-    """One token of a reply and everything that led to it."""
+class Token:
+    """One token of a reply, as it was chosen."""
 
     position: int  # in the context, counted from 0
     id: int
     bytes: bytes
     text: str  # what became readable with this token; all of them joined are the reply
+    drawn: float  # the uniform number in [0, 1) that chose it
+    ends: bool  # an end-of-turn token: the last of its reply
+    thought: bool = False  # part of what the model thinks before it answers, the tags included
+    forward_ms: float
+    sampling_ms: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step(Token):
+    """One token of a reply and everything that led to it."""
+
     probability: float  # the model's own, over the whole vocabulary at temperature 1
     logprob: float  # its natural logarithm
     rank: int  # 1 is the model's favourite
     chain_probability: float  # the chance it had after the chain
-    drawn: float  # the uniform number in [0, 1) that chose it
-    ends: bool  # an end-of-turn token: the last of its reply
     prediction: Prediction
-    forward_ms: float
-    sampling_ms: float
-    thought: bool = False  # part of what the model thinks before it answers, the tags included
 
     @property
     def settings(self) -> Settings:

@@ -43,6 +43,7 @@ class Tokenizer:
         self._special_texts = tuple(self._added[token_id] for token_id in self.special_ids)
         self._kinds, self._strips_first_space = _decoder_kinds(backend)
         self._bytes: dict[int, bytes] = {}
+        self._texts: dict[int, str] = {}
 
     @classmethod
     def from_json(cls, text: str) -> Tokenizer:
@@ -112,7 +113,10 @@ class Tokenizer:
 
     def token_text(self, token_id: int) -> str:
         """A token's bytes as text, with � for half characters."""
-        return self.token_bytes(token_id).decode("utf-8", "replace")
+        known = self._texts.get(token_id)
+        if known is None:
+            known = self._texts[token_id] = self.token_bytes(token_id).decode("utf-8", "replace")
+        return known
 
     def stream(self, *, continues: bool = False) -> TextStream:
         """A decoder for tokens as they come.

@@ -22,6 +22,52 @@ def loaded_by(*modules: str) -> set[str]:
     return set(done.stdout.split())
 
 
+# What the first frame does without, by whole names: each would cost it milliseconds.
+_LATER = {
+    "email",
+    "importlib.metadata",
+    "markdown_it",
+    "rich.markdown",
+    "textual.widgets._footer",
+    "textual.widgets._markdown",
+    "tui.headless",
+    "tui.bench",
+    "tui.tables",
+    "tui.models",
+    "tui.keys",
+    "tui.screens.help",
+    "tui.screens.models",
+    "weights.hub",
+    "weights.look",
+    "zipfile",
+}
+_FIRST_FRAME = """
+import asyncio, sys
+import tui.__main__, tui.cli, tui.start
+from core.settings import Settings
+from tui.app import LogitscopeApp
+
+class Silent:
+    def send(self, request): pass
+    def answers(self): return []
+    def close(self): pass
+
+mount = LogitscopeApp.on_mount
+
+def first_of_all_ask(app):
+    app.call_after_refresh(lambda: print("loaded", *sys.modules))
+    mount(app)
+
+LogitscopeApp.on_mount = first_of_all_ask
+
+async def main():
+    async with LogitscopeApp(Silent(), Settings(**tui.cli.parse([]).given)).run_test(size=(140, 50)) as pilot:
+        await pilot.pause()
+
+asyncio.run(main())
+"""
+
+
 def everything_in(package: str) -> list[str]:
     return sorted(f"{package}.{path.stem}" for path in (ROOT / package).glob("*.py") if not path.stem.startswith("__"))
 
@@ -89,3 +135,12 @@ def test_the_screen_is_there_before_torch_is(module: str) -> None:
 
 def test_the_command_line_is_read_before_textual_is_loaded() -> None:
     assert not loaded_by("tui.__main__", "tui.cli") & {"textual", "torch", "huggingface_hub"}
+
+
+def test_the_first_frame_is_drawn_with_what_it_needs() -> None:
+    done = subprocess.run([sys.executable, "-c", _FIRST_FRAME], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.partition("loaded ")[2].split())
+    assert "tui.widgets.next_token" in loaded
+    assert not loaded & _LATER
+    assert not {name.partition(".")[0] for name in loaded} & _SLOW

@@ -6,7 +6,7 @@ Must not know torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,7 +18,7 @@ from textual.containers import Container, Horizontal, Vertical
 from textual.screen import Screen
 
 from core.settings import Order, Settings
-from core.step import Finished, Prefill, Step
+from core.step import Finished, Prefill, Token
 from tui import palette, wording
 from tui.bindings import BINDINGS
 from tui.chat import Chat
@@ -38,6 +38,7 @@ from tui.protocol import (
     Stop,
     Told,
 )
+from tui.widgets.markdown import parser
 from tui.widgets.next_token import NextTokenPanel
 from tui.widgets.prompt import Prompt
 from tui.widgets.samplers import SamplersPanel
@@ -50,7 +51,8 @@ from weights.shelf import ShelfEntry
 if TYPE_CHECKING:
     from tui.fetching import Fetching
 
-REDRAWS_PER_SECOND = 15
+REDRAWS_PER_SECOND = 12  # what the screen takes from two processors, a model that uses both must wait for
+_PAUSE = 0.3  # seconds after the first frame, when nobody has typed a message yet
 
 
 class LogitscopeApp(App[None]):
@@ -71,8 +73,10 @@ class LogitscopeApp(App[None]):
         model: str = "",
         load: Load | None = None,
         given: Mapping[str, Any] | None = None,
+        when_shown: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
+        self._when_shown = when_shown
         self._engine = engine
         self._choices = Choices(settings, given)
         self._chat = Chat()
@@ -112,6 +116,8 @@ class LogitscopeApp(App[None]):
         from textual.widgets import Footer
 
         await self.query_one("#keys").mount(Footer())
+        self._when_shown()
+        self.set_timer(_PAUSE, parser)  # the first word of an answer is not to wait for it
 
     # --- what the person does -----------------------------------------------------------------------------------------
 
@@ -287,7 +293,7 @@ class LogitscopeApp(App[None]):
             case Failed():
                 self._failed(answer)
 
-    def _take_event(self, event: Prefill | Step | Finished) -> None:
+    def _take_event(self, event: Prefill | Token | Finished) -> None:
         match event:
             case Prefill():
                 self._inspectable = False  # the engine may have forgotten that position to read this prompt
@@ -297,18 +303,19 @@ class LogitscopeApp(App[None]):
                 self._dropped = event.dropped
                 if event.thinking and self._writing is not None:
                     self._writing.open_thought()
-            case Step():
-                self._chat.step(event)
+            case Token():
+                self._chat.write(event)
                 if self._writing is not None:
                     self._writing.add(event)
             case Finished():
                 self._finished(event)
 
-    def _draw(self) -> None:
+    def _draw(self, *, last: bool = False) -> None:
         """Show what has been written since the last time."""
         if self._writing is None:
             return
-        step = self._writing.draw()
+        self._writing.draw()
+        step = self._writing.take_step(now=last)
         if step is None:
             return
         self._inspectable = True
@@ -328,7 +335,7 @@ class LogitscopeApp(App[None]):
             self._show(state="reading", what="", done=0, total=0)
 
     def _end_answer(self, suffix: str) -> None:
-        self._draw()
+        self._draw(last=True)
         if self._writing is not None:
             self._writing.end(suffix)
         self._writing = None
@@ -337,7 +344,7 @@ class LogitscopeApp(App[None]):
     def _finished(self, end: Finished) -> None:
         text = self._chat.finish(end)
         if self._writing is not None:
-            self._draw()
+            self._draw(last=True)
             self._writing.replace(text)
         speed = end.tokens_per_second
         self._show(

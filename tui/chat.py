@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from core.conversation import Conversation, Message
 from core.settings import Settings
-from core.step import Finished, Step
+from core.step import Finished, Step, Token
 from tui.protocol import Reply
 
 
@@ -37,11 +37,13 @@ class Chat:
         self.conversation = kept
         return self._reply(settings)
 
-    def step(self, step: Step) -> None:
-        self.last_step = step
-        self._text += step.text
-        if not step.ends:
-            self._ids.append(step.id)
+    def write(self, token: Token) -> None:
+        """The reply goes on."""
+        if isinstance(token, Step):
+            self.last_step = token
+        self._text += token.text
+        if not token.ends:
+            self._ids.append(token.id)
 
     def finish(self, end: Finished) -> str:
         """The reply is over; returns its text."""

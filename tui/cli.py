@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
 from core.errors import BadSetting, LogitscopeError
@@ -42,6 +42,7 @@ def run(argv: Sequence[str]) -> int:
             return start(options.load, options.given)
         from tui.headless import COMMANDS
 
+        gc.enable()
         COMMANDS[options.command](options)
         sys.stdout.flush()
     except LogitscopeError as error:
@@ -107,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Without a command it opens the chat.",
         parents=[common],
     )
-    parser.add_argument("--version", action="version", version=f"logitscope {_version()}")
+    parser.add_argument("--version", action=_Version, help="show program's version number and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
 
     def command(name: str, summary: str) -> argparse.ArgumentParser:
@@ -203,7 +204,20 @@ def _count(text: str) -> int:
 _count.__name__ = "whole number"  # argparse names the type in its message
 
 
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for: that takes longer than reading the rest of a command line."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        print(f"logitscope {_version()}")
+        parser.exit()
+
+
 def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("logitscope")
     except PackageNotFoundError:

@@ -66,10 +66,11 @@ class ProcessEngine:
         assert child.stdout is not None
         try:
             while True:
-                answer: Answer = pickle.load(child.stdout)
-                if isinstance(answer, Ready):
-                    self._load = answer.load  # proven: what a new process is to open, should this one die
-                self._answers.append(answer)
+                answers: list[Answer] = pickle.load(child.stdout)
+                for answer in answers:
+                    if isinstance(answer, Ready):
+                        self._load = answer.load  # proven: what a new process is to open, should this one die
+                self._answers.extend(answers)
         except (EOFError, OSError, pickle.UnpicklingError, ValueError):
             pass
         if dead.is_set():  # closed on purpose

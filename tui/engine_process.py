@@ -12,12 +12,13 @@ import pickle
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING
 
 from core.errors import LogitscopeError, ModelNotFound
 from tui.engine_inbox import Inbox
-from tui.protocol import Answer, Failed, Inspect, Inspected, Load, Loading, Ready, Reply, Told
+from tui.engine_outbox import Outbox
+from tui.protocol import Answer, Failed, Inspect, Inspected, Load, Loading, Ready, Reply
 
 if TYPE_CHECKING:
     from core.engine import Engine
@@ -32,9 +33,9 @@ class _Unwanted(Exception):
 class Worker:
     """Carries out one job after another, with one model at a time."""
 
-    def __init__(self, inbox: Inbox, send: Callable[[Answer], None]) -> None:
+    def __init__(self, inbox: Inbox, send: Callable[[Sequence[Answer]], None]) -> None:
         self._inbox = inbox
-        self._send = send
+        self._send_all = send
         self._engine: Engine | None = None
         self._home: Load | None = None  # what is open, or was: it is opened again if another cannot be
         self._loads = 0  # how many models have been asked for so far
@@ -70,6 +71,9 @@ class Worker:
             traceback.print_exc()
             message, hint = f"The engine failed: {type(error).__name__}: {error}.", "Its log has the details."
         self._send(Failed(message=message, hint=hint, number=reply, load=load))
+
+    def _send(self, answer: Answer) -> None:
+        self._send_all([answer])
 
     # --- models -------------------------------------------------------------------------------------------------------
 
@@ -136,10 +140,15 @@ class Worker:
         return self._engine
 
     def _reply(self, job: Reply) -> None:
-        for event in self.engine.reply(
-            job.conversation, lambda: self._inbox.settings, lambda: self._inbox.stopped(job.number)
-        ):
-            self._send(Told(job.number, event))
+        engine = self.engine
+        outbox = Outbox(job.number, self._send_all, engine.step)
+        try:
+            for event in engine.tokens(
+                job.conversation, lambda: self._inbox.settings, lambda: self._inbox.stopped(job.number)
+            ):
+                outbox.tell(event)
+        finally:
+            outbox.flush()
 
     def _inspect(self, job: Inspect) -> None:
         chosen, drawn, prediction = self.engine.inspect(job.position, job.settings)
@@ -159,9 +168,9 @@ def main() -> None:
     sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
-    def send(answer: Answer) -> None:
+    def send(answers: Sequence[Answer]) -> None:
         try:
-            pickle.dump(answer, sink, pickle.HIGHEST_PROTOCOL)
+            pickle.dump(answers, sink, pickle.HIGHEST_PROTOCOL)
             sink.flush()
         except OSError:
             os._exit(0)

@@ -14,7 +14,7 @@ from core.chat_template import prompt_ids
 from core.conversation import Conversation, Message
 from core.errors import BadSetting, EmptyPrompt
 from core.settings import Settings
-from core.step import Candidate, Finished, Prediction, Prefill, Step
+from core.step import Candidate, Finished, Prediction, Prefill, Step, Token
 from core.thoughts import ThoughtSplitter
 from tui import tables
 from tui.bench import bench
@@ -34,10 +34,14 @@ def ask(options: Options) -> None:
     if options.arguments.system:
         conversation = (Message(role="system", text=options.arguments.system), *conversation)
     engine = open_engine(options)
-    emit = _print_json if options.arguments.json else _Printer(thoughts=not options.arguments.no_thoughts)
     settings = _settings(options, engine)
-    for event in engine.reply(conversation, lambda: settings, top=options.arguments.top):
-        emit(event)
+    if options.arguments.json:
+        for record in engine.reply(conversation, lambda: settings, top=options.arguments.top):
+            _print_json(record)
+        return
+    show = _Printer(thoughts=not options.arguments.no_thoughts)
+    for event in engine.tokens(conversation, lambda: settings):
+        show(event)
 
 
 def next_token(options: Options) -> None:
@@ -152,7 +156,7 @@ class _Printer:
     def __call__(self, event: object) -> None:
         if isinstance(event, Prefill):
             self._splitter = ThoughtSplitter(opened=event.thinking)
-        elif isinstance(event, Step):
+        elif isinstance(event, Token):
             if self._thoughts and not self._on_terminal:
                 print(event.text, end="", flush=True)
             else:

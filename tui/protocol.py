@@ -12,7 +12,7 @@ from typing import Protocol
 
 from core.conversation import Conversation
 from core.settings import Settings
-from core.step import Finished, Prediction, Prefill, Step
+from core.step import Finished, Prediction, Prefill, Token
 
 # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -93,10 +93,10 @@ class Ready:
 
 @dataclass(frozen=True)
 class Told:
-    """Something happened in a reply."""
+    """Something happened in a reply. Of the tokens told since the last answer, the newest is a `Step`."""
 
     number: int
-    event: Prefill | Step | Finished
+    event: Prefill | Token | Finished
 
 
 @dataclass(frozen=True, kw_only=True)

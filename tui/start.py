@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -31,7 +32,14 @@ def start(load: Load, given: Mapping[str, Any]) -> int:
     try:
         from tui.app import LogitscopeApp  # while the engine's process imports torch
 
-        LogitscopeApp(engine, Settings(**given), model=name, load=load, given=given).run()
+        settings = Settings(**given)
+        LogitscopeApp(engine, settings, model=name, load=load, given=given, when_shown=_collect_garbage).run()
     finally:
         engine.close()
     return 0
+
+
+def _collect_garbage() -> None:
+    """From now on. What is there already stays, and is not to be looked through again in the middle of an answer."""
+    gc.freeze()
+    gc.enable()

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import time
 
-from core.step import Step
+from core.step import Step, Token
 from tui.widgets.transcript import Transcript
+
+PANEL_INTERVAL = 0.12  # seconds: a whole panel of new numbers is dear to draw, and nobody reads it faster
 
 
 class Writing:
@@ -22,27 +24,39 @@ class Writing:
         self._count = self._thought = 0  # tokens so far, and of these before the answer
         self._text = ""  # what is not drawn yet
         self._step: Step | None = None
+        self._taken_at = -PANEL_INTERVAL
 
     def open_thought(self) -> None:
         """It begins inside a thought."""
         self._transcript.open_thought(self._index)
 
-    def add(self, step: Step) -> None:
+    def add(self, token: Token) -> None:
         """Another token."""
-        self._text += step.text
-        self._step = step
+        self._text += token.text
+        if isinstance(token, Step):
+            self._step = token
         self._count += 1
-        self._thought += step.thought
+        self._thought += token.thought
         if self._count == 1:
             self._first_token_at = time.monotonic()
 
-    def draw(self) -> Step | None:
-        """Draw what has come since the last time; returns its last token."""
-        text, step = self._text, self._step
-        self._text, self._step = "", None
+    def draw(self) -> None:
+        """Draw what has come since the last time."""
+        text, self._text = self._text, ""
         if text:
             self._transcript.append(self._index, text)
         self._transcript.count_thought(self._index, self._thought)
+
+    def take_step(self, *, now: bool) -> Step | None:
+        """The last token of which everything is known, if it was not taken yet.
+
+        Args:
+            now: even if the one before was taken a moment ago.
+        """
+        if self._step is None or not (now or time.monotonic() - self._taken_at >= PANEL_INTERVAL):
+            return None
+        step, self._step = self._step, None
+        self._taken_at = time.monotonic()
         return step
 
     def rename(self, name: str) -> None:

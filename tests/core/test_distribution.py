@@ -69,6 +69,28 @@ def test_entropies_are_scipys(tokenizer: Tokenizer, scale: float) -> None:
     assert math.isclose(prediction.chain_choices, 2**bits, rel_tol=1e-9)
 
 
+@pytest.mark.parametrize("size", [2, 16_383, 16_384, 16_385, 40_000])
+@pytest.mark.parametrize("scale", [0.1, 4.0])
+def test_sums_over_a_large_vocabulary_are_scipys(tokenizer: Tokenizer, size: int, scale: float) -> None:
+    """The sums are made in pieces: the listed tokens stand on the edges of these, and some are impossible."""
+    logits = random_logits(8, size, scale)
+    edges = sorted({0, 1, size // 2, size - 1, *(at for at in (16_383, 16_384, 32_768) if at < size)})
+    logits[edges] = logits.max() + np.arange(len(edges), dtype=np.float32)
+    logits[2 : size // 3 : 5] = -math.inf
+    prediction = predict(tokenizer, logits, len(edges), temperature=1.0, top_k=0, top_p=1.0, min_p=0.0)
+    raw = special.softmax(logits.astype(np.float64))
+    assert {candidate.id for candidate in prediction.candidates} == set(edges)
+    for candidate in prediction.candidates:
+        assert math.isclose(candidate.raw_probability, raw[candidate.id], rel_tol=1e-12)
+        assert math.isclose(candidate.probability, raw[candidate.id], rel_tol=1e-12)
+    raw_entropy = special.entr(raw).sum() / math.log(2)
+    for entropy in (prediction.entropy_bits, prediction.chain_entropy_bits):
+        assert math.isclose(entropy, raw_entropy, rel_tol=1e-10)
+    raw[edges] = 0
+    for rest in (prediction.rest_raw_probability, prediction.rest_probability):
+        assert math.isclose(rest, raw.sum(), rel_tol=1e-10)
+
+
 def test_entropy_by_hand() -> None:
     assert entropy_bits(np.array([0.5, 0.25, 0.125, 0.125])) == 1.75  # .5 * 1 + .25 * 2 + 2 * .125 * 3
     assert entropy_bits(np.array([1.0, 0.0])) == 0.0
@@ -222,8 +244,19 @@ def test_chances_after_the_chain(tokenizer: Tokenizer) -> None:
     np.testing.assert_allclose(chances, expected, rtol=1e-12)
 
 
-def test_logits_are_not_changed() -> None:
+def test_logits_are_not_changed(tokenizer: Tokenizer) -> None:
     logits = random_logits(7)
     before = logits.copy()
-    Distribution.of(logits, Settings(**TOUGH), HISTORY)
+    distribution = Distribution.of(logits, Settings(**TOUGH), HISTORY)
+    once, again = distribution.prediction(tokenizer, 20), distribution.prediction(tokenizer, 20)
+    assert once == again
     np.testing.assert_array_equal(logits, before)
+    np.testing.assert_array_equal(distribution.logits, before)
+
+
+def test_the_model_may_write_its_next_logits_where_it_wrote_these(tokenizer: Tokenizer) -> None:
+    logits = random_logits(7)
+    distribution = Distribution.of(logits, Settings(**TOUGH), HISTORY)
+    before = distribution.prediction(tokenizer, 20)
+    logits[:] = 0
+    assert distribution.prediction(tokenizer, 20) == before

@@ -32,7 +32,7 @@ from core.model import Model
 from core.native.step import NativeStep
 from core.sampling import dice
 from core.settings import Settings
-from core.step import Finished, Prefill, Step
+from core.step import Finished, Prefill, Step, Token
 from core.tokenizer import Tokenizer
 from tests.tiny import CHATML, tiny_model
 
@@ -533,6 +533,47 @@ def test_as_many_candidates_as_asked_for(model: Model) -> None:
     for top in (1, 7):
         steps = [event for event in Engine(model).reply(HELLO, lambda: PLAIN, top=top) if isinstance(event, Step)]
         assert all(top <= len(step.prediction.candidates) <= 2 * top + 1 for step in steps)
+
+
+# --- looking at some tokens only -------------------------------------------------------------------------------------
+
+
+def bare(token: Token) -> dict[str, Any]:
+    """What a token is, but for the time it took."""
+    return {name: getattr(token, name) for name in ("position", "id", "bytes", "text", "drawn", "ends", "thought")}
+
+
+def test_the_same_tokens_are_chosen_whether_they_are_recorded_or_not(model: Model) -> None:
+    steps = answer(Engine(model)).steps
+    engine, tokens, recorded = Engine(model), [], []
+    for event in engine.tokens(HELLO, lambda: PLAIN):
+        if isinstance(event, Token):
+            assert not isinstance(event, Step)
+            tokens.append(event)
+            if len(tokens) % 3 == 0:
+                recorded.append(engine.step())
+    assert [bare(token) for token in tokens] == [bare(step) for step in steps]
+    assert [(step.prediction, step.logprob, step.rank, step.chain_probability) for step in recorded] == [
+        (step.prediction, step.logprob, step.rank, step.chain_probability) for step in steps[2::3]
+    ]
+
+
+def test_the_last_token_can_be_looked_at_when_the_reply_is_over(model: Model) -> None:
+    engine = Engine(model)
+    *_, last, end = engine.tokens(HELLO, lambda: PLAIN)
+    assert isinstance(last, Token)
+    assert isinstance(end, Finished)
+    assert bare(engine.step()) == bare(last)
+
+
+def test_there_is_nothing_to_look_at_before_the_first_token(model: Model) -> None:
+    engine = Engine(model)
+    with pytest.raises(ValueError, match="no token"):
+        engine.step()
+    answer(engine)
+    next(engine.tokens(HELLO, lambda: PLAIN))  # another reply has begun
+    with pytest.raises(ValueError, match="no token"):
+        engine.step()
 
 
 # --- thoughts ---------------------------------------------------------------------------------------------------------

@@ -447,6 +447,64 @@ def test_a_single_candidate_is_always_drawn() -> None:
     assert {draw(pool, np.array([1.0]), u) for u in (0.0, 0.3, LAST)} == {17}
 
 
+# Sizes on either side of what is sorted at once, and of the blocks whose largest are looked at first.
+WHOLE = (1, 40, 255, 256, 257, 1023, 2047, 2048, 2049, 4096, 9000, 50_000)
+
+
+def with_ties(seed: int, size: int) -> Floats:
+    """Logits as a model in bfloat16 gives them: many are equal, some are minus infinity."""
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(0.0, generator.choice([0.3, 3.0]), size).astype(np.float32)
+    logits = (logits.view(np.uint32) & 0xFFFF0000).view(np.float32)
+    logits[1:][generator.random(size - 1) < 0.05] = -math.inf
+    return logits.astype(np.float64)
+
+
+@pytest.mark.parametrize("size", WHOLE)
+def test_the_best_of_many_are_the_head_of_a_stable_sort_to_the_last_tie(size: int) -> None:
+    for seed in range(3):
+        logits = with_ties(seed, size)
+        order = np.argsort(-logits, kind="stable")
+        assert size < 300 or len(np.unique(logits)) < size, "nothing is equal: the example shows nothing"
+        for count in (0, 1, 2, 20, 40, 257, size // 2, size - 1, size, size + 1):
+            np.testing.assert_array_equal(best(logits, count), order[:count])
+
+
+@pytest.mark.parametrize("size", WHOLE)
+def test_a_draw_is_that_from_the_whole_list_sorted_and_added_up(size: int) -> None:
+    """To the last bit: looking at the head alone must never change what a seed gives."""
+    logits = with_ties(1, size)
+    pool, probabilities = whole(logits), softmax(logits)
+    order = np.argsort(-logits, kind="stable")
+    ends = np.cumsum(probabilities[order])
+    border = [min(float(end), LAST) for end in ends[:: max(1, size // 50)]]
+    for uniform in [*border, *(max(0.0, math.nextafter(one, 0)) for one in border), *np.linspace(0, LAST, 50).tolist()]:
+        at = int((ends <= uniform).sum())
+        while at >= size or probabilities[order[at]] == 0:
+            at -= 1
+        assert draw(pool, probabilities, uniform) == order[at]
+
+
+@pytest.mark.parametrize("size", WHOLE)
+@pytest.mark.parametrize("mass", MASSES)
+def test_top_p_keeps_what_the_whole_list_sorted_and_added_up_says(size: int, mass: float) -> None:
+    logits = with_ties(2, size)
+    probabilities = softmax(logits)
+    order = np.argsort(-logits, kind="stable")
+    enough = int((np.cumsum(probabilities[order]) < mass).sum()) + 1
+    kept = sampling.top_p(whole(logits), off(top_p=mass), ())
+    np.testing.assert_array_equal(kept.ids, np.sort(order[:enough]))
+
+
+@pytest.mark.parametrize("size", WHOLE)
+@pytest.mark.parametrize("k", [1, 2, 40, 300])
+def test_top_k_keeps_the_lower_ids_of_equals_in_a_large_vocabulary_too(size: int, k: int) -> None:
+    logits = with_ties(3, size)
+    kept = sampling.top_k(whole(logits), off(top_k=k), ())
+    np.testing.assert_array_equal(kept.ids, np.sort(np.argsort(-logits, kind="stable")[:k]))
+    np.testing.assert_array_equal(kept.logits, logits[kept.ids])
+
+
 def frequencies(logits: Floats, settings: Settings, draws: int = 20_000) -> tuple[NDArray[np.int64], Floats]:
     """How often each token of a pool comes up over many positions, and how likely each is."""
     pool = chain(logits, settings)

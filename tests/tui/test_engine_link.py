@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from core.config import ModelConfig
 from core.conversation import Message
 from core.settings import Settings
-from core.step import Finished, Prefill, Step
+from core.step import Finished, Prefill, Step, Token
 from core.transformer import Transformer
 from tests.tiny import tiny_backend, tiny_tokenizer
 from tui.engine_link import ProcessEngine
@@ -81,7 +81,11 @@ def is_end(answer: Answer) -> bool:
 
 
 def steps(answers: list[Answer]) -> list[Step]:
-    return [a.event for a in answers if isinstance(a, Told) and isinstance(a.event, Step)]
+    return [token for token in tokens(answers) if isinstance(token, Step)]
+
+
+def tokens(answers: list[Answer]) -> list[Token]:
+    return [a.event for a in answers if isinstance(a, Told) and isinstance(a.event, Token)]
 
 
 def end(answers: list[Answer]) -> Finished:
@@ -98,8 +102,8 @@ def test_loads_tells_its_progress_and_answers(engine: Engine) -> None:
     heard = until(engine, is_end)
     assert isinstance(heard[0], Told)
     assert isinstance(heard[0].event, Prefill)
-    assert len(steps(heard)) == 8
-    assert end(heard).text == "".join(step.text for step in steps(heard))
+    assert len(tokens(heard)) == 8
+    assert end(heard).text == "".join(token.text for token in tokens(heard))
 
 
 def test_a_reply_may_be_asked_for_before_the_model_is_open(engine: Engine) -> None:
@@ -113,7 +117,20 @@ def test_stop_ends_a_reply_and_keeps_its_text(engine: Engine) -> None:
     engine.send(Stop())
     heard += until(engine, is_end)
     assert end(heard).reason == "stopped"
-    assert end(heard).text == "".join(step.text for step in steps(heard))
+    assert end(heard).text == "".join(token.text for token in tokens(heard))
+
+
+def test_every_token_is_told_in_order_and_of_the_last_one_everything(engine: Engine) -> None:
+    engine.send(Reply(number=1, conversation=HELLO, settings=ENDLESS))
+    heard = until(engine, is_step)
+    while len(tokens(heard)) < 40:
+        heard += until(engine, is_step)
+    engine.send(Stop())
+    heard += until(engine, is_end)
+    positions = [token.position for token in tokens(heard)]
+    assert positions == list(range(positions[0], positions[0] + len(positions)))
+    assert isinstance(tokens(heard)[-1], Step)
+    assert end(heard).ids == tuple(token.id for token in tokens(heard))
 
 
 def test_a_stop_does_not_reach_the_next_reply(engine: Engine) -> None:

@@ -108,7 +108,7 @@ def test_argmax_names_the_temperature_as_the_one_that_cut() -> None:
 @pytest.mark.parametrize("probability", [1.0, 0.5, 0.25, 0.0])
 def test_a_full_bar_is_all_of_it(probability: float) -> None:
     prediction = predicted(Settings(top_k=0, top_p=1, min_p=0))
-    first = replace(prediction.candidates[0], probability=probability, raw_probability=0.0)
+    first = prediction.candidates[0]._replace(probability=probability, raw_probability=0.0)
     line = text(DistributionView(prediction=replace(prediction, candidates=(first,))), 76, 30)[4]
     width = Columns.within(76).bar
     assert line.count("█") == int(probability * width)
@@ -116,11 +116,11 @@ def test_a_full_bar_is_all_of_it(probability: float) -> None:
 
 def test_what_the_settings_take_is_shaded_and_what_they_give_has_a_colour_of_its_own() -> None:
     prediction = predicted()
-    candidate = replace(prediction.candidates[0], raw_probability=0.75, probability=0.25)
+    candidate = prediction.candidates[0]._replace(raw_probability=0.75, probability=0.25)
     lost = DistributionView(prediction=replace(prediction, candidates=(candidate,))).lines(76, 30)[4]
     width = Columns.within(76).bar
     assert sum(text.count("░") for text, _ in lost) == pytest.approx(width / 2, abs=1)
-    candidate = replace(candidate, raw_probability=0.25, probability=0.75)
+    candidate = candidate._replace(raw_probability=0.25, probability=0.75)
     gained = DistributionView(prediction=replace(prediction, candidates=(candidate,))).lines(76, 30)[4]
     tones = {style: len(text) for text, style in gained if "█" in text}
     assert tones["$success"] == pytest.approx(2 * tones["$primary"], abs=2)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from textual import events
 from textual.app import App, ComposeResult
+from textual.geometry import Region
 from textual.pilot import Pilot
 from textual.selection import SELECT_ALL
 
@@ -404,3 +406,45 @@ def test_the_heavy_parts_are_not_imported_for_the_first_frame() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+async def test_more_words_paint_the_lines_they_are_on_and_lay_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = Pane()
+    async with app.run_test(size=(40, 12)) as pilot:
+        app.chat.add("user", "Hello")
+        index = app.chat.add("assistant", "First line, ")
+        await settle(pilot)
+        painted: list[int] = []
+        laid_out: list[bool] = []
+        refresh = app.chat.refresh
+
+        def watched(*regions: Region, layout: bool = False, **options: Any) -> Any:
+            painted.extend(y for region in regions for y in region.line_range)
+            laid_out.append(layout or not regions)
+            return refresh(*regions, layout=layout, **options)
+
+        monkeypatch.setattr(app.chat, "refresh", watched)
+        app.chat.append(index, "more")
+        await settle(pilot)
+        (line,) = {*painted}
+        assert app.lines[line].strip() == "First line, more"
+        assert not any(laid_out)
+        app.chat.append(index, "\n\nAnother paragraph")  # the height changes, and all of it still fits
+        await settle(pilot)
+        assert not any(laid_out)
+        assert app.chat.virtual_size.height == app.chat.vertical_scrollbar.window_virtual_size
+        monkeypatch.undo()
+        await pilot.pause()
+        assert "Another paragraph" in "\n".join(app.lines)
+
+
+async def test_the_scroll_bar_knows_of_lines_that_came_later() -> None:
+    app = Pane()
+    async with app.run_test(size=(40, 10)) as pilot:
+        index = app.chat.add("assistant")
+        for number in range(40):
+            app.chat.append(index, f"Line {number}.\n\n")
+            await settle(pilot)
+        assert app.chat.vertical_scrollbar.window_virtual_size == app.chat.virtual_size.height > 40
+        assert app.chat.vertical_scrollbar.position == app.chat.max_scroll_y
+        assert any("Line 39." in line for line in app.lines)

@@ -140,8 +140,12 @@ class Entry:
         if not self.is_laid(width):
             if self._width != width:
                 self._width, self._rows, self._fixed, self._placed = width, [], 0, 0
-            del self._rows[self._fixed :]
+            first, before = self._fixed, self._rows[self._fixed :]
+            del self._rows[first:]
             self._lay_out()
+            for at, (new, old) in enumerate(zip(self._rows[first:], before, strict=False), start=first):
+                if new.is_same(old):
+                    self._rows[at] = old  # what is drawn of it is known
             self._fresh = False
         return self._rows
 

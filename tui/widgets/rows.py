@@ -47,6 +47,13 @@ class Row:
     def line(self) -> Content:
         return self.lead + self._content[self._start : self._end]
 
+    def is_same(self, other: Row) -> bool:
+        """Whether it can stand for another: it looks the same and is copied the same."""
+        if self is other:
+            return True
+        alike = self.plain == other.plain and len(self.lead) == len(other.lead) and self.line.is_same(other.line)
+        return alike and (self.fill, self.joint, self.wrapped) == (other.fill, other.joint, other.wrapped)
+
     def copied(self, start: int = 0, end: int | None = None) -> str:
         """The part of `plain` between two places that belongs to the text."""
         return self.plain[max(start, len(self.lead) if self.wrapped else 0) : end]

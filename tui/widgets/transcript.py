@@ -13,24 +13,29 @@ from typing import Any, ClassVar, Literal
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.cache import LRUCache
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 from textual.style import Style
 from textual.timer import Timer
+from textual.widget import Widget
 
 from core.conversation import Role
 from tui.widgets.drawing import drawn, hinted
 from tui.widgets.entry import Entry, Level
+from tui.widgets.panel import runs
 from tui.widgets.pile import Pile, Place
 from tui.widgets.rows import Row
 from tui.widgets.selecting import copied, key, span, whole
 
-_INTERVAL = 1 / 15  # seconds between two redraws of a growing message, at least
+_INTERVAL = 1 / 20  # seconds between two redraws of a growing message, at least; whoever tells more often waits
 _SHARE = 4  # times as long as the last redraw took: drawing takes a fifth of the time at most,
 _LONGEST_WAIT = 0.5  # unless that were slower than this
 _SOON = 1 / 60  # many messages at once are one redraw
+
+_Line = tuple[int, int, Row | None] | None  # which row of which message, and the row
+_View = tuple[tuple[int, ...], list[_Line]]  # where it is, and what is on every line of it
 
 
 class Transcript(ScrollView, can_focus=True):
@@ -67,6 +72,7 @@ class Transcript(ScrollView, can_focus=True):
         self._not_before = 0.0  # when the next redraw may be
         self._timer: Timer | None = None
         self._due = 0.0  # when it goes off
+        self._view: _View = ((), [])  # when it was last drawn
         self._strips: LRUCache[Row, Strip] = LRUCache(512)
         self._pressed = 0  # the line under the mouse when its button went down
 
@@ -174,11 +180,35 @@ class Transcript(ScrollView, can_focus=True):
     def _draw(self) -> None:
         self._stop_timer()
         start = monotonic()
+        before = self._view
         self._place(self._where())
         self._changed_from = None
-        self.refresh()
+        self._view = self._look()
+        self._refresh_lines(before, self._view)
         end = monotonic()
         self._not_before = end + min(max(_INTERVAL, _SHARE * (end - start)), _LONGEST_WAIT)
+
+    def _look(self) -> _View:
+        """What is in view now."""
+        top, height = self.scroll_offset.y, self.scrollable_content_region.height
+        places = [self._pile.find(line) for line in range(top, top + height)]
+        lines = [place and (place.entry, place.row, self._row(place)) for place in places]
+        return (top, self._pile.width, height, self._following), lines
+
+    def _refresh_lines(self, before: _View, after: _View) -> None:
+        """Paint the lines that differ: most words only make the last line longer."""
+        if before[0] != after[0] or len(before[1]) != len(after[1]):
+            self.refresh()
+            return
+        changed = [y for y, (old, new) in enumerate(zip(before[1], after[1], strict=True)) if not _same(old, new)]
+        if changed:
+            width = self.size.width
+            self.refresh(*(Region(0, first, width, last - first + 1) for first, last in runs(changed)))
+
+    def _row(self, place: Place) -> Row | None:
+        """None beyond the rows that the entry turned out to have."""
+        rows = self._pile.entries[place.entry].rows(self._pile.width)
+        return rows[place.row] if place.row < len(rows) else None
 
     def _where(self) -> Place | None:
         return None if self._following else self._pile.find(self.scroll_offset.y)
@@ -197,7 +227,10 @@ class Transcript(ScrollView, can_focus=True):
     def _scroll(self, line: int) -> None:
         """Without the person having scrolled."""
         self._placing = True
-        self.virtual_size = Size(self._pile.width, self._pile.height)
+        size = Size(self._pile.width, self._pile.height)
+        if size != self.virtual_size:  # set plainly, it would lay out the whole screen anew with every line
+            self.set_reactive(Widget.virtual_size, size)  # pyright: ignore[reportArgumentType]
+            self.vertical_scrollbar.window_virtual_size = size.height
         super().scroll_to(y=line, animate=False, force=True)
         self._placing = False
 
@@ -243,11 +276,11 @@ class Transcript(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         size = self.scrollable_content_region.size
         place = self._pile.find(self.scroll_offset.y + y)
-        rows = self._pile.entries[place.entry].rows(self._pile.width) if place else []
-        if place is None or place.row >= len(rows):
+        row = self._row(place) if place else None
+        if place is None or row is None:
             return Strip.blank(size.width, self.rich_style)
         offset = key(place.entry, place.row)
-        strip = self._strip(rows[place.row], span(self.text_selection, offset)).apply_offsets(0, offset)
+        strip = self._strip(row, span(self.text_selection, offset)).apply_offsets(0, offset)
         if y < size.height - 1 or self._following:
             return strip
         return hinted(strip, self.app.stylesheet.parse_style)
@@ -292,3 +325,10 @@ class Transcript(ScrollView, can_focus=True):
         if place is not None:
             body = self._pile.entries[place.entry].body
             self.screen.selections = {self: whole(place.entry, body)}
+
+
+def _same(one: _Line, other: _Line) -> bool:
+    """Whether two lines look alike and belong to the same place of the same message."""
+    if one is None or other is None or one[2] is None or other[2] is None:
+        return one == other
+    return one[:2] == other[:2] and one[2].is_same(other[2])
