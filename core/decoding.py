@@ -49,8 +49,9 @@ class Decoder:
         self._lookup = PromptLookup(MOST - 1) if speculate and self._native is not None else None
         self._ahead: list[int] = []  # guesses that stand in the cache behind `ids`
         self._ahead_logits: list[NDArray[np.float32]] = []  # after each of them
-        self._guessed_last = 0
-        self.guessed, self.guessed_right = 0, 0  # tokens, since the beginning
+        self._newest_guess = 0
+        self.guesses, self.right_guesses = 0, 0  # tokens, since the beginning
+        self.newest_was_guessed = False  # of the token that was decoded last
 
     @property
     def limit(self) -> int:
@@ -98,9 +99,10 @@ class Decoder:
         for a token whether it is read alone or together with others, so what is chosen after it is the same.
         """
         self._require(1)
-        if self._ahead and self._ahead[0] == token_id:
+        self.newest_was_guessed = self._ahead[:1] == [token_id]
+        if self.newest_was_guessed:
             self.ids.append(self._ahead.pop(0))
-            self.guessed_right += 1
+            self.right_guesses += 1
             return self._checked(self._ahead_logits.pop(0), len(self.ids) - 1)
         self._forget_guesses()
         guess = self._guess(token_id)
@@ -151,14 +153,14 @@ class Decoder:
         self.ids.pop()
         if self._transformer.is_long(end + len(guess)) != self._cache.long:
             guess = []
-        self.guessed += len(guess)
-        self._guessed_last = len(guess)
+        self.guesses += len(guess)
+        self._newest_guess = len(guess)
         return guess
 
     def _forget_guesses(self) -> None:
-        if self._lookup is not None and self._guessed_last:
-            self._lookup.judge(self._guessed_last - len(self._ahead), self._guessed_last)
-            self._guessed_last = 0
+        if self._lookup is not None and self._newest_guess:
+            self._lookup.judge(self._newest_guess - len(self._ahead), self._newest_guess)
+            self._newest_guess = 0
         self._cache.rewind(len(self.ids))
         self._ahead, self._ahead_logits = [], []
 

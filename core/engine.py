@@ -50,16 +50,21 @@ class _Writing:
     stops: StopStrings = field(default_factory=StopStrings)
     thoughts: ThoughtSplitter = field(default_factory=ThoughtSplitter)
     thought_tokens: int = 0
+    guesses_before: tuple[int, int] = (0, 0)  # the decoder's count
 
 
 class Engine:
     """One model and the one sequence it has in mind."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, *, speculate: bool = True) -> None:
+        """
+        Args:
+            speculate: guess tokens where that makes writing faster; what is written stays the same.
+        """
         self.model = model
         if model.device.type == "cpu":
             torch.set_num_threads(threads_for(model.n_parameters))
-        self._decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype)
+        self._decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype, speculate=speculate)
         self._seed = 0
         self._newest: tuple[Token, Distribution] | None = None
 
@@ -101,6 +106,7 @@ class Engine:
         writing = _Writing(stream=stream, started=time.perf_counter())
         now = settings()
         self._seed = now.seed if now.seed is not None else secrets.randbits(32)
+        writing.guesses_before = self._decoder.guesses, self._decoder.right_guesses
         ids, dropped = self._prompt(conversation)
         writing.prompt_tokens = len(ids)
         thinking = opened_by(b"".join(map(self.model.tokenizer.token_bytes, ids[-_TAIL:])).decode("utf-8", "replace"))
@@ -135,6 +141,7 @@ class Engine:
             drawn=token.drawn,
             ends=token.ends,
             thought=token.thought,
+            guessed=token.guessed,
             forward_ms=token.forward_ms,
             sampling_ms=token.sampling_ms,
             probability=p,
@@ -229,6 +236,7 @@ class Engine:
             drawn=uniform,
             ends=ends,
             thought=thought,
+            guessed=self._decoder.newest_was_guessed,
             forward_ms=forward_ms,
             sampling_ms=(time.perf_counter() - began) * 1e3,
         )
@@ -279,4 +287,6 @@ class Engine:
             first_token_seconds=writing.first_token_seconds,
             seed=self._seed,
             thought_tokens=writing.thought_tokens,
+            guesses=self._decoder.guesses - writing.guesses_before[0],
+            right_guesses=self._decoder.right_guesses - writing.guesses_before[1],
         )

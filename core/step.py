@@ -73,6 +73,7 @@ class Token:
     drawn: float  # the uniform number in [0, 1) that chose it
     ends: bool  # an end-of-turn token: the last of its reply
     thought: bool = False  # part of what the model thinks before it answers, the tags included
+    guessed: bool = False  # it was read before it was chosen, along with an earlier one
     forward_ms: float
     sampling_ms: float
 
@@ -118,6 +119,8 @@ class Finished:
     first_token_seconds: float | None
     seed: int  # the one the dice were keyed with
     thought_tokens: int = 0  # of the completion's
+    guesses: int = 0  # tokens that were read before they were chosen
+    right_guesses: int = 0  # those that then were chosen
 
     @property
     def tokens_per_second(self) -> float:

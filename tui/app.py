@@ -352,6 +352,8 @@ class LogitscopeApp(App[None]):
             used=end.prompt_tokens + end.completion_tokens,
             tokens_per_second=speed if speed == speed else None,
             first_token_seconds=end.first_token_seconds,
+            guesses=end.guesses,
+            right_guesses=end.right_guesses,
         )
         self._end_answer(wording.ENDS[end.reason])
         if not text:

@@ -89,6 +89,7 @@ def parse(argv: Sequence[str]) -> Options:
         dtype=given.get("dtype"),
         context=given.get("context"),
         quantize=given.get("quantize"),
+        speculate=not given.get("no_speculation", False),
     )
     return Options(
         command=given.get("command"),
@@ -172,6 +173,11 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         metavar="FORMAT",
         help="hold the weights in 8 or 4 bits: none, int8, int4, or auto for the first of these that fits in memory; "
         "left out, as the model is stored",
+    )
+    model.add_argument(
+        "--no-speculation",
+        action="store_true",
+        help="do not read guessed tokens ahead (which makes repetitions faster and changes nothing else)",
     )
     sampling = parser.add_argument_group("sampling")
     for flag, kind, text in (

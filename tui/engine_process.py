@@ -112,7 +112,7 @@ class Worker:
             quantize=job.quantize,
             on_progress=progress,
         )
-        self._engine, self._home, self._share = Engine(model), job, 0.0
+        self._engine, self._home, self._share = Engine(model, speculate=job.speculate), job, 0.0
         self._send(
             Ready(
                 load=job,

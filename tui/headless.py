@@ -125,7 +125,8 @@ def open_engine(options: Options) -> Engine:
             dtype=wanted.dtype,
             context=wanted.context,
             quantize=wanted.quantize,
-        )
+        ),
+        speculate=wanted.speculate,
     )
 
 
@@ -190,6 +191,7 @@ def _step_record(step: Step) -> dict[str, Any]:
     return {
         "position": step.position,
         "thought": step.thought,
+        "guessed": step.guessed,
         "id": step.id,
         "text": step.text,
         "bytes": list(step.bytes),
@@ -214,6 +216,8 @@ def _finished_record(end: Finished) -> dict[str, Any]:
         "prompt_tokens": end.prompt_tokens,
         "completion_tokens": end.completion_tokens,
         "thought_tokens": end.thought_tokens,
+        "guesses": end.guesses,
+        "right_guesses": end.right_guesses,
         "seconds": end.seconds,
         "tokens_per_second": rate if rate == rate else None,  # JSON has no NaN
         "seed": end.seed,

@@ -26,6 +26,7 @@ class Load:
     dtype: str | None = None  # None: what that device is good at
     context: int | None = None  # None: what the model was made for
     quantize: str | None = None  # None: as it is stored
+    speculate: bool = True  # guess tokens ahead
 
 
 @dataclass(frozen=True)

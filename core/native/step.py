@@ -61,8 +61,12 @@ class NativeStep:
             length: of the whole text, if more of it follows; see `Transformer.forward`.
 
         Raises:
-            ValueError: they do not fit, or what is cached was turned otherwise than a text of this length is.
+            ValueError: they do not fit, one of them is unknown, or what is cached was turned otherwise than a text of
+                this length is.
         """
+        known = self._transformer.config.vocab_size
+        if not 0 < len(ids) <= MOST or min(ids) < 0 or max(ids) >= known:
+            raise ValueError(f"a step reads 1 to {MOST} tokens from 0 to {known - 1}, not {list(ids)}")
         start, end = cache.length, cache.length + len(ids)
         long = self._transformer.is_long(max(end, length))
         cache.reserve(end)

@@ -29,6 +29,7 @@ from core.distribution import Distribution
 from core.engine import Engine
 from core.errors import BadCheckpoint, BadTemplate, ContextFull, EmptyPrompt
 from core.model import Model
+from core.native.library import library
 from core.native.step import NativeStep
 from core.sampling import dice
 from core.settings import Settings
@@ -320,7 +321,7 @@ def long_conversation(tokenizer: Tokenizer, tokens: int) -> Conversation:
 def test_a_stop_acts_within_one_chunk_of_the_prompt(tokenizer: Tokenizer) -> None:
     model = tiny_model(tokenizer, context_length=8 * CHUNK)
     conversation = long_conversation(tokenizer, 4 * CHUNK)
-    engine = Engine(model)
+    engine = Engine(model, speculate=False)
     with counting(model) as passes:
         stopped = answer(engine, conversation, stopped=lambda: len(passes) == 2)
     assert passes == [CHUNK, CHUNK]  # the wish came during the second chunk: there was no third
@@ -341,11 +342,24 @@ def test_a_reply_nobody_reads_to_the_end_leaves_the_engine_as_it_should_be(model
     assert_alike(answer(engine), answer(Engine(model)))
 
 
+@pytest.mark.skipif(library() is None, reason="tokens are guessed for the C library, which is not built")
+def test_guesses_are_counted_and_change_nothing(model: Model) -> None:
+    again = Message(role="user", text="Say that again and again and again and again, please.")
+    settings = replace(PLAIN, temperature=0.3, max_tokens=80)
+    plain = answer(Engine(model, speculate=False), (again,), settings)
+    guessing = answer(Engine(model), (again,), settings)
+    assert [step.id for step in guessing.steps] == [step.id for step in plain.steps]
+    assert [step.prediction for step in guessing.steps] == [step.prediction for step in plain.steps]
+    assert (plain.finished.guesses, plain.finished.right_guesses) == (0, 0)
+    assert 0 < guessing.finished.right_guesses <= guessing.finished.guesses
+    assert guessing.finished.right_guesses == sum(step.guessed for step in guessing.steps)
+
+
 # --- only what is new is computed -----------------------------------------------------------------------------------
 
 
 def test_the_second_turn_reads_only_what_is_new(model: Model) -> None:
-    engine = Engine(model)
+    engine = Engine(model, speculate=False)
     first = answer(engine)
     with counting(model) as passes:
         second = answer(engine, grown(HELLO, first))
@@ -356,7 +370,7 @@ def test_the_second_turn_reads_only_what_is_new(model: Model) -> None:
 
 
 def test_the_same_question_again_reads_nothing(model: Model) -> None:
-    engine = Engine(model)
+    engine = Engine(model, speculate=False)
     first = answer(engine)
     with counting(model) as passes:
         again = answer(engine, settings=replace(PLAIN, seed=2))

@@ -223,6 +223,9 @@ def test_a_step_that_does_not_fit_changes_nothing() -> None:
     step.forward([1] * 8, cache, torch.empty(8, config.d_model))
     with pytest.raises(ValueError, match="11 positions do not fit in a context of 10"):
         step.forward([1] * 3, cache, torch.empty(3, config.d_model))
+    for wrong in ([], [1] * 9, [-1], [3, config.vocab_size]):
+        with pytest.raises(ValueError, match="1 to 8 tokens from 0 to 100"):
+            step.forward(wrong, cache, torch.empty(1, config.d_model))
     assert cache.length == 8
 
 

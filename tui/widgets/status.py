@@ -39,6 +39,8 @@ class Status:
     in_torch: bool = False  # no decoding in C: slower than need be
     tokens_per_second: float | None = None
     first_token_seconds: float | None = None
+    guesses: int = 0  # tokens of the last answer that were read ahead
+    right_guesses: int = 0
     fetching: str = ""  # how far a model is that comes from the hub meanwhile
     used: int = 0  # tokens in the context
     size: int = 0  # tokens it holds; 0: not known yet
@@ -57,7 +59,8 @@ class StatusBar(Widget):
 What the model is doing, its name, the device it runs on, the format its weights are held in, tokens a second, the time
 from Enter to the first token, and how many of the context's tokens are used; and how far a model is that is fetched
 meanwhile. (torch) behind the format says that the faster decoding in C is not there for this model; `logitscope bench`
-says why.
+says why. Guesses are tokens that were read before they were chosen, because they had followed the same words before:
+where they are right the answer comes faster, and it is the same answer in any case.
 """
     DEFAULT_CSS = """
     StatusBar {
@@ -91,7 +94,7 @@ Part = list[Span]
 
 
 def render(status: Status, width: int) -> Content:
-    """The line in so many cells. What matters least goes first: the number format, the device, the name, the time to
+    """The line in so many cells. What matters least goes first: guesses, number format, device, name, the time to
     the first token, the bars, and at last the speed and what is fetched; the state and the context's numbers stay."""
     left, right = _fitting(status, width)
     room = width - cells(right) - (2 if right else 0)
@@ -115,8 +118,10 @@ def _versions(status: Status) -> list[list[Part]]:
     coming = _part(status.fetching, "$text-accent")
     speed = _part("" if status.tokens_per_second is None else f"{status.tokens_per_second:.1f} tok/s")
     first = _part("" if status.first_token_seconds is None else f"first token {seconds(status.first_token_seconds)}")
+    guesses = _part(f"{status.right_guesses} of {status.guesses} guesses right" if status.guesses else "")
     wide, narrow = _context(status, bar=10), _context(status, bar=0)
     return [
+        [state, coming, model, machine, speed, guesses, first, wide],
         [state, coming, model, machine, speed, first, wide],
         [state, coming, model, device, speed, first, wide],
         [state, coming, model, speed, first, wide],
