@@ -120,9 +120,10 @@ static void prepare(Input *input, int32_t columns, int32_t format) {
 enum { ROWS_AT_ONCE = 2, AT_ONCE = 4 }; /* rows and tokens of one tile: their sums fit into the registers */
 enum { AHEAD = 4096 }; /* bytes to ask of memory before they are needed: the rows lie one behind the other */
 
-/* Two rows times `tokens` inputs. `tokens` is known when this is compiled, so the loops over it are gone. */
+/* Two rows times `tokens` inputs. `tokens` is known when this is compiled, so the loops over it are gone. What is left to
+ * do for each sum is to add its lanes, which `totals` does for many at once. */
 ALWAYS_INLINE void tile_bf16(const uint16_t *const *rows, const Input *x, const int tokens, int columns,
-                             const char *soon, float *out) {
+                             const char *soon, vf (*out)[ROWS]) {
     vf sums[AT_ONCE][ROWS_AT_ONCE] = {0};
     int k = 0;
     for (; k + 2 * LANES <= columns; k += 2 * LANES) {
@@ -140,10 +141,10 @@ ALWAYS_INLINE void tile_bf16(const uint16_t *const *rows, const Input *x, const 
         }
     }
     for (int t = 0; t < tokens; t++)
-        for (int r = 0; r < ROWS_AT_ONCE; r++) out[t * ROWS + r] = total(sums[t][r]);
+        for (int r = 0; r < ROWS_AT_ONCE; r++) out[t][r] = sums[t][r];
 }
 
-ALWAYS_INLINE void tile_f32(const float *const *rows, const Input *x, const int tokens, int columns, float *out) {
+ALWAYS_INLINE void tile_f32(const float *const *rows, const Input *x, const int tokens, int columns, vf (*out)[ROWS]) {
     vf sums[AT_ONCE][ROWS_AT_ONCE] = {0};
     for (int k = 0; k < columns; k += LANES)
         for (int r = 0; r < ROWS_AT_ONCE; r++) {
@@ -151,7 +152,7 @@ ALWAYS_INLINE void tile_f32(const float *const *rows, const Input *x, const int 
             for (int t = 0; t < tokens; t++) sums[t][r] += weights * load(x[t].values + k);
         }
     for (int t = 0; t < tokens; t++)
-        for (int r = 0; r < ROWS_AT_ONCE; r++) out[t * ROWS + r] = total(sums[t][r]);
+        for (int r = 0; r < ROWS_AT_ONCE; r++) out[t][r] = sums[t][r];
 }
 
 /* call(n), or call(4) where n is more, each compiled for its number */
@@ -163,33 +164,28 @@ ALWAYS_INLINE void tile_f32(const float *const *rows, const Input *x, const int 
         default: call(4); break; \
     }
 
-static void block_bf16(const Matrix *matrix, int32_t first, int32_t count, const Input *x, int32_t n, float *out) {
-    const uint16_t *weights = (const uint16_t *)matrix->weights + (int64_t)first * matrix->columns;
-    for (int r = 0; r < count; r += ROWS_AT_ONCE) {
-        const uint16_t *rows[ROWS_AT_ONCE];
-        for (int i = 0; i < ROWS_AT_ONCE; i++) /* at the matrix's end, some row again */
-            rows[i] = weights + (int64_t)(r + i < count ? r + i : r) * matrix->columns;
-        for (int t = 0; t < n; t += AT_ONCE) {
-#define TILE(tokens) \
-    tile_bf16(rows, x + t, tokens, matrix->columns, (const char *)rows[0] + AHEAD, out + t * ROWS + r)
-            UP_TO_FOUR(n - t, TILE)
-#undef TILE
-        }
+/* `count` rows of a matrix of which `weights` is the first, times n inputs; out (n, 16). */
+#define BLOCK_OF_ROWS(name, type, tile) \
+    static void name(const type *weights, int32_t columns, int32_t count, const Input *x, int32_t n, float *out) { \
+        vf sums[MAX_TOKENS][ROWS]; \
+        memset(sums, 0, sizeof sums[0] * (size_t)n); \
+        for (int r = 0; r < count; r += ROWS_AT_ONCE) { \
+            const type *rows[ROWS_AT_ONCE]; \
+            for (int i = 0; i < ROWS_AT_ONCE; i++) /* at the matrix's end, some row again */ \
+                rows[i] = weights + (int64_t)(r + i < count ? r + i : r) * columns; \
+            for (int t = 0; t < n; t += AT_ONCE) UP_TO_FOUR(n - t, tile) \
+        } \
+        for (int t = 0; t < n; t++) \
+            for (int r = 0; r < ROWS; r += LANES) totals(sums[t] + r, out + t * ROWS + r); \
     }
-}
 
-static void block_f32(const Matrix *matrix, int32_t first, int32_t count, const Input *x, int32_t n, float *out) {
-    const float *weights = (const float *)matrix->weights + (int64_t)first * matrix->columns;
-    for (int r = 0; r < count; r += ROWS_AT_ONCE) {
-        const float *rows[ROWS_AT_ONCE];
-        for (int i = 0; i < ROWS_AT_ONCE; i++) rows[i] = weights + (int64_t)(r + i < count ? r + i : r) * matrix->columns;
-        for (int t = 0; t < n; t += AT_ONCE) {
-#define TILE(tokens) tile_f32(rows, x + t, tokens, matrix->columns, out + t * ROWS + r)
-            UP_TO_FOUR(n - t, TILE)
-#undef TILE
-        }
-    }
-}
+#define TILE_BF16(tokens) \
+    tile_bf16(rows, x + t, tokens, columns, (const char *)rows[0] + AHEAD, (vf(*)[ROWS])(sums[t] + r))
+#define TILE_F32(tokens) tile_f32(rows, x + t, tokens, columns, (vf(*)[ROWS])(sums[t] + r))
+BLOCK_OF_ROWS(block_bf16, uint16_t, TILE_BF16)
+BLOCK_OF_ROWS(block_f32, float, TILE_F32)
+#undef TILE_BF16
+#undef TILE_F32
 
 /* 16 rows times `tokens` inputs, group by group; the whole numbers of a group are multiplied exactly. */
 ALWAYS_INLINE void tile_quantised(const Matrix *matrix, int32_t block, const Input *x, const int tokens,
@@ -226,8 +222,10 @@ static void block_quantised(const Matrix *matrix, int32_t first, const Input *x,
 
 static void block(const Matrix *matrix, int32_t first, const Input *x, int32_t n, float *out) {
     int32_t count = matrix->rows - first < ROWS ? matrix->rows - first : ROWS;
-    if (matrix->format == F32) block_f32(matrix, first, count, x, n, out);
-    else if (matrix->format == BF16) block_bf16(matrix, first, count, x, n, out);
+    int64_t start = (int64_t)first * matrix->columns;
+    if (matrix->format == F32) block_f32((const float *)matrix->weights + start, matrix->columns, count, x, n, out);
+    else if (matrix->format == BF16)
+        block_bf16((const uint16_t *)matrix->weights + start, matrix->columns, count, x, n, out);
     else block_quantised(matrix, first, x, n, out);
     if (matrix->bias)
         for (int t = 0; t < n; t++)
@@ -360,33 +358,59 @@ static void row_of(const Matrix *matrix, int32_t row, float *out) {
 
 /* Up to HEADS_AT_ONCE query heads over a stretch of positions, kept in one piece of scratch. */
 typedef struct {
-    float *queries; /* (heads, width): scaled, padded with zeros to whole vectors */
-    float *mixed;   /* (heads, width): values so far, weighted by e ** (score - most) */
-    float *scores;  /* (heads, POSITIONS_AT_ONCE) */
+    Input queries[HEADS_AT_ONCE]; /* scaled; values and halves alone */
+    float *mixed;                 /* (heads, width): values so far, weighted by e ** (score - most) */
+    float *scores;                /* (heads, POSITIONS_AT_ONCE) */
     float most[HEADS_AT_ONCE], sum[HEADS_AT_ONCE];
-    int width; /* d_head in whole vectors */
+    int width; /* d_head in pairs of whole vectors */
 } Tile;
 
 ALWAYS_INLINE vf load_channels(const void *from, int64_t offset, int32_t format, int left) {
     if (format == F32) return load_some((const float *)from + offset, left);
     if (left >= LANES) return load_halves((const uint16_t *)from + offset);
     uint16_t some[LANES] = {0};
-    memcpy(some, (const uint16_t *)from + offset, (size_t)left * sizeof *some);
+    if (left > 0) memcpy(some, (const uint16_t *)from + offset, (size_t)left * sizeof *some);
     return load_halves(some);
+}
+
+/* Products of one key with each query, lane by lane. */
+ALWAYS_INLINE void multiply_key(const Attending *a, const Tile *tile, int heads, int64_t position, const int32_t format,
+                                vf *sums) {
+    const int d = a->d_head;
+    const int64_t start = position * d;
+    for (int i = 0; i < d; i += 2 * LANES) {
+        if (format == F32 || d - i < 2 * LANES) {
+            for (int j = i; j < d && j < i + 2 * LANES; j += LANES) {
+                vf key = load_channels(a->keys, start + j, format, d - j);
+                for (int h = 0; h < heads; h++) sums[h] += key * load(tile->queries[h].values + j);
+            }
+            continue;
+        }
+        const uint16_t *key = (const uint16_t *)a->keys + start + i;
+        for (int h = 0; h < heads; h++) sums[h] = add_products(sums[h], key, tile->queries + h, i);
+    }
+}
+
+/* Ask for the key a block of positions ahead, and for the value that is mixed in after this block's scores. */
+ALWAYS_INLINE void ask_for(const Attending *a, int64_t position, const int32_t format) {
+    const int64_t size = (int64_t)a->d_head * (format == F32 ? 4 : 2);
+    const char *key = (const char *)a->keys + (position + POSITIONS_AT_ONCE) * size;
+    const char *value = (const char *)a->values + position * size;
+    for (int64_t i = 0; i < size; i += 64) {
+        __builtin_prefetch(key + i);
+        __builtin_prefetch(value + i);
+    }
 }
 
 /* The scores of `count` positions from `at` on, LANES positions at a time. */
 ALWAYS_INLINE void score(const Attending *a, Tile *tile, int heads, int64_t at, int count, const int32_t format) {
-    const int d = a->d_head;
     for (int p = 0; p < count; p += LANES) {
         vf products[HEADS_AT_ONCE][LANES] = {0};
         int positions = count - p < LANES ? count - p : LANES;
         for (int j = 0; j < positions; j++) {
             vf sums[HEADS_AT_ONCE] = {0};
-            for (int i = 0; i < d; i += LANES) {
-                vf key = load_channels(a->keys, (at + p + j) * d + i, format, d - i);
-                for (int h = 0; h < heads; h++) sums[h] += key * load(tile->queries + h * tile->width + i);
-            }
+            ask_for(a, at + p + j, format);
+            multiply_key(a, tile, heads, at + p + j, format, sums);
             for (int h = 0; h < heads; h++) products[h][j] = sums[h];
         }
         for (int h = 0; h < heads; h++) totals(products[h], tile->scores + h * POSITIONS_AT_ONCE + p);
@@ -418,29 +442,46 @@ ALWAYS_INLINE void weigh(const Attending *a, Tile *tile, int h, int count) {
     tile->sum[h] += total(sum);
 }
 
+/* Two vectors of channels at a time: enough sums on the way to keep the multipliers busy. */
 ALWAYS_INLINE void mix(const Attending *a, Tile *tile, int heads, int64_t at, int count, const int32_t format) {
     const int d = a->d_head;
-    for (int i = 0; i < d; i += LANES) {
-        vf mixed[HEADS_AT_ONCE];
-        for (int h = 0; h < heads; h++) mixed[h] = load(tile->mixed + h * tile->width + i);
-        for (int j = 0; j < count; j++) {
-            vf value = load_channels(a->values, (at + j) * d + i, format, d - i);
-            for (int h = 0; h < heads; h++) mixed[h] += value * tile->scores[h * POSITIONS_AT_ONCE + j];
+    for (int i = 0; i < d; i += 2 * LANES) {
+        vf low[HEADS_AT_ONCE], high[HEADS_AT_ONCE];
+        for (int h = 0; h < heads; h++) {
+            low[h] = load(tile->mixed + h * tile->width + i);
+            high[h] = load(tile->mixed + h * tile->width + i + LANES);
         }
-        for (int h = 0; h < heads; h++) store(tile->mixed + h * tile->width + i, mixed[h]);
+        for (int j = 0; j < count; j++) {
+            int64_t from = (at + j) * d + i;
+            vf first = load_channels(a->values, from, format, d - i);
+            vf second = d - i > LANES ? load_channels(a->values, from + LANES, format, d - i - LANES) : all(0.0f);
+            for (int h = 0; h < heads; h++) {
+                float weight = tile->scores[h * POSITIONS_AT_ONCE + j];
+                low[h] += first * weight;
+                high[h] += second * weight;
+            }
+        }
+        for (int h = 0; h < heads; h++) {
+            store(tile->mixed + h * tile->width + i, low[h]);
+            store(tile->mixed + h * tile->width + i + LANES, high[h]);
+        }
     }
 }
 
 ALWAYS_INLINE void attend_heads(const Attending *a, int first_head, const int heads, const int32_t format) {
-    const int d = a->d_head, width = (d + LANES - 1) / LANES * LANES;
-    Tile tile = {.width = width, .queries = a->scratch};
-    tile.mixed = tile.queries + HEADS_AT_ONCE * width;
-    tile.scores = tile.mixed + HEADS_AT_ONCE * width;
-    memset(tile.queries, 0, sizeof(float) * 2 * HEADS_AT_ONCE * (size_t)width);
+    const int d = a->d_head, width = attend_width(d);
+    Tile tile = {.width = width};
+    float *room = a->scratch;
+    for (int h = 0; h < heads; h++, room += width) tile.queries[h].values = room;
+    for (int h = 0; h < heads; h++, room += width / 2) tile.queries[h].halves = (uint16_t *)room;
+    tile.mixed = room;
+    tile.scores = room + heads * width;
+    memset(a->scratch, 0, sizeof(float) * (size_t)(tile.scores - a->scratch));
     for (int h = 0; h < heads; h++) {
         tile.most[h] = -INFINITY;
         for (int i = 0; i < d; i++)
-            tile.queries[h * width + i] = a->queries[(int64_t)(first_head + h) * d + i] * a->scale;
+            tile.queries[h].values[i] = a->queries[(int64_t)(first_head + h) * d + i] * a->scale;
+        prepare(tile.queries + h, width, format);
     }
     for (int64_t at = a->first; at < a->last; at += POSITIONS_AT_ONCE) {
         int count = a->last - at < POSITIONS_AT_ONCE ? (int)(a->last - at) : POSITIONS_AT_ONCE;

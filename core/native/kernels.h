@@ -25,8 +25,10 @@ typedef struct {
 } Attending;
 
 enum { HEADS_AT_ONCE = 4, POSITIONS_AT_ONCE = 64 };
+/* A head's channels, filled up to pairs of the longest vectors. */
+static inline int32_t attend_width(int32_t d_head) { return (d_head + 31) / 32 * 32; }
 static inline int64_t attend_scratch(int32_t d_head) {
-    return HEADS_AT_ONCE * (2 * ((int64_t)d_head + 16) + POSITIONS_AT_ONCE); /* each head in whole vectors */
+    return HEADS_AT_ONCE * ((int64_t)attend_width(d_head) * 5 / 2 + POSITIONS_AT_ONCE);
 }
 
 typedef struct {
