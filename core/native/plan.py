@@ -14,38 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from core.feed_forward import Experts, FeedForward
-from core.native import library
-from core.native.library import (
-    ATTEND,
-    EMBED,
-    EXPERTS_IN,
-    EXPERTS_OUT,
-    GELU,
-    GELU_TANH,
-    HEADS,
-    LAYER_NORM,
-    LINEAR,
-    MAX_TOKENS,
-    NO_ACTIVATION,
-    NO_NORM,
-    NORM,
-    RECALL,
-    RELU,
-    RMS_NORM,
-    ROUTE,
-    SILU,
-    Heads,
-    Matrix,
-    Norm,
-    Operation,
-    Rows,
-)
+from core.native import library as c
+from core.native.library import MAX_TOKENS, Heads, Matrix, Norm, Operation, Rows
 from core.native.packing import FORMATS, matrix_of
 from core.quantized import Packed, QuantizedEmbedding, QuantizedLinear
 from core.transformer import Attention, Block, Transformer
 
-_ACTIVATIONS = {"silu": SILU, "gelu": GELU, "gelu_tanh": GELU_TANH, "relu": RELU}
-_NO_NORM = Norm(kind=NO_NORM)
+_ACTIVATIONS = {"silu": c.SILU, "gelu": c.GELU, "gelu_tanh": c.GELU_TANH, "relu": c.RELU}
+_NO_NORM = Norm(kind=c.NO_NORM)
 
 
 class Plan:
@@ -87,7 +63,7 @@ class Plan:
         if config.positions == "sinusoidal":
             matrices.append(self._plain(transformer.position_table.to(self._dtype)))
         scale = torch.tensor(config.embedding_scale, dtype=self._dtype).item()
-        return _operation(EMBED, self._branch, self._x, matrices=matrices, width=config.d_model, scale=scale)
+        return _operation(c.EMBED, self._branch, self._x, matrices=matrices, width=config.d_model, scale=scale)
 
     def _layer(self, number: int) -> Iterator[Operation]:
         block: Any = self._transformer.blocks[number]
@@ -122,8 +98,8 @@ class Plan:
                 part = _from(self._heads, start)
                 yield self._normalise(part, part, module, width=width)
         heads = self._heads_of(attention)
-        yield _operation(HEADS, self._heads, self._heads, heads=heads)
-        yield _operation(ATTEND, self._heads, self._mixed, heads=heads)
+        yield _operation(c.HEADS, self._heads, self._heads, heads=heads)
+        yield _operation(c.ATTEND, self._heads, self._mixed, heads=heads)
         yield from self._linear(self._mixed, output, [attention.output], add=add, scale=self._scale_of(output))
 
     def _heads_of(self, attention: Attention) -> Heads:
@@ -163,13 +139,13 @@ class Plan:
 
     def _mixture(self, layer: Experts, norm: nn.Module, output: Rows, *, add: bool) -> Iterator[Operation]:
         config = self._config
-        matrices = (library.Matrix * (3 * config.n_experts))()
+        matrices = (Matrix * (3 * config.n_experts))()
         for number, expert in enumerate(layer.experts):
             for place, module in enumerate((expert.gate, expert.up, expert.down)):
                 if module is not None:
                     matrices[3 * number + place] = self._matrix(module)
         self._kept.append(matrices)
-        experts = library.Experts(
+        experts = c.Experts(
             n_experts=config.n_experts,
             n_used=config.n_experts_used,
             renormalised=config.renormalised,
@@ -178,9 +154,9 @@ class Plan:
         )
         scores, wide = self._rows(config.n_experts), self._rows(config.n_experts_used * config.d_expert)
         yield from self._linear(self._x, scores, [layer.router], norm=norm)
-        yield _operation(ROUTE, scores, scores, experts=experts)
+        yield _operation(c.ROUTE, scores, scores, experts=experts)
         yield _operation(
-            EXPERTS_IN,
+            c.EXPERTS_IN,
             self._x,
             wide,
             norm=self._norm(norm),
@@ -188,14 +164,14 @@ class Plan:
             activation=_ACTIVATIONS[config.activation],
             gated=config.gated,
         )
-        yield _operation(EXPERTS_OUT, wide, output, experts=experts, add=add, scale=self._scale_of(output))
+        yield _operation(c.EXPERTS_OUT, wide, output, experts=experts, add=add, scale=self._scale_of(output))
 
     def _scale_of(self, output: Rows) -> float:
         """What a layer adds is scaled when it is added to the residual stream."""
         return self._config.residual_scale if output is self._x else 1.0
 
     def _recall(self) -> Operation:
-        return _operation(RECALL, self._branch, self._branch, width=self._config.d_model)
+        return _operation(c.RECALL, self._branch, self._branch, width=self._config.d_model)
 
     def _unembed(self) -> Operation:
         logits = Rows(at=None, stride=self._config.vocab_size)
@@ -212,13 +188,13 @@ class Plan:
         modules: Sequence[nn.Module],
         *,
         norm: nn.Module | None = None,
-        activation: int = NO_ACTIVATION,
+        activation: int = c.NO_ACTIVATION,
         gated: bool = False,
         add: bool = False,
         scale: float = 1.0,
     ) -> Iterator[Operation]:
         yield _operation(
-            LINEAR,
+            c.LINEAR,
             source,
             output,
             norm=self._norm(norm),
@@ -235,13 +211,13 @@ class Plan:
         scale = self._config.residual_scale if add else 1.0
         width = width or self._config.d_model
         self._columns = max(self._columns, width)
-        return _operation(NORM, source, output, norm=self._norm(module), width=width, add=add, scale=scale)
+        return _operation(c.NORM, source, output, norm=self._norm(module), width=width, add=add, scale=scale)
 
     def _norm(self, module: Any) -> Norm:
         if module is None or isinstance(module, nn.Identity):
             return _NO_NORM
         return Norm(
-            kind=RMS_NORM if self._config.norm == "rms" else LAYER_NORM,
+            kind=c.RMS_NORM if self._config.norm == "rms" else c.LAYER_NORM,
             eps=module.eps,
             weight=self._floats(module.weight),
             bias=self._floats(getattr(module, "bias", None)),
