@@ -14,10 +14,14 @@ from numpy.typing import NDArray
 from core.cache import KVCache
 from core.errors import BadCheckpoint, ContextFull, OutOfMemory
 from core.native.step import MOST, NativeStep, why_not
+from core.quantized import packed_in
 from core.speculation import PromptLookup
 from core.transformer import Transformer
 
-CHUNK = 128  # tokens of a prompt between two looks at the stop flag
+# Tokens of a prompt that are read in one pass, between two looks at the stop flag. The more, the less each one costs,
+# as the weights are fetched once (and unpacked, if they are quantised); but a big model is to hear a stop soon, too.
+CHUNK, _SHORTEST = 512, 128
+_WORK = 140e9  # multiplications in one pass, about
 
 
 class Decoder:
@@ -44,6 +48,7 @@ class Decoder:
             self._native = NativeStep(transformer, dtype=dtype, n_threads=torch.get_num_threads())
         self._transformer = transformer
         self._device = device
+        self._chunk = _chunk_of(transformer)
         self._cache = KVCache(transformer.config, device=device, dtype=dtype)
         self._hidden = torch.empty(0, transformer.config.d_model, device=device, dtype=dtype)  # (capacity, d_model)
         self._lookup = PromptLookup(MOST - 1) if speculate and self._native is not None else None
@@ -182,8 +187,8 @@ class Decoder:
             known = len(self.ids) if long else 0
             ids = self.ids + ids
             self.rewind(0)
-        for start in range(0, len(ids), CHUNK):
-            self._forward(ids[start : start + CHUNK], length=length, known=known)
+        for start in range(0, len(ids), self._chunk):
+            self._forward(ids[start : start + self._chunk], length=length, known=known)
             yield
 
     @torch.inference_mode()
@@ -213,3 +218,11 @@ class Decoder:
             grown = self._hidden.new_empty(self._cache.capacity, self._hidden.shape[1])
             grown[: len(self.ids)] = self._hidden[: len(self.ids)]
             self._hidden = grown
+
+
+def _chunk_of(transformer: Transformer) -> int:
+    """The same on every machine, as numbers depend on it in the last bits; longer where weights have to be unpacked."""
+    quantised = sum(one.rows * one.columns for one in packed_in(transformer))
+    n_weights = quantised // 2 + sum(one.numel() for one in transformer.parameters())
+    affordable = int(_WORK / max(1, n_weights)) // _SHORTEST * _SHORTEST
+    return min(CHUNK, max(_SHORTEST, affordable))

@@ -36,11 +36,11 @@ class Model:
         plain = sum(parameter.numel() for parameter in self.transformer.parameters())
         return plain + sum(one.rows * one.columns for one in packed_in(self.transformer))
 
-    @property
-    def bytes_per_token(self) -> int:
-        """What has to be read of the weights to decode one token: every matrix, of the experts those that are used."""
+    def bytes_per_token(self, context: int) -> int:
+        """What has to be read to decode one token behind so many: every matrix, of the experts those that are used, and
+        the keys and values of what is there (as if no layer had a window)."""
         config = self.transformer.config
-        total = 0.0
+        total = 2.0 * context * config.n_layers * config.n_kv_heads * config.d_head * self.dtype.itemsize
         for name, layer in self.transformer.named_modules():
             part = config.n_experts_used / config.n_experts if ".experts." in name else 1.0
             if isinstance(layer, QuantizedLinear):

@@ -40,7 +40,7 @@ def bench(engine: Engine, arguments: argparse.Namespace) -> None:
         "prefill_tokens_per_second": prefill,
         "decode_tokens_per_second": decode,
         "why_torch": engine.why_torch,
-        **_limit(model, decode),
+        **_limit(model, decode, arguments.prompt_tokens + arguments.new_tokens // 2),
     }
     if arguments.json:
         print(json.dumps(record))
@@ -48,20 +48,20 @@ def bench(engine: Engine, arguments: argparse.Namespace) -> None:
         tables.show_bench(record)
 
 
-def _limit(model: Model, decode: float) -> dict[str, float]:
-    """What decoding could reach if it did nothing but read the weights, and the share of it that it reaches."""
+def _limit(model: Model, decode: float, context: int) -> dict[str, float]:
+    """What decoding could reach if it did nothing but read weights and cache, and the share of it that it reaches."""
     import torch
 
     from core.native.bandwidth import read_bandwidth
 
-    bandwidth = None
+    bandwidth, n_bytes = None, model.bytes_per_token(context)
     if model.device.type == "cpu":
-        bandwidth = read_bandwidth(model.bytes_per_token, n_threads=torch.get_num_threads())
+        bandwidth = read_bandwidth(n_bytes, n_threads=torch.get_num_threads())
     if bandwidth is None:
         return {}
-    limit = bandwidth / model.bytes_per_token
+    limit = bandwidth / n_bytes
     return {
-        "bytes_per_token": model.bytes_per_token,
+        "bytes_per_token": n_bytes,
         "read_bytes_per_second": bandwidth,
         "limit_tokens_per_second": limit,
         "share_of_limit": decode / limit,

@@ -31,6 +31,9 @@ class Options:
 
 def run(argv: Sequence[str]) -> int:
     """Do what the command line asks. Returns the exit code."""
+    # Torch's threads look for work for 15 ms before they sleep, and are in the way of those that decode meanwhile. The
+    # library that they come from reads this when torch is loaded, in this process or in the engine's.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show a character shows ?, and does not fail
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]

@@ -122,7 +122,7 @@ def test_every_matrix_of_a_layer_is_held_as_asked_and_the_ends_in_8_bits(folder:
         assert {kinds.pop(name) for name in ends} == {"int8"}
         assert set(kinds.values()) == {mode}
         assert (model.precision, model.n_parameters) == (mode, plain.n_parameters)
-        assert model.bytes_per_token < plain.bytes_per_token / (3 if mode == "int8" else 4)
+        assert model.bytes_per_token(0) < plain.bytes_per_token(0) / (3 if mode == "int8" else 4)
 
 
 def test_it_speaks_almost_as_before(folder: Path) -> None:
