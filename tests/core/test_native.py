@@ -187,6 +187,20 @@ def test_whole_numbers_are_multiplied_exactly(kind: str, target: str) -> None:
     torch.testing.assert_close(out, reference, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["float32", "int8", "int4"])
+@pytest.mark.parametrize("odd", [torch.nan, torch.inf])
+def test_inputs_that_are_no_numbers_give_logits_that_are_none(kind: str, odd: float, target: str) -> None:
+    """So that a damaged norm is noticed, whatever the matrix after it is held in."""
+    transformer = model(SMALL)
+    if kind != "float32":
+        quantise(transformer, "int8")
+        transformer.head.packed = pack(torch.randn(SMALL.vocab_size, SMALL.d_model), kind)
+    hidden = torch.randn(MOST, SMALL.d_model)
+    hidden[3, 5] = odd
+    logits = NativeStep(transformer, dtype=torch.float32, n_threads=1).logits(hidden)
+    assert torch.from_numpy(logits).isfinite().all(-1).tolist() == [row != 3 for row in range(MOST)]
+
+
 def test_steps_and_passes_of_torch_share_one_cache() -> None:
     transformer = model(SMALL)
     step = NativeStep(transformer, dtype=torch.float32, n_threads=1)
