@@ -162,17 +162,24 @@ static void embed(const Operation *op, const Run *run) {
     }
 }
 
+/* The forms of an input that so many matrices multiply. `done` is the format it was made ready for last, or -1. */
+static int32_t prepare_for(const Matrix *matrices, int32_t n_matrices, int32_t done, Input *input) {
+    for (int32_t m = 0; m < n_matrices; m++) {
+        if (matrices[m].format != done) kernels->prepare(input, matrices[m].columns, matrices[m].format);
+        done = matrices[m].format;
+    }
+    return done;
+}
+
 /* One vector, normalised, in the forms that so many formats of weights multiply. */
-static void prepare_one(const float *x, const Norm *norm, const Matrix *matrices, int32_t n_matrices, Input *input) {
+static int32_t prepare_one(const float *x, const Norm *norm, const Matrix *matrices, int32_t n_matrices, Input *input) {
     int32_t columns = matrices->columns, whole = (columns + 63) / 64 * 64;
     if (norm->kind == NO_NORM) memcpy(input->values, x, (size_t)columns * sizeof(float));
     else kernels->normalise(norm, norm->weight, x, columns, input->values);
     /* what a wider matrix left behind is no part of this input */
     memset(input->values + columns, 0, (size_t)(whole - columns) * sizeof(float));
     memset(input->halves + columns, 0, (size_t)(whole - columns) * sizeof(uint16_t));
-    for (int32_t m = 0; m < n_matrices; m++)
-        if (!m || matrices[m].format != matrices[m - 1].format)
-            kernels->prepare(input, columns, matrices[m].format);
+    return prepare_for(matrices, n_matrices, -1, input);
 }
 
 /* Bring up to 16 numbers of one token to where they belong. */
@@ -367,7 +374,9 @@ static void experts_in(const Operation *op, const Run *run, Scratch *scratch, in
     const Experts *experts = &op->experts;
     for (int32_t t = 0; t < run->n_tokens; t++) {
         int32_t blocks = blocks_of(experts->matrices + 1), first, last;
-        prepare_one(row_of(op->input, t), &op->norm, experts->matrices + 1, 1, scratch->inputs);
+        int32_t done = prepare_one(row_of(op->input, t), &op->norm, experts->matrices + 1, 1, scratch->inputs);
+        for (int32_t n = 0; n < experts->n_used; n++) /* each matrix may be in a format of its own */
+            done = prepare_for(chosen_expert(experts, t, n) + !op->gated, 1 + op->gated, done, scratch->inputs);
         share(experts->n_used * blocks, thread, threads, &first, &last);
         for (int32_t i = first; i < last; i++) {
             const Matrix *expert = chosen_expert(experts, t, i / blocks);

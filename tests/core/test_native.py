@@ -166,6 +166,19 @@ def test_quantised_weights_give_what_torch_computes_with_the_same_numbers(kind: 
     assert (ours - theirs).abs().max() > 0  # they are not the same computation
 
 
+@pytest.mark.parametrize("name", ["gate", "up", "0.gate", "2.up", "down"])
+def test_matrices_of_experts_may_be_in_formats_of_their_own(name: str, target: str) -> None:
+    """As in a GGUF file that keeps some of them in 16 bits."""
+    experts = {"expert_layers": frozenset({0, 1, 2}), "n_experts": 4, "n_experts_used": 3, "d_expert": 32}
+    transformer = model(replace(SMALL, **experts), torch.bfloat16)
+    modules = {f"{one}.weight": module for one, module in transformer.named_modules() if ".experts." in one}
+    packed = {one: pack(m.weight, "int8") for one, m in modules.items() if one.endswith(f"{name}.weight")}
+    install(transformer, packed, torch.bfloat16)
+    ids = some_ids(transformer.config)
+    ours, theirs = (by(transformer, ids, dtype=torch.bfloat16) for by in (by_c, by_torch))
+    assert (ours - theirs).std() < 0.015 * theirs.std()
+
+
 @pytest.mark.parametrize("kind", ["int8", "int4"])
 def test_whole_numbers_are_multiplied_exactly(kind: str, target: str) -> None:
     """Weights and inputs that 8 and 4 bits hold without rounding, against a product in float64."""
