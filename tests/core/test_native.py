@@ -6,8 +6,10 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 from unittest.mock import patch
 
 import pytest
@@ -18,6 +20,7 @@ from core.cache import KVCache
 from core.config import ModelConfig, Rotary
 from core.decoding import Decoder
 from core.native import library as native
+from core.native import packing
 from core.native.bandwidth import read_bandwidth
 from core.native.step import MOST, NativeStep, why_not
 from core.quantized import install, pack
@@ -274,6 +277,26 @@ def test_threads_without_work_sleep() -> None:
     before = time.process_time()
     time.sleep(0.5)
     assert time.process_time() - before < 0.25  # three threads that wait awake would take 1.5 s
+
+
+def test_two_threads_of_python_may_use_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They let go of Python's lock on the way into C."""
+    found = native.library()
+    assert found is not None
+    pool = found.logitscope_pool(3, 1, 1)
+    monkeypatch.setattr(packing, "_pool", lambda: pool)
+    packed = pack(torch.randn(2048, 512), "int8")
+    expected = packed.unpack(torch.float32)
+    together = Barrier(2)
+
+    def unpack(_: int) -> bool:
+        together.wait()
+        unpacked = [packed.unpack(torch.float32) for _ in range(100)]
+        return all(torch.equal(one, expected) for one in unpacked)
+
+    with ThreadPoolExecutor(2) as threads:
+        assert all(threads.map(unpack, range(4)))
+    found.logitscope_free(pool)
 
 
 def test_reading_memory_is_measured() -> None:
