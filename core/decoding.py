@@ -149,8 +149,8 @@ class Decoder:
         self.ids.append(token_id)
         guess = self._lookup.guess(self.ids)[: self.limit - end]
         self.ids.pop()
-        if self._transformer.is_long(end + len(guess)) != self._cache.long:
-            guess = []
+        if any(self._transformer.is_long(length) != self._cache.long for length in (end, end + len(guess))):
+            guess = []  # to be read anew, which is done without one
         self.guessed += len(guess)
         self._guessed_last = len(guess)
         return guess
