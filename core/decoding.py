@@ -82,12 +82,7 @@ class Decoder:
         """
         self._require(len(ids))
         self._forget_guesses()
-        vocab_size = self._transformer.config.vocab_size
-        if ids and max(ids) >= vocab_size:
-            raise BadCheckpoint(
-                f"The text contains token {max(ids)}, but this model knows {vocab_size} tokens.",
-                "Its tokenizer.json names a token that its weights have no row for; leave that text out.",
-            )
+        self._require_known(ids)
         for _ in self._read(list(ids)):
             yield len(self.ids)
 
@@ -98,6 +93,7 @@ class Decoder:
         for a token whether it is read alone or together with others, so what is chosen after it is the same.
         """
         self._require(1)
+        self._require_known([token_id])
         if self._ahead and self._ahead[0] == token_id:
             self.ids.append(self._ahead.pop(0))
             self.guessed_right += 1
@@ -167,6 +163,15 @@ class Decoder:
         if end > self.limit:
             raise ContextFull(
                 f"{end} tokens do not fit in this model's context of {self.limit}.", "Shorten the text or start anew."
+            )
+
+    def _require_known(self, ids: Sequence[int]) -> None:
+        vocab_size = self._transformer.config.vocab_size
+        if ids and (max(ids) >= vocab_size or min(ids) < 0):
+            unknown = max(ids) if max(ids) >= vocab_size else min(ids)
+            raise BadCheckpoint(
+                f"The text contains token {unknown}, but this model knows {vocab_size} tokens.",
+                "Its tokenizer.json names a token that its weights have no row for; leave that text out.",
             )
 
     def _read(self, ids: list[int]) -> Iterator[None]:

@@ -19,6 +19,7 @@ from torch import Tensor
 from core.cache import KVCache
 from core.config import ModelConfig, Rotary
 from core.decoding import Decoder
+from core.errors import BadCheckpoint
 from core.native import library as native
 from core.native import packing
 from core.native.bandwidth import read_bandwidth
@@ -254,6 +255,25 @@ def test_a_step_that_does_not_fit_changes_nothing() -> None:
     with pytest.raises(ValueError, match="11 positions do not fit in a context of 10"):
         step.forward([1] * 3, cache, torch.empty(3, config.d_model))
     assert cache.length == 8
+
+
+def test_what_would_crash_in_c_is_refused_before() -> None:
+    transformer = model(SMALL)
+    step, cache = NativeStep(transformer, dtype=torch.float32, n_threads=1), cache_of(SMALL)
+    for ids in ([], [1] * (MOST + 1), [-(10**9)], [10**9], [SMALL.vocab_size]):
+        with pytest.raises(ValueError, match="a step takes 1 to 8 tokens below 101"):
+            step.forward(ids, cache, torch.empty(len(ids), SMALL.d_model))
+    wide = torch.randn(2, 2 * SMALL.d_model)
+    for hidden in (wide, wide[:, : SMALL.d_model], torch.randn(9, SMALL.d_model), torch.randn(2, SMALL.d_model).half()):
+        with pytest.raises(ValueError, match="hidden states"):
+            step.logits(hidden)
+    decoder = Decoder(transformer, device=CPU, dtype=torch.float32)
+    for token in (-1, SMALL.vocab_size, -(10**9), 10**9):
+        with pytest.raises(BadCheckpoint, match=f"token {token}, but this model knows 101"):
+            decoder.decode_one(token)
+        with pytest.raises(BadCheckpoint, match=f"token {token}, but this model knows 101"):
+            list(decoder.prefill([5, token]))
+    assert decoder.ids == []
 
 
 def test_what_it_is_not_for_runs_in_torch_and_says_why() -> None:
