@@ -324,7 +324,7 @@ ALWAYS_INLINE uint16_t best_scale(const float *values, int int4, float *quants) 
     for (int n = 0; int4 && n < 4; n++) {
         uint16_t other = half_of(scale * factors[n]);
         float its_error = quantise_group(values, float_of(other), 8.0f, 15.0f, tried);
-        if (its_error >= error) continue;
+        if (!(its_error < error)) continue; /* as in torch, where one of them is no number */
         error = its_error;
         best = other;
         memcpy(quants, tried, sizeof tried);
