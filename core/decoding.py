@@ -88,12 +88,7 @@ class Decoder:
         """
         self._require(len(ids))
         self._forget_guesses()
-        vocab_size = self._transformer.config.vocab_size
-        if ids and max(ids) >= vocab_size:
-            raise BadCheckpoint(
-                f"The text contains token {max(ids)}, but this model knows {vocab_size} tokens.",
-                "Its tokenizer.json names a token that its weights have no row for; leave that text out.",
-            )
+        self._require_known(ids)
         for _ in self._read(list(ids)):
             yield len(self.ids)
 
@@ -104,6 +99,7 @@ class Decoder:
         for a token whether it is read alone or together with others, so what is chosen after it is the same.
         """
         self._require(1)
+        self._require_known([token_id])
         self.newest_was_guessed = self._ahead[:1] == [token_id]
         if self.newest_was_guessed:
             self.ids.append(self._ahead.pop(0))
@@ -156,8 +152,8 @@ class Decoder:
         self.ids.append(token_id)
         guess = self._lookup.guess(self.ids)[: self.limit - end]
         self.ids.pop()
-        if self._transformer.is_long(end + len(guess)) != self._cache.long:
-            guess = []
+        if any(self._transformer.is_long(length) != self._cache.long for length in (end, end + len(guess))):
+            guess = []  # to be read anew, which is done without one
         self.guesses += len(guess)
         self._newest_guess = len(guess)
         return guess
@@ -174,6 +170,15 @@ class Decoder:
         if end > self.limit:
             raise ContextFull(
                 f"{end} tokens do not fit in this model's context of {self.limit}.", "Shorten the text or start anew."
+            )
+
+    def _require_known(self, ids: Sequence[int]) -> None:
+        vocab_size = self._transformer.config.vocab_size
+        if ids and (max(ids) >= vocab_size or min(ids) < 0):
+            unknown = max(ids) if max(ids) >= vocab_size else min(ids)
+            raise BadCheckpoint(
+                f"The text contains token {unknown}, but this model knows {vocab_size} tokens.",
+                "Its tokenizer.json names a token that its weights have no row for; leave that text out.",
             )
 
     def _read(self, ids: list[int]) -> Iterator[None]:

@@ -92,7 +92,8 @@ def _how_held(quantize: str | None, files: ModelFiles, need: Need, there: Room) 
     if quantize not in (None, *quantisation.MODES):
         raise BadSetting(f"There is no quantisation {quantize!r}.", f"The choices are {', '.join(quantisation.MODES)}.")
     if quantize is None:
-        if there.device != "cpu" or library() is None:  # torch alone is faster with what is not quantised
+        in_c = there.device == "cpu" and there.dtype != "float16" and library() is not None
+        if not in_c:  # torch alone is faster with what is not quantised
             return "none", None
         return None, quantisation.bits_as_stored(files.tensors, memory.BITS[there.dtype])
     if quantize == "auto":

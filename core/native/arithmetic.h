@@ -100,12 +100,20 @@ static void prepare(Input *input, int32_t columns, int32_t format) {
     }
     for (int g = 0; g < columns / GROUP; g++) {
         const float *x = input->values + g * GROUP;
-        vf most = {0};
+        vf most = {0}, odd = {0}; /* odd: 0, or not a number where one of them is none */
         for (int i = 0; i < GROUP; i += LANES) {
             vf v = load(x + i);
             most = larger(most, choose(v < 0.0f, -v, v));
+            odd += v * 0.0f;
         }
-        float top = largest(most), inverse = top > 0.0f ? 127.0f / top : 0.0f;
+        float top = largest(most);
+        if (!(total(odd) == 0.0f)) { /* no whole number says so, but the scale can: a damaged model must be noticed */
+            memset(input->quants + g * GROUP, 0, GROUP);
+            input->scales[g] = NAN;
+            input->sums[g] = 0;
+            continue;
+        }
+        float inverse = top > 1e-30f ? 127.0f / top : 0.0f; /* of less, it could be infinite */
         int32_t sum = 0;
         for (int i = 0; i < GROUP; i++) {
             int32_t quant = (int32_t)(x[i] * inverse + (x[i] < 0.0f ? -0.5f : 0.5f));
@@ -314,7 +322,7 @@ ALWAYS_INLINE uint16_t best_scale(const float *values, int int4, float *quants) 
     for (int n = 0; int4 && n < 4; n++) {
         uint16_t other = half_of(scale * factors[n]);
         float its_error = quantise_group(values, float_of(other), 8.0f, 15.0f, tried);
-        if (its_error >= error) continue;
+        if (!(its_error < error)) continue; /* as in torch, where one of them is no number */
         error = its_error;
         best = other;
         memcpy(quants, tried, sizeof tried);

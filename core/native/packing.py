@@ -29,17 +29,18 @@ def matrix_of(packed: Packed) -> Matrix:
 
 
 def unpack(packed: Packed, dtype: torch.dtype, first: int, count: int) -> Tensor | None:
-    """Rows of a quantised matrix as (count, columns); None where the library is absent or cannot do it.
+    """Rows of a quantised matrix as (count, columns); None where the library is absent or the matrix is elsewhere.
 
     Args:
         first: a multiple of 16.
     """
     found = library()
-    if found is None or dtype not in FORMATS or packed.weights.device.type != "cpu":
+    if found is None or packed.weights.device.type != "cpu":
         return None
-    out = torch.empty(count, packed.columns, dtype=dtype)
-    found.logitscope_unpack(_pool(), byref(matrix_of(packed)), first, count, FORMATS[dtype], out.data_ptr())
-    return out
+    written = dtype if dtype in FORMATS else torch.float32
+    out = torch.empty(count, packed.columns, dtype=written)
+    found.logitscope_unpack(_pool(), byref(matrix_of(packed)), first, count, FORMATS[written], out.data_ptr())
+    return out.to(dtype)
 
 
 def pack(packed: Packed, first: int, values: Tensor) -> bool:

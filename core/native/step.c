@@ -94,33 +94,33 @@ void logitscope_sizes(int64_t sizes[6]) {
 
 static size_t padded(size_t size) { return (size + 63) / 64 * 64; }
 
-/* A piece of what is at *at, which moves on behind it; with no memory behind *at yet, this only measures. */
-static void *piece(char **at, size_t size) {
-    void *here = *at;
+/* A piece of the memory from byte *at on, which moves on behind it; without memory, this only measures. */
+static void *piece(char *memory, size_t *at, size_t size) {
+    void *here = memory ? memory + *at : NULL;
     *at += padded(size);
     return here;
 }
 
-static void lay_out(Scratch *scratch, char **at, int32_t columns, int32_t d_head) {
+static void lay_out(char *memory, size_t *at, Scratch *scratch, int32_t columns, int32_t d_head) {
+    Scratch measured;
+    if (!scratch) scratch = &measured;
     size_t padded_columns = padded((size_t)columns), groups = padded_columns / GROUP;
     for (int t = 0; t < MAX_TOKENS; t++) {
         Input *input = scratch->inputs + t;
-        input->values = piece(at, padded_columns * sizeof(float));
-        input->halves = piece(at, padded_columns * sizeof(uint16_t));
-        input->quants = piece(at, padded_columns);
-        input->scales = piece(at, groups * sizeof(float));
-        input->sums = piece(at, groups * sizeof(int32_t));
+        input->values = piece(memory, at, padded_columns * sizeof(float));
+        input->halves = piece(memory, at, padded_columns * sizeof(uint16_t));
+        input->quants = piece(memory, at, padded_columns);
+        input->scales = piece(memory, at, groups * sizeof(float));
+        input->sums = piece(memory, at, groups * sizeof(int32_t));
     }
-    scratch->attending = piece(at, (size_t)attend_scratch(d_head) * sizeof(float));
+    scratch->attending = piece(memory, at, (size_t)attend_scratch(d_head) * sizeof(float));
 }
 
 Pool *logitscope_pool(int32_t n_threads, int32_t columns, int32_t d_head) {
     Pool *pool = calloc(1, sizeof(Pool) + (size_t)n_threads * sizeof(Scratch));
     if (!pool) return NULL;
-    Scratch measure;
-    char *at = NULL;
-    lay_out(&measure, &at, columns, d_head);
-    size_t each = (size_t)(at - (char *)NULL);
+    size_t each = 0;
+    lay_out(NULL, &each, NULL, columns, d_head);
     pool->memory = aligned_alloc(64, each * (size_t)n_threads);
     pool->team = team_new(n_threads);
     if (!pool->memory || !pool->team) {
@@ -128,8 +128,9 @@ Pool *logitscope_pool(int32_t n_threads, int32_t columns, int32_t d_head) {
         return NULL;
     }
     memset(pool->memory, 0, each * (size_t)n_threads);
-    at = pool->memory;
-    for (int thread = 0; thread < n_threads; thread++) lay_out(pool->scratch + thread, &at, columns, d_head);
+    size_t at = 0;
+    for (int thread = 0; thread < n_threads; thread++)
+        lay_out(pool->memory, &at, pool->scratch + thread, columns, d_head);
     return pool;
 }
 
@@ -162,17 +163,24 @@ static void embed(const Operation *op, const Run *run) {
     }
 }
 
+/* The forms of an input that so many matrices multiply. `done` is the format it was made ready for last, or -1. */
+static int32_t prepare_for(const Matrix *matrices, int32_t n_matrices, int32_t done, Input *input) {
+    for (int32_t m = 0; m < n_matrices; m++) {
+        if (matrices[m].format != done) kernels->prepare(input, matrices[m].columns, matrices[m].format);
+        done = matrices[m].format;
+    }
+    return done;
+}
+
 /* One vector, normalised, in the forms that so many formats of weights multiply. */
-static void prepare_one(const float *x, const Norm *norm, const Matrix *matrices, int32_t n_matrices, Input *input) {
+static int32_t prepare_one(const float *x, const Norm *norm, const Matrix *matrices, int32_t n_matrices, Input *input) {
     int32_t columns = matrices->columns, whole = (columns + 63) / 64 * 64;
     if (norm->kind == NO_NORM) memcpy(input->values, x, (size_t)columns * sizeof(float));
     else kernels->normalise(norm, norm->weight, x, columns, input->values);
     /* what a wider matrix left behind is no part of this input */
     memset(input->values + columns, 0, (size_t)(whole - columns) * sizeof(float));
     memset(input->halves + columns, 0, (size_t)(whole - columns) * sizeof(uint16_t));
-    for (int32_t m = 0; m < n_matrices; m++)
-        if (!m || matrices[m].format != matrices[m - 1].format)
-            kernels->prepare(input, columns, matrices[m].format);
+    return prepare_for(matrices, n_matrices, -1, input);
 }
 
 /* Bring up to 16 numbers of one token to where they belong. */
@@ -367,7 +375,9 @@ static void experts_in(const Operation *op, const Run *run, Scratch *scratch, in
     const Experts *experts = &op->experts;
     for (int32_t t = 0; t < run->n_tokens; t++) {
         int32_t blocks = blocks_of(experts->matrices + 1), first, last;
-        prepare_one(row_of(op->input, t), &op->norm, experts->matrices + 1, 1, scratch->inputs);
+        int32_t done = prepare_one(row_of(op->input, t), &op->norm, experts->matrices + 1, 1, scratch->inputs);
+        for (int32_t n = 0; n < experts->n_used; n++) /* each matrix may be in a format of its own */
+            done = prepare_for(chosen_expert(experts, t, n) + !op->gated, 1 + op->gated, done, scratch->inputs);
         share(experts->n_used * blocks, thread, threads, &first, &last);
         for (int32_t i = first; i < last; i++) {
             const Matrix *expert = chosen_expert(experts, t, i / blocks);

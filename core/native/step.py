@@ -61,12 +61,13 @@ class NativeStep:
             length: of the whole text, if more of it follows; see `Transformer.forward`.
 
         Raises:
-            ValueError: they do not fit, one of them is unknown, or what is cached was turned otherwise than a text of
-                this length is.
+            ValueError: they do not fit, are no tokens of the model or too many, what is cached was turned otherwise
+                than a text of this length is, or the hidden states have no such place.
         """
-        known = self._transformer.config.vocab_size
-        if not 0 < len(ids) <= MOST or min(ids) < 0 or max(ids) >= known:
-            raise ValueError(f"a step reads 1 to {MOST} tokens from 0 to {known - 1}, not {list(ids)}")
+        vocab_size = self._transformer.config.vocab_size
+        if not 1 <= len(ids) <= MOST or min(ids) < 0 or max(ids) >= vocab_size:
+            raise ValueError(f"a step takes 1 to {MOST} tokens below {vocab_size}, not {list(ids)}")
+        self._check(hidden, len(ids))
         start, end = cache.length, cache.length + len(ids)
         long = self._transformer.is_long(max(end, length))
         cache.reserve(end)
@@ -81,11 +82,23 @@ class NativeStep:
         cache.advance(len(ids))
 
     def logits(self, hidden: Tensor) -> NDArray[np.float32]:
-        """(n, vocab) for hidden states (n, d_model), contiguous, n at most `MOST`. Overwritten by the next call."""
+        """(n, vocab) for hidden states (n, d_model), contiguous, n at most `MOST`. Overwritten by the next call.
+
+        Raises:
+            ValueError: these are no such hidden states.
+        """
+        self._check(hidden, len(hidden))
         run = Run(n_tokens=len(hidden), format=self._format)
         run.hidden, run.logits = hidden.data_ptr(), self._logits.ctypes.data
         self._library.logitscope_run(self._pool, self._plan.unembed, len(self._plan.unembed), byref(run))
         return self._logits[: len(hidden)]
+
+    def _check(self, hidden: Tensor, count: int) -> None:
+        """C believes every address and size, so what is wrong has to be noticed here."""
+        shape = (count, self._transformer.config.d_model)
+        fits = hidden.shape == shape and hidden.is_contiguous() and FORMATS.get(hidden.dtype) == self._format
+        if not fits or count > MOST:
+            raise ValueError(f"these are no {count} hidden states in a row: {tuple(hidden.shape)} of {hidden.dtype}")
 
     def _tables(self, positions: int, long: bool) -> list[Tensor]:
         """How positions turn, worked out as far as the cache reaches."""

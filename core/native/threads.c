@@ -32,6 +32,7 @@ typedef struct {
 
 struct Team {
     int n_threads;
+    pthread_mutex_t busy; /* held from the beginning of a piece of work to its end */
     Work work;
     void *what;
     pthread_mutex_t lock;
@@ -83,6 +84,7 @@ static void *member(void *argument) {
 }
 
 void team_do(Team *team, Work work, void *what) {
+    pthread_mutex_lock(&team->busy);
     team->work = work;
     team->what = what;
     pthread_mutex_lock(&team->lock);
@@ -91,6 +93,7 @@ void team_do(Team *team, Work work, void *what) {
     pthread_mutex_unlock(&team->lock);
     work(what, 0);
     team_meet(team);
+    pthread_mutex_unlock(&team->busy);
 }
 
 Team *team_new(int n_threads) {
@@ -103,6 +106,7 @@ Team *team_new(int n_threads) {
     atomic_init(&team->round, 0);
     atomic_init(&team->meeting, 0);
     atomic_init(&team->here, 0);
+    pthread_mutex_init(&team->busy, NULL);
     pthread_mutex_init(&team->lock, NULL);
     pthread_cond_init(&team->wake, NULL);
     for (int number = 1; number < n_threads; number++) {
@@ -128,6 +132,7 @@ void team_free(Team *team) {
     for (int number = 1; number < team->n_threads; number++) pthread_join(team->threads[number], NULL);
     pthread_cond_destroy(&team->wake);
     pthread_mutex_destroy(&team->lock);
+    pthread_mutex_destroy(&team->busy);
     free(team);
 }
 

@@ -10,7 +10,7 @@ Team *team_new(int n_threads);
 void team_free(Team *team);
 int team_size(const Team *team);
 
-/* Every thread of the team does work(what, its number); returns when all are done. */
+/* Every thread of the team does work(what, its number); returns when all are done. Another caller waits until then. */
 void team_do(Team *team, Work work, void *what);
 
 /* Within the work: go on once all threads are here. What each wrote before, all see afterwards. */

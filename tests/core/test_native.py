@@ -6,8 +6,10 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 from unittest.mock import patch
 
 import pytest
@@ -17,7 +19,9 @@ from torch import Tensor
 from core.cache import KVCache
 from core.config import ModelConfig, Rotary
 from core.decoding import Decoder
+from core.errors import BadCheckpoint
 from core.native import library as native
+from core.native import packing
 from core.native.bandwidth import read_bandwidth
 from core.native.step import MOST, NativeStep, why_not
 from core.quantized import install, pack
@@ -166,6 +170,19 @@ def test_quantised_weights_give_what_torch_computes_with_the_same_numbers(kind: 
     assert (ours - theirs).abs().max() > 0  # they are not the same computation
 
 
+@pytest.mark.parametrize("name", ["gate", "up", "0.gate", "2.up", "down"])
+def test_matrices_of_experts_may_be_in_formats_of_their_own(name: str, target: str) -> None:
+    """As in a GGUF file that keeps some of them in 16 bits."""
+    experts = {"expert_layers": frozenset({0, 1, 2}), "n_experts": 4, "n_experts_used": 3, "d_expert": 32}
+    transformer = model(replace(SMALL, **experts), torch.bfloat16)
+    modules = {f"{one}.weight": module for one, module in transformer.named_modules() if ".experts." in one}
+    packed = {one: pack(m.weight, "int8") for one, m in modules.items() if one.endswith(f"{name}.weight")}
+    install(transformer, packed, torch.bfloat16)
+    ids = some_ids(transformer.config)
+    ours, theirs = (by(transformer, ids, dtype=torch.bfloat16) for by in (by_c, by_torch))
+    assert (ours - theirs).std() < 0.015 * theirs.std()
+
+
 @pytest.mark.parametrize("kind", ["int8", "int4"])
 def test_whole_numbers_are_multiplied_exactly(kind: str, target: str) -> None:
     """Weights and inputs that 8 and 4 bits hold without rounding, against a product in float64."""
@@ -185,6 +202,20 @@ def test_whole_numbers_are_multiplied_exactly(kind: str, target: str) -> None:
     step.forward([74], cache, out)  # the last row of a block that is not full
     reference = transformer(torch.tensor([[74]]), cache_of(config))[0]
     torch.testing.assert_close(out, reference, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["float32", "int8", "int4"])
+@pytest.mark.parametrize("odd", [torch.nan, torch.inf])
+def test_inputs_that_are_no_numbers_give_logits_that_are_none(kind: str, odd: float, target: str) -> None:
+    """So that a damaged norm is noticed, whatever the matrix after it is held in."""
+    transformer = model(SMALL)
+    if kind != "float32":
+        quantise(transformer, "int8")
+        transformer.head.packed = pack(torch.randn(SMALL.vocab_size, SMALL.d_model), kind)
+    hidden = torch.randn(MOST, SMALL.d_model)
+    hidden[3, 5] = odd
+    logits = NativeStep(transformer, dtype=torch.float32, n_threads=1).logits(hidden)
+    assert torch.from_numpy(logits).isfinite().all(-1).tolist() == [row != 3 for row in range(MOST)]
 
 
 def test_steps_and_passes_of_torch_share_one_cache() -> None:
@@ -224,9 +255,28 @@ def test_a_step_that_does_not_fit_changes_nothing() -> None:
     with pytest.raises(ValueError, match="11 positions do not fit in a context of 10"):
         step.forward([1] * 3, cache, torch.empty(3, config.d_model))
     for wrong in ([], [1] * 9, [-1], [3, config.vocab_size]):
-        with pytest.raises(ValueError, match="1 to 8 tokens from 0 to 100"):
+        with pytest.raises(ValueError, match="1 to 8 tokens below 101"):
             step.forward(wrong, cache, torch.empty(1, config.d_model))
     assert cache.length == 8
+
+
+def test_what_would_crash_in_c_is_refused_before() -> None:
+    transformer = model(SMALL)
+    step, cache = NativeStep(transformer, dtype=torch.float32, n_threads=1), cache_of(SMALL)
+    for ids in ([], [1] * (MOST + 1), [-(10**9)], [10**9], [SMALL.vocab_size]):
+        with pytest.raises(ValueError, match="a step takes 1 to 8 tokens below 101"):
+            step.forward(ids, cache, torch.empty(len(ids), SMALL.d_model))
+    wide = torch.randn(2, 2 * SMALL.d_model)
+    for hidden in (wide, wide[:, : SMALL.d_model], torch.randn(9, SMALL.d_model), torch.randn(2, SMALL.d_model).half()):
+        with pytest.raises(ValueError, match="hidden states"):
+            step.logits(hidden)
+    decoder = Decoder(transformer, device=CPU, dtype=torch.float32)
+    for token in (-1, SMALL.vocab_size, -(10**9), 10**9):
+        with pytest.raises(BadCheckpoint, match=f"token {token}, but this model knows 101"):
+            decoder.decode_one(token)
+        with pytest.raises(BadCheckpoint, match=f"token {token}, but this model knows 101"):
+            list(decoder.prefill([5, token]))
+    assert decoder.ids == []
 
 
 def test_what_it_is_not_for_runs_in_torch_and_says_why() -> None:
@@ -250,6 +300,26 @@ def test_threads_without_work_sleep() -> None:
     before = time.process_time()
     time.sleep(0.5)
     assert time.process_time() - before < 0.25  # three threads that wait awake would take 1.5 s
+
+
+def test_two_threads_of_python_may_use_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They let go of Python's lock on the way into C."""
+    found = native.library()
+    assert found is not None
+    pool = found.logitscope_pool(3, 1, 1)
+    monkeypatch.setattr(packing, "_pool", lambda: pool)
+    packed = pack(torch.randn(2048, 512), "int8")
+    expected = packed.unpack(torch.float32)
+    together = Barrier(2)
+
+    def unpack(_: int) -> bool:
+        together.wait()
+        unpacked = [packed.unpack(torch.float32) for _ in range(100)]
+        return all(torch.equal(one, expected) for one in unpacked)
+
+    with ThreadPoolExecutor(2) as threads:
+        assert all(threads.map(unpack, range(4)))
+    found.logitscope_free(pool)
 
 
 def test_reading_memory_is_measured() -> None:

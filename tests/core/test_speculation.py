@@ -107,6 +107,18 @@ def test_a_guess_never_goes_beyond_the_context_or_makes_a_text_long(config: Mode
     assert guessing.right_guesses > 0
 
 
+@pytest.mark.skipif(native.library() is None, reason="the C library is not built")
+def test_a_text_that_became_short_again_is_turned_anew_before_anything_is_guessed() -> None:
+    transformer = Transformer(LONG).eval()
+    decoders = [Decoder(transformer, device=CPU, dtype=torch.float32, speculate=guess) for guess in (False, True)]
+    ids = [1, 2, 3, 4, *range(10, 23), 1, 2, 9, *range(30, 36)]  # more than the 20 of a short text
+    for decoder in decoders:
+        logits_of(decoder, ids)
+        decoder.rewind(19)  # so 3 comes after 1, 2, as at the beginning, where 4, 10, 11 followed
+    plain, guessing = (decoder.decode_one(3) for decoder in decoders)
+    assert np.array_equal(plain, guessing)
+
+
 def test_without_the_library_nothing_is_guessed() -> None:
     decoder = Decoder(Transformer(SMALL).eval(), device=CPU, dtype=torch.float32, native=False, speculate=True)
     logits_of(decoder, REPEATS)

@@ -56,6 +56,28 @@ def test_blocks_of_ggml_are_kept_to_the_last_bit(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_in_16_bits_it_is_rounded_as_torch_rounds(kind: str, dtype: torch.dtype) -> None:
+    packed = pack(torch.randn(37, 64), kind)
+    assert torch.equal(packed.unpack(dtype), packed._unpacked(dtype, 0, 37))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scales_of_any_size_are_rounded_as_torch_rounds(kind: str) -> None:
+    """From those that become 0, by subnormal ones, to those that are too large for float16."""
+    values = torch.randn(400, 32).sign() * torch.logspace(-9, 8, 400)[:, None]
+    with pytest.MonkeyPatch.context() as patch:
+        packed = [pack(values, kind)]
+        patch.setattr(packing, "pack", lambda *_: False)
+        packed.append(pack(values, kind))
+    assert torch.equal(packed[0].scales, packed[1].scales)
+    small = packed[0].scales.abs()
+    assert ((small > 0) & (small < 2**-14)).any()
+    assert (small == 0).any()
+    assert small.isinf().any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_rounding_is_as_good_as_that_of_ggml(kind: str) -> None:
     values = np.random.default_rng(1).normal(size=(64, 256)).astype(np.float32)
     theirs = dequantize(quantize(values, KINDS[kind]), KINDS[kind])
@@ -157,6 +179,13 @@ def test_a_gguf_file_is_kept_as_it_is_stored(stored: str, kept: str | None, tmp_
         if name not in ("embedding", "head") and stored in ("Q4_0", "Q8_0"):
             weight = exact.transformer.get_submodule(name).weight
             assert torch.equal(one.unpack(torch.float32), weight)
+
+
+def test_what_is_decoded_in_torch_is_not_kept_in_8_bits_unasked(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(tiny.CASES, "wide", ("llama", tiny.SIZES | WIDE))
+        path = tiny_gguf.write_model(tiny.random_model("wide"), tmp_path / "m.gguf", kind=Kind.Q8_0)
+    assert packed_in(opened(path, dtype="float16")) == {}
 
 
 def test_auto_is_the_first_that_fits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
