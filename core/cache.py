@@ -8,7 +8,7 @@ from torch import Tensor
 from core.arena import in_large_pages
 from core.config import ModelConfig
 
-GROWTH = 256  # positions added at a time: few copies, little waste
+GROWTH = 256  # positions that are added at least: few copies, little waste
 
 
 class KVCache:
@@ -43,8 +43,10 @@ class KVCache:
             raise ValueError(f"{length} positions do not fit in a context of {self.limit}")
         if length <= self.capacity:
             return
-        wanted = min(self.limit, -(-length // GROWTH) * GROWTH)
-        self.keys, self.values = self._grown(self.keys, wanted), self._grown(self.values, wanted)
+        wanted = max(length, self.capacity + self.capacity // 4)  # by a part of it, or a long text is copied too often
+        wanted = min(self.limit, -(-wanted // GROWTH) * GROWTH)
+        self.keys = self._grown(self.keys, wanted)  # and the old ones are freed before there are two of the values too
+        self.values = self._grown(self.values, wanted)
 
     def _grown(self, slab: Tensor, capacity: int) -> Tensor:
         bigger = in_large_pages((*slab.shape[:3], capacity, slab.shape[4]), slab.dtype, slab.device)

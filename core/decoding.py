@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from core.cache import KVCache
+from core.device import is_out_of_memory
 from core.errors import BadCheckpoint, ContextFull, OutOfMemory
 from core.native.step import MOST, NativeStep, why_not
 from core.quantized import packed_in
@@ -45,7 +46,10 @@ class Decoder:
         self.why_torch = why_not(transformer, device, dtype) if native else "it was not wanted"  # None: it is native
         self._native = None
         if self.why_torch is None:
-            self._native = NativeStep(transformer, dtype=dtype, n_threads=torch.get_num_threads())
+            try:
+                self._native = NativeStep(transformer, dtype=dtype, n_threads=torch.get_num_threads())
+            except MemoryError as error:
+                self.why_torch = str(error)
         self._transformer = transformer
         self._device = device
         self._chunk = _chunk_of(transformer)
@@ -66,6 +70,8 @@ class Decoder:
     def rewind(self, length: int) -> None:
         """Forget every token from position `length` on."""
         self._forget_guesses()
+        if self._lookup is not None:
+            self._lookup.forget(length)
         self._cache.rewind(length)
         del self.ids[length:]
 
@@ -97,6 +103,10 @@ class Decoder:
 
         If it was guessed, it has been read already. A guess is nothing but that: the step in C gives the same numbers
         for a token whether it is read alone or together with others, so what is chosen after it is the same.
+
+        Raises:
+            ContextFull: there is no room for it.
+            BadCheckpoint: the model does not know it, or its numbers are broken.
         """
         self._require(1)
         self._require_known([token_id])
@@ -209,7 +219,9 @@ class Decoder:
                 tokens = torch.tensor([ids], device=self._device)
                 hidden = self._transformer(tokens, self._cache, length=length)  # (1, time, d_model)
                 self._hidden[first:end] = hidden[0, first - start :]
-        except torch.OutOfMemoryError as error:
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
             self._cache.rewind(start)
             raise OutOfMemory(
                 f"There is not enough memory on {self._device} for {end} tokens of context.",

@@ -41,6 +41,13 @@ def release() -> None:
         torch.xpu.empty_cache()
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether this is how torch says so: an allocator that fails on the CPU has no error of its own, only this word."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "memory" in str(error)
+    )
+
+
 def _device(name: str | None) -> torch.device:
     here = available()
     if name is None or name == "auto":

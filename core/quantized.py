@@ -66,9 +66,11 @@ class Packed:
         """Quantise values (n, columns) into the rows from `first` on, a multiple of 16, as is n but at the end.
 
         Raises:
-            ValueError: they are not.
+            ValueError: they are not, or have another number of columns.
         """
         n = len(values)
+        if values.shape[1] != self.columns:
+            raise ValueError(f"rows of {values.shape[1]} columns do not belong into a matrix of {self.columns}")
         if first % ROWS or (n % ROWS and first + n != self.rows):
             raise ValueError(f"rows {first} to {first + n} of {self.rows} are no whole blocks of {ROWS}")
         if packing.pack(self, first, values):

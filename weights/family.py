@@ -65,6 +65,12 @@ class Layout:
         """The name of its unembedding matrix."""
         return self.names.get("head", "head") + ".weight"
 
+    @property
+    def ends(self) -> frozenset[str]:
+        """The names of its embedding and unembedding matrices, with the prefix and without."""
+        embedding = self.names.get("embedding", "embedding") + ".weight"
+        return frozenset((embedding, embedding.removeprefix(self.prefix), self.prefix + embedding, self.head))
+
     def is_ballast(self, name: str) -> bool:
         return name.endswith(self.ballast)
 

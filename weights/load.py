@@ -10,9 +10,9 @@ from core.config import ModelConfig
 from core.device import choose
 from core.errors import BadCheckpoint, BadSetting
 from core.model import Model
-from core.native.library import library
 from core.tokenizer import Tokenizer
 from weights import memory, quantisation, shelf, vocabulary
+from weights.family import Layout
 from weights.generation import sampling
 from weights.memory import Need
 from weights.model_files import ModelFiles
@@ -57,12 +57,12 @@ def load(
     template = vocabulary.read_template(files)
     there = room(place, number_format)
     need = memory.need_of(config, layout.count_parameters(files.tensors, config))
-    mode, bits = _how_held(quantize, files, need, there)
+    mode, need = _how_held(quantize, files, layout, need, there)
     fitting = config.context_length
 
     def estimate() -> None:
         nonlocal fitting
-        fitting = memory.context_that_fits(replace(need, bits=bits), there, asked=context, name=name)
+        fitting = memory.context_that_fits(need, there, asked=context, name=name)
 
     transformer = read_transformer(
         files.tensors,
@@ -87,18 +87,20 @@ def load(
     )
 
 
-def _how_held(quantize: str | None, files: ModelFiles, need: Need, there: Room) -> tuple[str | None, float | None]:
-    """The mode of `quantisation.held`, and the bits a weight will take; None: those of the number format."""
+def _how_held(
+    quantize: str | None, files: ModelFiles, layout: Layout, need: Need, there: Room
+) -> tuple[str | None, Need]:
+    """The mode of `quantisation.held`, and what the model will need with it."""
     if quantize not in (None, *quantisation.MODES):
         raise BadSetting(f"There is no quantisation {quantize!r}.", f"The choices are {', '.join(quantisation.MODES)}.")
     if quantize is None:
-        in_c = there.device == "cpu" and there.dtype != "float16" and library() is not None
-        if not in_c:  # torch alone is faster with what is not quantised
-            return "none", None
-        return None, quantisation.bits_as_stored(files.tensors, memory.BITS[there.dtype])
+        if not quantisation.is_kept(there.device, there.dtype):
+            return "none", need
+        bits = quantisation.bits_as_stored(files.tensors, layout.ends, memory.BITS[there.dtype])
+        return None, replace(need, bits=bits)
     if quantize == "auto":
         quantize = memory.first_that_fits(need, there)
-    return quantize, quantisation.BITS.get(quantize)
+    return quantize, need if quantize == "none" else need.quantised(quantize)
 
 
 def _tell_nobody(fraction: float, what: str) -> None:

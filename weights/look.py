@@ -34,7 +34,9 @@ def look(found: Found, room: Room | None = None, context: int | None = None) -> 
         files.check_tokenizer()
     except LogitscopeError as error:
         return replace(entry, problem=error.message)
-    bits = quantisation.bits_as_stored(files.tensors, memory.BITS[room.dtype]) if room else None
+    bits = None
+    if room is not None and quantisation.is_kept(room.device, room.dtype):
+        bits = quantisation.bits_as_stored(files.tensors, layout.ends, memory.BITS[room.dtype])
     return _fitted(entry, memory.need_of(config, parameters, bits), room, context)
 
 

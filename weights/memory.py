@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from core.config import ModelConfig
 from core.errors import OutOfMemory
@@ -23,10 +23,15 @@ class Need:
     cache_values: int  # numbers the KV cache holds per token
     context: int  # tokens, the most the model was made for
     bits: float | None = None  # of a weight; None: those of the number format that the arithmetic is done in
+    n_ends: int = field(default=0, compare=False)  # parameters of the embedding and the unembedding
 
     def weights(self, dtype: str) -> int:
         """Bytes of the weights."""
         return int(self.n_parameters * (self.bits or BITS[dtype]) / 8)
+
+    def quantised(self, kind: str) -> Need:
+        """Of the same model with its matrices in 8 or 4 bits."""
+        return replace(self, bits=quantisation.average_bits(kind, self.n_parameters, self.n_ends))
 
     def total(self, dtype: str, context: int) -> int:
         """Bytes of the weights and a full KV cache."""
@@ -46,7 +51,13 @@ class Need:
 def need_of(config: ModelConfig, n_parameters: int, bits: float | None = None) -> Need:
     """Of a transformer. The cache holds a key and a value per layer and key head, windowed or not (core/cache.py)."""
     cache_values = 2 * config.n_layers * config.n_kv_heads * config.d_head
-    return Need(n_parameters=n_parameters, cache_values=cache_values, context=config.context_length, bits=bits)
+    return Need(
+        n_parameters=n_parameters,
+        cache_values=cache_values,
+        context=config.context_length,
+        bits=bits,
+        n_ends=min(n_parameters, config.vocab_size * config.d_model * (1 if config.tied_embeddings else 2)),
+    )
 
 
 def context_that_fits(need: Need, room: Room, *, asked: int | None, name: str) -> int:
@@ -74,8 +85,9 @@ def context_that_fits(need: Need, room: Room, *, asked: int | None, name: str) -
 
 def first_that_fits(need: Need, room: Room) -> str:
     """The first of "none", "int8" and "int4" with which a useful context fits; the last one if none does."""
-    for kind, bits in (("none", need.bits), *quantisation.BITS.items()):
-        if room.free is None or replace(need, bits=bits).total(room.dtype, need.least_context) <= room.free:
+    ways = {"none": need} | {kind: need.quantised(kind) for kind in quantisation.BITS}
+    for kind, smaller in ways.items():
+        if room.free is None or smaller.total(room.dtype, need.least_context) <= room.free:
             return kind
     return "int4"
 
@@ -101,8 +113,8 @@ def what_would_fit(need: Need, room: Room, wanted: int) -> str:
 
 def _quantised(need: Need, room: Room, wanted: int) -> list[str]:
     """The first quantisation with which that context would fit, if there is one and it is not in use already."""
-    for kind, bits in quantisation.BITS.items():
-        smaller = replace(need, bits=bits)
+    for kind in quantisation.BITS:
+        smaller = need.quantised(kind)
         fits = smaller.total(room.dtype, wanted) <= (room.free or 0)
         if fits and smaller.weights(room.dtype) < need.weights(room.dtype):
             return [kind]

@@ -5,8 +5,10 @@ The embedding and the unembedding are never held in less than 8 bits: they are t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
+
+from core.native.library import library
 
 if TYPE_CHECKING:
     from core.quantized import Kind
@@ -35,11 +37,28 @@ def held(mode: str | None) -> Held:
     return choose
 
 
-def bits_as_stored(tensors: Mapping[str, StoredTensor], bits: int) -> float:
-    """Per weight, of a whole model whose quantised matrices are kept so and whose others take `bits`."""
+def is_kept(device: str, dtype: str) -> bool:
+    """Whether quantised files stay so where nobody says otherwise: torch alone is faster with what is not quantised."""
+    return device == "cpu" and dtype != "float16" and library() is not None
+
+
+def average_bits(kind: str, n_parameters: int, n_ends: int) -> float:
+    """Per weight, of a model with so many of its parameters in the embedding and the unembedding."""
+    ends = BITS["int8"]
+    return ends if kind == "int8" else (n_ends * ends + (n_parameters - n_ends) * BITS[kind]) / n_parameters
+
+
+def bits_as_stored(tensors: Mapping[str, StoredTensor], ends: Collection[str], bits: int) -> float:
+    """Per weight, of a whole model whose quantised matrices are kept so and whose others take `bits`.
+
+    Args:
+        ends: the embedding and the unembedding, by the names they are stored under.
+    """
     n_bits = n_values = 0.0
-    for stored in tensors.values():
+    for name, stored in tensors.items():
         kept = _as_stored(stored.dtype)
+        if kept and name in ends:
+            kept = "int8"
         n_bits += stored.n_values * (BITS[kept] if kept else bits)
         n_values += stored.n_values
     return n_bits / n_values if n_values else bits

@@ -1,4 +1,4 @@
-"""StoredTensor tensors become a transformer: located, checked, then read one at a time. Names no family."""
+"""Stored tensors become a transformer: located, checked, then read one at a time. Names no family."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from core.arena import Arena
 from core.config import ModelConfig
+from core.device import is_out_of_memory
 from core.errors import BadCheckpoint, OutOfMemory, UnsupportedModel
 from core.quantized import ROWS, Kind, Packed, install
 from core.transformer import Transformer
@@ -39,7 +40,8 @@ def read_transformer(
 ) -> Transformer:
     """The transformer with its weights.
 
-    No weight is made up first and replaced later, and at most a few megabytes are in memory twice. `before_reading` is
+    No weight is made up first and replaced later, and at most a few megabytes are in memory twice (of a matrix
+    that is stored transposed and held quantised, all of it). `before_reading` is
     called when all that can be wrong with the files is known, and no weight is in memory yet. `held` says which
     matrices are quantised as they are read.
 
@@ -66,12 +68,12 @@ def read_transformer(
         transformer.load_state_dict(weights, assign=True)
         return transformer.to(device).requires_grad_(False).eval()
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
-            raise  # an allocator that fails has no error of its own on the CPU, only this word
-        size = sum(parameter.numel() for parameter in transformer.parameters()) * dtype.itemsize / 1e9
+        if not is_out_of_memory(error):
+            raise
+        n_parameters = sum(parameter.numel() for parameter in transformer.parameters())
         raise OutOfMemory(
-            f"The model needs {size:,.1f} GB, which {device} does not have free.",
-            "Choose a smaller model, another --device, or --dtype bfloat16.",
+            f"{device} does not have the memory free for a model of {n_parameters / 1e6:,.0f} million parameters.",
+            "Choose a smaller model, another --device, --dtype bfloat16 or --quantize int4.",
         ) from error
 
 

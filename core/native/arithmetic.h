@@ -341,7 +341,8 @@ static void pack(const Matrix *matrix, int32_t first, int32_t count, const float
             scales[r] = best_scale(rows + (int64_t)r * matrix->columns + g * GROUP, int4, quants);
             for (int j = 0; j < GROUP; j++) {
                 int four = j / 4, quant = (int)quants[j];
-                if (int4) weights[(four / 2 * ROWS + r) * 4 + j % 4] |= (uint8_t)(quant << four % 2 * 4);
+                if (int4 && four % 2) weights[(four / 2 * ROWS + r) * 4 + j % 4] |= (uint8_t)(quant << 4);
+                else if (int4) weights[(four / 2 * ROWS + r) * 4 + j % 4] = (uint8_t)quant;
                 else weights[(four * ROWS + r) * 4 + j % 4] = (uint8_t)quant;
             }
         }

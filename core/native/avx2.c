@@ -1,5 +1,7 @@
 /* AVX2: Intel from 2013, AMD from 2015. */
-#if defined(__x86_64__)
+#include "kernels.h"
+
+#ifdef HAVE_AVX2
 #if defined(__clang__)
 #include <immintrin.h>
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)

@@ -1,5 +1,7 @@
 /* AVX-512 with its instructions for BF16 and for dot products of bytes: Intel from 2023 (servers), AMD from Zen 4. */
-#if defined(__x86_64__)
+#include "kernels.h"
+
+#ifdef HAVE_AVX512
 #if defined(__clang__)
 #include <immintrin.h>
 #pragma clang attribute push( \

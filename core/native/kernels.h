@@ -55,9 +55,14 @@ typedef struct {
     float (*add_up)(const void *memory, int64_t n_bytes);
 } Kernels;
 
-extern const Kernels kernels_plain;
+/* Which sets of instructions can be compiled. GCC knows those for BF16 since version 10. */
 #if defined(__x86_64__)
-extern const Kernels kernels_avx2, kernels_avx512;
+#define HAVE_AVX2 1
 #endif
+#if defined(__x86_64__) && (defined(__clang__) || __GNUC__ >= 10)
+#define HAVE_AVX512 1
+#endif
+
+extern const Kernels kernels_plain, kernels_avx2, kernels_avx512;
 
 #endif

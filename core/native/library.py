@@ -9,6 +9,7 @@ from ctypes import POINTER, Structure, c_char_p, c_float, c_int32, c_int64, c_vo
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
+INTERFACE = 1  # see step.h
 MAX_TOKENS = 8  # in one step
 F32, BF16, INT8, INT4 = range(4)
 NO_NORM, RMS_NORM, LAYER_NORM = range(3)
@@ -72,21 +73,33 @@ class Run(Structure):
     ]
 
 
-@functools.cache
 def library() -> ctypes.CDLL | None:
-    """The library, or None where it was not built, or was built from other sources than these."""
-    for path in _built(Path(__file__).parent):
+    """The library, if it is there."""
+    return _opened()[0]
+
+
+def why_absent() -> str:
+    """Why there is no library; empty if there is one."""
+    return _opened()[1]
+
+
+@functools.cache
+def _opened() -> tuple[ctypes.CDLL | None, str]:
+    why = "it was not built when the program was installed, for want of a C compiler that knows how"
+    for path in filter(Path.exists, _built(Path(__file__).parent)):
         try:
             found = ctypes.CDLL(str(path))
+            if found.logitscope_interface() != INTERFACE:
+                raise AttributeError
             _declare(found)
-        except (OSError, AttributeError):
-            continue
-        sizes = (c_int64 * 6)()
-        found.logitscope_sizes(sizes)
-        if list(sizes) == [ctypes.sizeof(one) for one in (Matrix, Norm, Heads, Experts, Operation, Run)]:
+        except OSError as error:
+            why = f"it cannot be loaded ({error})"
+        except AttributeError:
+            why = "it was built from other sources; install the program again"
+        else:
             found.logitscope_use(None)
-            return found
-    return None
+            return found, ""
+    return None, why
 
 
 def _built(folder: Path) -> Iterable[Path]:
@@ -106,4 +119,3 @@ def _declare(found: ctypes.CDLL) -> None:
     found.logitscope_read.argtypes, found.logitscope_read.restype = [c_void_p, c_void_p, c_int64], None
     found.logitscope_target.argtypes, found.logitscope_target.restype = [], c_char_p
     found.logitscope_use.argtypes, found.logitscope_use.restype = [c_char_p], c_int32
-    found.logitscope_sizes.argtypes, found.logitscope_sizes.restype = [POINTER(c_int64)], None

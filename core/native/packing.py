@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from ctypes import byref
 from typing import TYPE_CHECKING
 
@@ -59,10 +60,12 @@ def pack(packed: Packed, first: int, values: Tensor) -> bool:
 
 @functools.cache
 def _pool() -> int:
-    """Threads for this alone, kept as long as the program runs."""
+    """Threads for this alone, kept as long as the program runs. A process that forks itself leaves them behind."""
     found = library()
     assert found is not None
     pool: int | None = found.logitscope_pool(torch.get_num_threads(), 1, 1)
     if pool is None:
         raise MemoryError("no threads could be started")
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_pool.cache_clear)
     return pool

@@ -56,10 +56,12 @@ static const Kernels *kernels = &kernels_plain;
 /* --- the processor --------------------------------------------------------------------------------------------- */
 
 static int able(const Kernels *wanted) {
-#if defined(__x86_64__)
+#ifdef HAVE_AVX2
     __builtin_cpu_init();
     int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
     if (wanted == &kernels_avx2) return avx2;
+#endif
+#ifdef HAVE_AVX512
     if (wanted == &kernels_avx512)
         return avx2 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") &&
@@ -70,8 +72,11 @@ static int able(const Kernels *wanted) {
 
 int32_t logitscope_use(const char *target) {
     const Kernels *known[] = {
-#if defined(__x86_64__)
-        &kernels_avx512, &kernels_avx2,
+#ifdef HAVE_AVX512
+        &kernels_avx512,
+#endif
+#ifdef HAVE_AVX2
+        &kernels_avx2,
 #endif
         &kernels_plain};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -84,11 +89,7 @@ int32_t logitscope_use(const char *target) {
 
 const char *logitscope_target(void) { return kernels->name; }
 
-void logitscope_sizes(int64_t sizes[6]) {
-    const int64_t all[6] = {sizeof(Matrix), sizeof(Norm),      sizeof(Heads),
-                            sizeof(Experts), sizeof(Operation), sizeof(Run)};
-    memcpy(sizes, all, sizeof all);
-}
+int32_t logitscope_interface(void) { return INTERFACE; }
 
 /* --- memory ---------------------------------------------------------------------------------------------------- */
 

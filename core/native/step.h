@@ -2,13 +2,14 @@
  *
  * plan.py writes the list from a model's config and weights; step.c carries it out. Neither this file nor any beside
  * it knows a family of models: what an operation reads, does and writes is all there is. The structures here are
- * mirrored in library.py, which compares their sizes when the library is loaded.
+ * mirrored in library.py.
  */
 #ifndef LOGITSCOPE_STEP_H
 #define LOGITSCOPE_STEP_H
 
 #include <stdint.h>
 
+enum { INTERFACE = 1 };   /* to be raised here and in library.py when a structure, a number or a function changes */
 enum { MAX_TOKENS = 8 };  /* in one step */
 enum { ROWS = 16 };       /* of a matrix in a block: what a thread computes at a time */
 enum { GROUP = 32 };      /* columns that share a scale in a quantised matrix */
@@ -129,7 +130,7 @@ const char *logitscope_target(void);
 /* Use another target, for tests: 0 if this processor cannot, else 1. */
 int32_t logitscope_use(const char *target);
 
-/* sizeof of Matrix, Norm, Heads, Experts, Operation, Run, for library.py to compare. */
-void logitscope_sizes(int64_t sizes[6]);
+/* INTERFACE of the sources that the library was built from. */
+int32_t logitscope_interface(void);
 
 #endif

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.cache import KVCache
-from core.native.library import MAX_TOKENS, Run, library
+from core.native.library import MAX_TOKENS, Run, library, why_absent
 from core.native.packing import FORMATS
 from core.native.plan import Plan
 from core.transformer import Transformer
@@ -25,7 +25,7 @@ def why_not(transformer: Transformer, device: torch.device, dtype: torch.dtype) 
     if device.type != "cpu":
         return f"it is for the CPU, and this is {device}"
     if library() is None:
-        return "it was not built, as there was no C compiler when the program was installed"
+        return why_absent()
     if dtype not in FORMATS:
         return f"it computes in float32 and bfloat16, not in {str(dtype).removeprefix('torch.')}"
     if transformer.config.expert_layers and transformer.config.n_experts_used > MOST:
@@ -47,8 +47,9 @@ class NativeStep:
         self._pool = found.logitscope_pool(n_threads, self._plan.columns, config.d_head)
         if self._pool is None:
             raise MemoryError(f"{n_threads} threads could not be started")
-        weakref.finalize(self, found.logitscope_free, self._pool)
-        self._turns: list[Tensor] = []  # cosines and sines of ordinary layers, then of windowed ones
+        freed = weakref.finalize(self, found.logitscope_free, self._pool)
+        freed.atexit = False  # then a thread may still be at work
+        self._turns: list[tuple[Tensor, Tensor]] = []  # cosines and sines, see `_tables`
         self._turned_for = (0, False)  # how many positions they are for, and whether of a long text
         self._logits = np.empty((MOST, config.vocab_size), dtype=np.float32)
 
@@ -76,8 +77,8 @@ class NativeStep:
         run = Run(n_tokens=len(ids), start=start, format=self._format, capacity=cache.capacity)
         run.tokens = addressof(tokens)
         run.keys, run.values, run.hidden = cache.keys.data_ptr(), cache.values.data_ptr(), hidden.data_ptr()
-        for number, table in enumerate(self._tables(cache.capacity, long)):
-            (run.cos, run.sin)[number % 2][number // 2] = table.data_ptr()
+        for number, (cos, sin) in enumerate(self._tables(cache.capacity, long)):
+            run.cos[number], run.sin[number] = cos.data_ptr(), sin.data_ptr()
         self._library.logitscope_run(self._pool, self._plan.forward, len(self._plan.forward), byref(run))
         cache.advance(len(ids))
 
@@ -100,11 +101,12 @@ class NativeStep:
         if not fits or count > MOST:
             raise ValueError(f"these are no {count} hidden states in a row: {tuple(hidden.shape)} of {hidden.dtype}")
 
-    def _tables(self, positions: int, long: bool) -> list[Tensor]:
-        """How positions turn, worked out as far as the cache reaches."""
-        if self._transformer.config.positions == "rotary" and self._turned_for != (positions, long):
-            numbers = torch.arange(positions)
-            both = (self._transformer.rotary, self._transformer.rotary_local)
-            self._turns = [table.float().contiguous() for one in both for table in one(numbers, long=long)]
-            self._turned_for = (positions, long)
+    def _tables(self, positions: int, long: bool) -> list[tuple[Tensor, Tensor]]:
+        """How positions turn in ordinary layers and in windowed ones, worked out as far as the cache reaches."""
+        transformer = self._transformer
+        if transformer.config.positions == "rotary" and self._turned_for != (positions, long):
+            local = [] if transformer.config.rotary_local is None else [transformer.rotary_local]
+            tables = [one(torch.arange(positions), long=long) for one in (transformer.rotary, *local)]
+            tables = [(cos.float().contiguous(), sin.float().contiguous()) for cos, sin in tables]
+            self._turns, self._turned_for = [tables[0], tables[-1]], (positions, long)
         return self._turns

@@ -1,5 +1,5 @@
 /* Threads that work on one thing together. Between two pieces of work, a step apart, they look for the next one for a
- * few microseconds and then sleep, so that a chat that waits for its person does not burn the machine. */
+ * fraction of a millisecond and then sleep, so that a chat that waits for its person does not burn the machine. */
 #include "threads.h"
 
 #include <pthread.h>
@@ -23,7 +23,6 @@ static void pause_at(int look) {
     PAUSE();
     if (look % LOOKS_BEFORE_YIELD == LOOKS_BEFORE_YIELD - 1) sched_yield();
 }
-
 
 typedef struct {
     Team *team;

@@ -39,6 +39,7 @@ ODD = {  # sizes that fill no vector, no group and no block
     "plain experts": replace(
         SMALL, expert_layers=frozenset({1}), n_experts=9, n_experts_used=8, d_expert=20, gated=False, mlp_bias=True
     ),
+    "wide windows": replace(SMALL, window=70, windowed_layers=frozenset({0, 1})),
     "gelu by tanh": replace(SMALL, activation="gelu_tanh", embedding_scale=6.0),
 }
 LONG = replace(  # turned otherwise as soon as there are more than 20 tokens
@@ -218,6 +219,13 @@ def test_inputs_that_are_no_numbers_give_logits_that_are_none(kind: str, odd: fl
     assert torch.from_numpy(logits).isfinite().all(-1).tolist() == [row != 3 for row in range(MOST)]
 
 
+@pytest.mark.parametrize("name", ["plain", "wide windows"])
+def test_a_text_of_several_blocks_of_positions(name: str, target: str) -> None:
+    config = (CONFIGS | ODD)[name]
+    transformer, ids = model(config), some_ids(config, 500)
+    torch.testing.assert_close(by_c(transformer, ids), by_torch(transformer, ids), atol=3e-5, rtol=1e-5)
+
+
 def test_steps_and_passes_of_torch_share_one_cache() -> None:
     transformer = model(SMALL)
     step = NativeStep(transformer, dtype=torch.float32, n_threads=1)
@@ -286,20 +294,29 @@ def test_what_it_is_not_for_runs_in_torch_and_says_why() -> None:
     assert "float16" in (why_not(plain, CPU, torch.float16) or "")
     assert "meta" in (why_not(plain, torch.device("meta"), torch.float32) or "")
     assert "9 experts" in (why_not(experts, CPU, torch.float32) or "")
-    with patch("core.native.step.library", return_value=None):
+    with patch("core.native.library._opened", return_value=(None, "there is none")):
         decoder = Decoder(plain, device=CPU, dtype=torch.float32)
-    assert "no C compiler" in (decoder.why_torch or "")
+    assert decoder.why_torch == "there is none"
     expected = Decoder(plain, device=CPU, dtype=torch.float32).decode_one(5)
     torch.testing.assert_close(torch.from_numpy(decoder.decode_one(5)), torch.from_numpy(expected), atol=3e-5, rtol=0)
 
 
+def state_of(thread: Path) -> str:
+    """R: it runs, S: it sleeps (proc(5), stat)."""
+    return (thread / "stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Linux alone tells what each thread does")
 def test_threads_without_work_sleep() -> None:
+    before = set(Path("/proc/self/task").iterdir())
     step, cache = NativeStep(model(SMALL), dtype=torch.float32, n_threads=4), cache_of(SMALL)
     step.forward([1], cache, torch.empty(1, SMALL.d_model))
-    time.sleep(0.2)  # they look for more work for a moment
-    before = time.process_time()
-    time.sleep(0.5)
-    assert time.process_time() - before < 0.25  # three threads that wait awake would take 1.5 s
+    threads = set(Path("/proc/self/task").iterdir()) - before
+    assert len(threads) == 3  # the fourth is the one that asks
+    patience = 500
+    while any(state_of(thread) != "S" for thread in threads) and (patience := patience - 1):
+        time.sleep(0.01)  # they look for more work for a moment
+    assert patience, "they wait awake"
 
 
 def test_two_threads_of_python_may_use_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -191,9 +191,10 @@ def test_what_is_decoded_in_torch_is_not_kept_in_8_bits_unasked(tmp_path: Path) 
 def test_auto_is_the_first_that_fits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = opened(folder)
     n, context = plain.n_parameters, plain.context_length
+    ends = 2 * plain.transformer.embedding.weight.numel()  # in 8 bits also where the rest has 4
     cache = 2 * plain.transformer.config.n_layers * 2 * 16 * context * 4
-    for bits, kinds in ((32, set()), (8.5, {"int8"}), (4.5, {"int8", "int4"})):
-        there = Room(device="cpu", dtype="float32", free=int(n * bits / 8) + cache + 1)
+    for bits, kinds in ((32 * n, set()), (8.5 * n, {"int8"}), (4.5 * n + 4 * ends, {"int8", "int4"})):
+        there = Room(device="cpu", dtype="float32", free=int(bits / 8) + cache + 1)
         monkeypatch.setattr(loading, "room", lambda device, dtype, there=there: there)
         assert {one.kind for one in packed_in(opened(folder, quantize="auto")).values()} == kinds
     monkeypatch.setattr(loading, "room", lambda device, dtype: Room(device="cpu", dtype="float32", free=1000))
