@@ -22,6 +22,7 @@ from core.transformer import Transformer
 # Tokens of a prompt that are read in one pass, between two looks at the stop flag. The more, the less each one costs,
 # as the weights are fetched once (and unpacked, if they are quantised); but a big model is to hear a stop soon, too.
 CHUNK, _SHORTEST = 512, 128
+_FEW = 64  # if torch has to unpack all weights first
 _WORK = 140e9  # multiplications in one pass, about
 
 
@@ -53,6 +54,7 @@ class Decoder:
         self._transformer = transformer
         self._device = device
         self._chunk = _chunk_of(transformer)
+        self._few = _FEW if packed_in(transformer) else MOST  # tokens that are read in C sooner than in torch
         self._cache = KVCache(transformer.config, device=device, dtype=dtype)
         self._hidden = torch.empty(0, transformer.config.d_model, device=device, dtype=dtype)  # (capacity, d_model)
         self._lookup = PromptLookup(MOST - 1) if speculate and self._native is not None else None
@@ -213,8 +215,10 @@ class Decoder:
         first = min(max(start, known), end)
         try:
             self._make_room(end)
-            if self._native is not None and len(ids) <= MOST and first == start:
-                self._native.forward(ids, self._cache, self._hidden[start:end], length=length)
+            if self._native is not None and len(ids) <= self._few and first == start:
+                for at in range(0, len(ids), MOST):
+                    part = ids[at : at + MOST]
+                    self._native.forward(part, self._cache, self._hidden[start + at :][: len(part)], length=length)
             else:
                 tokens = torch.tensor([ids], device=self._device)
                 hidden = self._transformer(tokens, self._cache, length=length)  # (1, time, d_model)

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Barrier
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -243,6 +244,19 @@ def test_steps_and_passes_of_torch_share_one_cache() -> None:
     again = torch.empty(1, SMALL.d_model)
     step.forward([ids[120]], cache, again)
     torch.testing.assert_close(again, hidden[120:121], atol=3e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 8, 9, 40])
+def test_a_short_prompt_of_a_quantised_model_is_read_in_c(count: int) -> None:
+    """In groups, and to the same bits as one token after another; torch would unpack every matrix for it."""
+    config = replace(SMALL, d_model=64, d_head=16, d_ff=96)
+    transformer = model(config)
+    quantise(transformer, "int8")
+    ids = some_ids(config, count)
+    at_once, in_turn = (Decoder(transformer, device=CPU, dtype=torch.float32) for _ in range(2))
+    assert list(at_once.prefill(ids)) == [count]
+    last = [in_turn.decode_one(token) for token in ids][-1]
+    assert np.array_equal(at_once.logits(count - 1), last)
 
 
 def test_a_text_that_becomes_long_is_turned_anew() -> None:
