@@ -125,43 +125,8 @@ static void prepare(Input *input, int32_t columns, int32_t format) {
     }
 }
 
-enum { ROWS_AT_ONCE = 2, AT_ONCE = 4 }; /* rows and tokens of one tile: their sums fit into the registers */
-enum { AHEAD = 4096 }; /* bytes to ask of memory before they are needed: the rows lie one behind the other */
-
-/* Two rows times `tokens` inputs. `tokens` is known when this is compiled, so the loops over it are gone. What is left to
- * do for each sum is to add its lanes, which `totals` does for many at once. */
-ALWAYS_INLINE void tile_bf16(const uint16_t *const *rows, const Input *x, const int tokens, int columns,
-                             const char *soon, vf (*out)[ROWS]) {
-    vf sums[AT_ONCE][ROWS_AT_ONCE] = {0};
-    int k = 0;
-    for (; k + 2 * LANES <= columns; k += 2 * LANES) {
-        for (int r = 0; r < ROWS_AT_ONCE; r++) {
-            __builtin_prefetch(soon);
-            soon += 4 * LANES;
-            for (int t = 0; t < tokens; t++) sums[t][r] = add_products(sums[t][r], rows[r] + k, x + t, k);
-        }
-    }
-    if (k < columns) {
-        for (int r = 0; r < ROWS_AT_ONCE; r++) {
-            uint16_t last[2 * LANES] = {0};
-            memcpy(last, rows[r] + k, (size_t)(columns - k) * sizeof *last);
-            for (int t = 0; t < tokens; t++) sums[t][r] = add_products(sums[t][r], last, x + t, k);
-        }
-    }
-    for (int t = 0; t < tokens; t++)
-        for (int r = 0; r < ROWS_AT_ONCE; r++) out[t][r] = sums[t][r];
-}
-
-ALWAYS_INLINE void tile_f32(const float *const *rows, const Input *x, const int tokens, int columns, vf (*out)[ROWS]) {
-    vf sums[AT_ONCE][ROWS_AT_ONCE] = {0};
-    for (int k = 0; k < columns; k += LANES)
-        for (int r = 0; r < ROWS_AT_ONCE; r++) {
-            vf weights = load_some(rows[r] + k, columns - k);
-            for (int t = 0; t < tokens; t++) sums[t][r] += weights * load(x[t].values + k);
-        }
-    for (int t = 0; t < tokens; t++)
-        for (int r = 0; r < ROWS_AT_ONCE; r++) out[t][r] = sums[t][r];
-}
+enum { AT_ONCE = 4 };  /* tokens of one tile: with two rows or blocks, their sums fit into the registers */
+enum { AHEAD = 2048 }; /* bytes to ask of memory before they are needed, in each of the two streams */
 
 /* call(n), or call(4) where n is more, each compiled for its number */
 #define UP_TO_FOUR(n, call) \
@@ -172,72 +137,135 @@ ALWAYS_INLINE void tile_f32(const float *const *rows, const Input *x, const int 
         default: call(4); break; \
     }
 
-/* `count` rows of a matrix of which `weights` is the first, times n inputs; out (n, 16). */
-#define BLOCK_OF_ROWS(name, type, tile) \
-    static void name(const type *weights, int32_t columns, int32_t count, const Input *x, int32_t n, float *out) { \
-        vf sums[MAX_TOKENS][ROWS]; \
-        memset(sums, 0, sizeof sums[0] * (size_t)n); \
-        for (int r = 0; r < count; r += ROWS_AT_ONCE) { \
-            const type *rows[ROWS_AT_ONCE]; \
-            for (int i = 0; i < ROWS_AT_ONCE; i++) /* at the matrix's end, some row again */ \
-                rows[i] = weights + (int64_t)(r + i < count ? r + i : r) * columns; \
-            for (int t = 0; t < n; t += AT_ONCE) UP_TO_FOUR(n - t, tile) \
+/* A row of each of two blocks times `tokens` inputs. `tokens` is known when this is compiled, so the loops over it are
+ * gone. What is left to do for each sum is to add its lanes, which `totals` does for many at once. */
+ALWAYS_INLINE void tile_bf16(const uint16_t *const *rows, const Input *const *x, const int tokens, int columns,
+                             vf (*out)[MAX_TOKENS][ROWS]) {
+    vf sums[2][AT_ONCE] = {0};
+    int k = 0;
+    for (; k + 2 * LANES <= columns; k += 2 * LANES)
+        for (int side = 0; side < 2; side++) {
+            __builtin_prefetch((const char *)(rows[side] + k) + AHEAD);
+            for (int t = 0; t < tokens; t++) sums[side][t] = add_products(sums[side][t], rows[side] + k, x[side] + t, k);
+        }
+    if (k < columns) {
+        for (int side = 0; side < 2; side++) {
+            uint16_t last[2 * LANES] = {0};
+            memcpy(last, rows[side] + k, (size_t)(columns - k) * sizeof *last);
+            for (int t = 0; t < tokens; t++) sums[side][t] = add_products(sums[side][t], last, x[side] + t, k);
+        }
+    }
+    for (int side = 0; side < 2; side++)
+        for (int t = 0; t < tokens; t++) out[side][t][0] = sums[side][t];
+}
+
+ALWAYS_INLINE void tile_f32(const float *const *rows, const Input *const *x, const int tokens, int columns,
+                            vf (*out)[MAX_TOKENS][ROWS]) {
+    vf sums[2][AT_ONCE] = {0};
+    for (int k = 0; k < columns; k += LANES)
+        for (int side = 0; side < 2; side++) {
+            __builtin_prefetch((const char *)(rows[side] + k) + AHEAD);
+            vf weights = load_some(rows[side] + k, columns - k);
+            for (int t = 0; t < tokens; t++) sums[side][t] += weights * load(x[side][t].values + k);
+        }
+    for (int side = 0; side < 2; side++)
+        for (int t = 0; t < tokens; t++) out[side][t][0] = sums[side][t];
+}
+
+static int32_t rows_of(const Block *block) {
+    int32_t left = block->matrix->rows - block->first;
+    return left < ROWS ? left : ROWS;
+}
+
+/* Blocks of matrices that are stored row by row. */
+#define BLOCKS_OF_ROWS(name, type, tile) \
+    static void name(const Block *const *blocks, int32_t n) { \
+        const int32_t columns = blocks[0]->matrix->columns; \
+        vf sums[2][MAX_TOKENS][ROWS]; \
+        for (int r = 0; r < ROWS; r++) { \
+            const type *rows[2]; \
+            for (int side = 0; side < 2; side++) { /* at the matrix's end, its last row again */ \
+                const Block *block = blocks[side]; \
+                int64_t row = block->first + (r < rows_of(block) ? r : rows_of(block) - 1); \
+                rows[side] = (const type *)block->matrix->weights + row * columns; \
+            } \
+            for (int t = 0; t < n; t += AT_ONCE) { \
+                const Input *x[2] = {blocks[0]->inputs + t, blocks[1]->inputs + t}; \
+                UP_TO_FOUR(n - t, tile) \
+            } \
         } \
-        for (int t = 0; t < n; t++) \
-            for (int r = 0; r < ROWS; r += LANES) totals(sums[t] + r, out + t * ROWS + r); \
+        for (int side = 0; side < 2; side++) \
+            for (int t = 0; t < n; t++) \
+                for (int r = 0; r < ROWS; r += LANES) totals(sums[side][t] + r, blocks[side]->out + t * ROWS + r); \
     }
 
-#define TILE_BF16(tokens) \
-    tile_bf16(rows, x + t, tokens, columns, (const char *)rows[0] + AHEAD, (vf(*)[ROWS])(sums[t] + r))
-#define TILE_F32(tokens) tile_f32(rows, x + t, tokens, columns, (vf(*)[ROWS])(sums[t] + r))
-BLOCK_OF_ROWS(block_bf16, uint16_t, TILE_BF16)
-BLOCK_OF_ROWS(block_f32, float, TILE_F32)
+#define PLACE ((vf(*)[MAX_TOKENS][ROWS])(sums[0][t] + r))
+#define TILE_BF16(tokens) tile_bf16(rows, x, tokens, columns, PLACE)
+#define TILE_F32(tokens) tile_f32(rows, x, tokens, columns, PLACE)
+BLOCKS_OF_ROWS(blocks_bf16, uint16_t, TILE_BF16)
+BLOCKS_OF_ROWS(blocks_f32, float, TILE_F32)
+#undef PLACE
 #undef TILE_BF16
 #undef TILE_F32
 
-/* 16 rows times `tokens` inputs, group by group; the whole numbers of a group are multiplied exactly. */
-ALWAYS_INLINE void tile_quantised(const Matrix *matrix, int32_t block, const Input *x, const int tokens,
-                                  const int int4, float *out) {
-    const int groups = matrix->columns / GROUP, size = int4 ? ROWS * GROUP / 2 : ROWS * GROUP;
-    const uint8_t *weights = (const uint8_t *)matrix->weights + (int64_t)block * groups * size;
-    const uint16_t *scales = matrix->scales + (int64_t)block * groups * ROWS;
-    vf sums[AT_ONCE][ROWS / LANES] = {0};
-    for (int g = 0; g < groups; g++, weights += size, scales += ROWS) {
-        for (int i = 0; i < size; i += 64) __builtin_prefetch(weights + AHEAD + i);
-        __builtin_prefetch(scales + AHEAD / 16);
-        vf scale[ROWS / LANES];
-        load_scales(scales, (float *)scale);
-        vi products[AT_ONCE][ROWS / LANES];
-        if (int4) int4_group(weights, x, g, tokens, products);
-        else int8_group(weights, x, g, tokens, products);
-        for (int t = 0; t < tokens; t++)
-            for (int i = 0; i < ROWS / LANES; i++)
-                sums[t][i] += __builtin_convertvector(products[t][i], vf) * (scale[i] * x[t].scales[g]);
+/* Two blocks times `tokens` inputs, from token t on, group by group; whole numbers are multiplied exactly. */
+ALWAYS_INLINE void tile_quantised(const Block *const *blocks, int t0, const int tokens, const int int4) {
+    const int groups = blocks[0]->matrix->columns / GROUP, size = int4 ? ROWS * GROUP / 2 : ROWS * GROUP;
+    const int ahead = int4 ? AHEAD : AHEAD / 2; /* measured */
+    const uint8_t *weights[2];
+    const uint16_t *scales[2];
+    vf sums[2][AT_ONCE][ROWS / LANES] = {0};
+    for (int side = 0; side < 2; side++) {
+        int64_t first = (int64_t)(blocks[side]->first / ROWS) * groups;
+        weights[side] = (const uint8_t *)blocks[side]->matrix->weights + first * size;
+        scales[side] = blocks[side]->matrix->scales + first * ROWS;
     }
-    for (int t = 0; t < tokens; t++) memcpy(out + t * ROWS, sums[t], sizeof sums[t]);
+    for (int g = 0; g < groups; g++)
+        for (int side = 0; side < 2; side++) {
+            const Input *x = blocks[side]->inputs + t0;
+            for (int i = 0; i < size; i += 64) __builtin_prefetch(weights[side] + ahead + i);
+            __builtin_prefetch(scales[side] + AHEAD / 16);
+            vf scale[ROWS / LANES];
+            load_scales(scales[side], (float *)scale);
+            vi products[AT_ONCE][ROWS / LANES];
+            if (int4) int4_group(weights[side], x, g, tokens, products);
+            else int8_group(weights[side], x, g, tokens, products);
+            for (int t = 0; t < tokens; t++)
+                for (int i = 0; i < ROWS / LANES; i++)
+                    sums[side][t][i] += __builtin_convertvector(products[t][i], vf) * (scale[i] * x[t].scales[g]);
+            weights[side] += size;
+            scales[side] += ROWS;
+        }
+    for (int side = 0; side < 2; side++)
+        for (int t = 0; t < tokens; t++) memcpy(blocks[side]->out + (t0 + t) * ROWS, sums[side][t], sizeof sums[side][t]);
 }
 
-static void block_quantised(const Matrix *matrix, int32_t first, const Input *x, int32_t n, float *out) {
+static void blocks_quantised(const Block *const *blocks, int32_t n) {
     for (int t = 0; t < n; t += AT_ONCE) {
-#define INT8_TILE(tokens) tile_quantised(matrix, first / ROWS, x + t, tokens, 0, out + t * ROWS)
-#define INT4_TILE(tokens) tile_quantised(matrix, first / ROWS, x + t, tokens, 1, out + t * ROWS)
-        if (matrix->format == INT4) UP_TO_FOUR(n - t, INT4_TILE)
+#define INT8_TILE(tokens) tile_quantised(blocks, t, tokens, 0)
+#define INT4_TILE(tokens) tile_quantised(blocks, t, tokens, 1)
+        if (blocks[0]->matrix->format == INT4) UP_TO_FOUR(n - t, INT4_TILE)
         else UP_TO_FOUR(n - t, INT8_TILE)
 #undef INT8_TILE
 #undef INT4_TILE
     }
 }
 
-static void block(const Matrix *matrix, int32_t first, const Input *x, int32_t n, float *out) {
-    int32_t count = matrix->rows - first < ROWS ? matrix->rows - first : ROWS;
-    int64_t start = (int64_t)first * matrix->columns;
-    if (matrix->format == F32) block_f32((const float *)matrix->weights + start, matrix->columns, count, x, n, out);
-    else if (matrix->format == BF16)
-        block_bf16((const uint16_t *)matrix->weights + start, matrix->columns, count, x, n, out);
-    else block_quantised(matrix, first, x, n, out);
-    if (matrix->bias)
-        for (int t = 0; t < n; t++)
-            for (int r = 0; r < count; r++) out[t * ROWS + r] += matrix->bias[first + r];
+static void blocks(const Block *a, const Block *b, int32_t n) {
+    if (a->matrix->format != b->matrix->format || a->matrix->columns != b->matrix->columns) {
+        blocks(a, a, n);
+        blocks(b, b, n);
+        return;
+    }
+    const Block *both[2] = {a, b};
+    if (a->matrix->format == F32) blocks_f32(both, n);
+    else if (a->matrix->format == BF16) blocks_bf16(both, n);
+    else blocks_quantised(both, n);
+    for (int side = 0; side < (a == b ? 1 : 2); side++) {
+        const float *bias = both[side]->matrix->bias;
+        for (int t = 0; bias && t < n; t++)
+            for (int r = 0; r < rows_of(both[side]); r++) both[side]->out[t * ROWS + r] += bias[both[side]->first + r];
+    }
 }
 
 /* One group of one row of a quantised matrix. `r` is the row within the block. */
@@ -515,20 +543,24 @@ static void attend(const Attending *a) {
 }
 
 static float add_up(const void *memory, int64_t n_bytes) {
-    const float *from = memory, *end = from + n_bytes / 4;
+    const float *low = memory, *high = low + n_bytes / 128 * 16, *end = low + n_bytes / 4;
     vf sums[4] = {0};
-    for (; end - from >= 4 * LANES; from += 4 * LANES) {
-        __builtin_prefetch((const char *)from + AHEAD);
-        for (int i = 0; i < 4; i++) sums[i] += load(from + i * LANES);
+    for (int64_t left = n_bytes / 128; left; left--, low += 16, high += 16) { /* two streams, as weights come in */
+        __builtin_prefetch((const char *)low + AHEAD);
+        __builtin_prefetch((const char *)high + AHEAD);
+        for (int i = 0; i < 16; i += LANES) {
+            sums[i / LANES % 2] += load(low + i);
+            sums[2 + i / LANES % 2] += load(high + i);
+        }
     }
-    for (; from < end; from++) sums[0][0] += *from;
+    for (; high < end; high++) sums[0][0] += *high;
     return total(sums[0] + sums[1] + sums[2] + sums[3]);
 }
 
 const Kernels KERNELS = {
     .name = TARGET_NAME,
     .prepare = prepare,
-    .block = block,
+    .blocks = blocks,
     .normalise = normalise,
     .turn = turn,
     .activate = activate,

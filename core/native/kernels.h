@@ -31,12 +31,20 @@ static inline int64_t attend_scratch(int32_t d_head) {
     return HEADS_AT_ONCE * ((int64_t)attend_width(d_head) * 5 / 2 + POSITIONS_AT_ONCE);
 }
 
+/* Up to 16 rows of a matrix, from `first` on, times each of n inputs, bias added: out (n, 16). */
+typedef struct {
+    const Matrix *matrix;
+    int32_t first;
+    const Input *inputs;
+    float *out;
+} Block;
+
 typedef struct {
     const char *name;
     /* Fill the other forms of input->values (columns,), those that this format of weights needs. */
     void (*prepare)(Input *input, int32_t columns, int32_t format);
-    /* Up to 16 rows of the matrix, from `first` on, times each of n inputs, bias added: out (n, 16). */
-    void (*block)(const Matrix *matrix, int32_t first, const Input *inputs, int32_t n, float *out);
+    /* Two blocks at once: two streams from two places in memory come in faster than one. They may be the same. */
+    void (*blocks)(const Block *a, const Block *b, int32_t n);
     void (*normalise)(const Norm *norm, const float *weight, const float *in, int32_t width, float *out);
     void (*turn)(float *x, const float *cos, const float *sin, int32_t half);
     void (*activate)(int32_t activation, float *x, int32_t count);

@@ -204,51 +204,67 @@ static int32_t blocks_of(const Matrix *matrix) { return (matrix->rows + ROWS - 1
 static void gated_block(const Operation *op, const Matrix *gate, const Matrix *up, int32_t first, const Input *inputs,
                         int32_t n, float *out) {
     float other[MAX_TOKENS * ROWS];
-    int32_t count = rows_in_block(up, first);
-    kernels->block(gate ? gate : up, first, inputs, n, out);
-    if (gate) kernels->block(up, first, inputs, n, other);
+    const Block a = {gate ? gate : up, first, inputs, out}, b = {up, first, inputs, other};
+    kernels->blocks(&a, gate ? &b : &a, n);
     for (int32_t t = 0; t < n; t++) {
+        int32_t count = rows_in_block(up, first);
         kernels->activate(op->activation, out + t * ROWS, count);
         for (int32_t r = 0; gate && r < count; r++) out[t * ROWS + r] *= other[t * ROWS + r];
     }
 }
 
-static void linear_block(const Operation *op, const Run *run, const Input *inputs, const Matrix *matrix, int32_t first,
-                         int32_t offset) {
-    float out[MAX_TOKENS * ROWS];
-    int32_t count = rows_in_block(matrix, first);
-    kernels->block(matrix, first, inputs, run->n_tokens, out);
-    for (int32_t t = 0; t < run->n_tokens; t++) {
-        if (op->activation) kernels->activate(op->activation, out + t * ROWS, count);
-        deliver(op, out + t * ROWS, count, target_of(op, run, t) + offset + first);
+static void gated(const Operation *op, const Run *run, const Input *inputs, int thread, int threads) {
+    int32_t first, last;
+    share(blocks_of(op->matrices), thread, threads, &first, &last);
+    for (int32_t block = first; block < last; block++) {
+        float out[MAX_TOKENS * ROWS];
+        int32_t row = block * ROWS;
+        gated_block(op, op->matrices, op->matrices + 1, row, inputs, run->n_tokens, out);
+        for (int32_t t = 0; t < run->n_tokens; t++)
+            deliver(op, out + t * ROWS, rows_in_block(op->matrices, row), row_of(op->output, t) + row);
     }
 }
 
+/* A block of all the matrices of an operation, counted through; and where its rows begin in the output. */
+static Block block_at(const Operation *op, int32_t number, const Input *inputs, float *out, int32_t *place) {
+    const Matrix *matrix = op->matrices;
+    for (*place = 0; number >= blocks_of(matrix); matrix++) {
+        number -= blocks_of(matrix);
+        *place += matrix->rows;
+    }
+    *place += number * ROWS;
+    return (Block){matrix, number * ROWS, inputs, out};
+}
+
+static void finish_block(const Operation *op, const Run *run, const Block *block, int32_t place) {
+    int32_t count = rows_in_block(block->matrix, block->first);
+    for (int32_t t = 0; t < run->n_tokens; t++) {
+        float *out = block->out + t * ROWS;
+        if (op->activation) kernels->activate(op->activation, out, count);
+        deliver(op, out, count, target_of(op, run, t) + place);
+    }
+}
+
+/* A thread's blocks are read from two places at once: from the beginning of its share, and from the middle. */
 static void linear(const Operation *op, const Run *run, Scratch *scratch, int thread, int threads) {
-    int32_t first, last;
     for (int32_t t = 0; t < run->n_tokens; t++)
         prepare_one(row_of(op->input, t), &op->norm, op->matrices, op->n_matrices, scratch->inputs + t);
     if (op->gated) {
-        share(blocks_of(op->matrices), thread, threads, &first, &last);
-        for (int32_t block = first; block < last; block++) {
-            float out[MAX_TOKENS * ROWS];
-            int32_t row = block * ROWS;
-            gated_block(op, op->matrices, op->matrices + 1, row, scratch->inputs, run->n_tokens, out);
-            for (int32_t t = 0; t < run->n_tokens; t++)
-                deliver(op, out + t * ROWS, rows_in_block(op->matrices, row), row_of(op->output, t) + row);
-        }
+        gated(op, run, scratch->inputs, thread, threads);
         return;
     }
-    int32_t total = 0, before = 0, offset = 0;
+    int32_t total = 0, first, last;
     for (int32_t m = 0; m < op->n_matrices; m++) total += blocks_of(op->matrices + m);
     share(total, thread, threads, &first, &last);
-    for (int32_t m = 0; m < op->n_matrices; m++) { /* of all blocks, those of this matrix are before, before + 1 ... */
-        const Matrix *matrix = op->matrices + m;
-        int32_t begin = first > before ? first - before : 0, end = last - before;
-        for (int32_t block = begin; block < end && block < blocks_of(matrix); block++)
-            linear_block(op, run, scratch->inputs, matrix, block * ROWS, offset);
-        before += blocks_of(matrix);
-        offset += matrix->rows;
+    int32_t half = (last - first + 1) / 2;
+    for (int32_t number = first; number < first + half; number++) {
+        float out[2][MAX_TOKENS * ROWS];
+        int32_t places[2], alone = number + half >= last;
+        const Block a = block_at(op, number, scratch->inputs, out[0], places);
+        const Block b = alone ? a : block_at(op, number + half, scratch->inputs, out[1], places + 1);
+        kernels->blocks(&a, alone ? &a : &b, run->n_tokens);
+        finish_block(op, run, &a, places[0]);
+        if (!alone) finish_block(op, run, &b, places[1]);
     }
 }
 
@@ -402,11 +418,15 @@ static void experts_out(const Operation *op, const Run *run, Scratch *scratch, i
         }
         share(blocks_of(experts->matrices + 2), thread, threads, &first, &last);
         for (int32_t block = first; block < last; block++) {
-            float sum[ROWS] = {0}, out[ROWS];
+            float sum[ROWS] = {0}, out[2][ROWS];
             int32_t row = block * ROWS, count = rows_in_block(experts->matrices + 2, row);
-            for (int32_t n = 0; n < experts->n_used; n++) {
-                kernels->block(chosen_expert(experts, t, n) + 2, row, scratch->inputs + n, 1, out);
-                for (int32_t r = 0; r < count; r++) sum[r] += shares[n] * out[r];
+            for (int32_t n = 0; n < experts->n_used; n += 2) {
+                int32_t pair = n + 1 < experts->n_used ? 2 : 1;
+                const Block a = {chosen_expert(experts, t, n) + 2, row, scratch->inputs + n, out[0]};
+                const Block b = pair == 1 ? a : (Block){chosen_expert(experts, t, n + 1) + 2, row, a.inputs + 1, out[1]};
+                kernels->blocks(&a, pair == 1 ? &a : &b, 1);
+                for (int32_t i = 0; i < pair; i++)
+                    for (int32_t r = 0; r < count; r++) sum[r] += shares[n + i] * out[i][r];
             }
             deliver(op, sum, count, row_of(op->output, t) + row);
         }
