@@ -175,7 +175,9 @@ def _read_all(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Parameters by name, and quantised matrices by the name of the parameter each stands for."""
     shapes = {name: parameter.shape for name, parameter in transformer.named_parameters()}
-    kinds = {name: held(name, tuple(shapes[name]), stored[one.pieces[0].name].dtype) for name, one in sources.items()}
+    kinds: dict[str, Kind | None] = {
+        name: held(name, tuple(shapes[name]), stored[one.pieces[0].name].dtype) for name, one in sources.items()
+    }
     arena = Arena(sum(_size(shapes[name], kind, sources[name], dtype) for name, kind in kinds.items()), device)
     total = sum(shapes[name].numel() for name in sources)
     done = 0
