@@ -1,7 +1,9 @@
 """An optional decoding step in C for the CPU: one call per token, at the speed at which the weights can be read.
 
-It is built with the package where there is a C compiler; without it everything runs in torch. `library` loads it,
-`plan` writes down what it has to do for a model, `step` does it, `packing` quantises matrices and reads them for torch.
-Must
-not know text, sampling or files.
+It is built with the package where there is a C compiler; after a change to it, `pip install -e .` builds it again.
+Without it everything runs in torch. `library` loads it, `plan` writes down what it has to do for a model, `step` does
+it, `packing` quantises matrices and reads them for torch. Must not know text, sampling or files.
+
+In C: step.h says what an operation is, step.c carries them out, threads.c shares the work, arithmetic.h is the
+arithmetic, compiled once for each set of instructions (plain.c, avx2.c, avx512.c).
 """
