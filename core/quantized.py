@@ -1,8 +1,8 @@
 """Matrices in 8 or 4 bits per weight: how they are packed, and the layers that use them in place of torch's own.
 
-Each group of 32 neighbouring columns of a row has one scale, in float16, so a weight takes 8.5 or 4.5 bits; the
-rounding is that of llama.cpp's Q8_0 and Q4_0. The layout, made for reading 16
-rows at a time, is described in core/native/step.h. Knows no model.
+Each group of 32 neighbouring columns of a row has one scale, in float16, so a weight takes 8.5 or 4.5 bits, as
+in llama.cpp's Q8_0 and Q4_0, which are kept to the last bit. The layout, made for reading 16 rows at a time, is
+described in core/native/step.h. Knows no model.
 """
 
 from __future__ import annotations

@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from jinja2 import nodes
-from jinja2.exceptions import SecurityError, TemplateRuntimeError
+from jinja2.exceptions import TemplateRuntimeError
 from jinja2.ext import Extension
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.utils import Namespace, generate_lorem_ipsum
-from jinja2.visitor import NodeTransformer
+from jinja2.utils import generate_lorem_ipsum
+
+from core.template_charges import Charging
+from core.template_globals import SafeDict, SafeNamespace
 
 _STEPS = 500_000  # turns of loops, calls, filters; a message takes some twenty
 _SECONDS = 2.0  # of this thread's own time, should the steps be slow ones
@@ -47,7 +49,7 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
     def __init__(self, extensions: list[type[Extension]]) -> None:
         super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=extensions, finalize=self.made)
         self.refill()
-        self.globals |= {"dict": _Dict(), "namespace": _Namespace}
+        self.globals |= {"dict": SafeDict(), "namespace": SafeNamespace}
         self.globals["lipsum"] = self._limited("lipsum", generate_lorem_ipsum)
 
     def refill(self, text: int = 0) -> None:
@@ -110,7 +112,7 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         if len(source) > _LONGEST_SOURCE:
             raise TooMuch(f"it is {len(source):,} characters long")
-        tree = _Charging().visit(super()._parse(source, name, filename))
+        tree = Charging().visit(super()._parse(source, name, filename))
         tree.set_environment(self)
         assert isinstance(tree, nodes.Template)
         return tree
@@ -148,7 +150,7 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
             raise TooMuch("it computes a number that is far too large")
 
     def call(self, context: Context, function: Any, /, *values: Any, **named: Any) -> Any:
-        if getattr(function, "__self__", None) is self:  # what `_Charging` has put there
+        if getattr(function, "__self__", None) is self:  # what `Charging` has put there
             return function(*values)
         self.tick()
         home, name = getattr(function, "__self__", None), getattr(function, "__name__", "")
@@ -254,64 +256,3 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
 def _width(*values: Any) -> int:
     """By how much a text is indented, given a number of spaces or the very characters."""
     return max((len(one) if isinstance(one, str) else one for one in values if isinstance(one, str | int)), default=4)
-
-
-class _Charging(NodeTransformer):
-    """Puts the charges where a template's own syntax repeats or builds something."""
-
-    def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - Jinja's own interface
-        text = sum(len(data.data) for data in node.find_all(nodes.TemplateData))
-        size = sum(1 for _ in node.find_all(nodes.Node))
-        self.generic_visit(node)
-        charge = nodes.ExprStmt(_own("tick", [nodes.Const(text + size)], node), lineno=node.lineno)
-        node.body.insert(0, charge)
-        return node
-
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
-        self.generic_visit(node)
-        return _own("joined", node.nodes, node)
-
-    def visit_List(self, node: nodes.List) -> nodes.Node:  # noqa: N802
-        self.generic_visit(node)
-        return _own("made", [node], node)
-
-    def visit_Dict(self, node: nodes.Dict) -> nodes.Node:  # noqa: N802
-        self.generic_visit(node)
-        return _own("made", [node], node)
-
-    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Node:  # noqa: N802
-        self.generic_visit(node)
-        return _own("made", [node], node) if node.ctx == "load" else node
-
-
-def _own(name: str, values: list[nodes.Expr], at: nodes.Node) -> nodes.Call:
-    function = nodes.EnvironmentAttribute(name, lineno=at.lineno)
-    return nodes.Call(function, values, [], None, None, lineno=at.lineno)
-
-
-class _Dict:
-    """`dict` without the class behind it, through whose methods anything could be changed."""
-
-    def __call__(self, *values: Any, **named: Any) -> dict[Any, Any]:
-        return dict(*values, **named)
-
-    def fromkeys(self, *values: Any) -> dict[Any, Any]:
-        return dict.fromkeys(*values)
-
-
-class _Namespace(Namespace):
-    """Variables of a template that outlive a block. It has no names of Python's own and does not say what it holds."""
-
-    def __init__(*args: Any, **named: Any) -> None:  # so that a variable may be called "self"
-        self, values = args[0], dict(*args[1:], **named)
-        Namespace.__init__(self, {})
-        for name, value in values.items():
-            self[name] = value
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        if isinstance(name, str) and name.startswith("_"):
-            raise SecurityError(f"a namespace has no variable {name!r}")
-        super().__setitem__(name, value)
-
-    def __repr__(self) -> str:
-        return "<Namespace>"
