@@ -92,37 +92,41 @@ static void cap(float *x, int32_t count, float at) {
 
 /* --- matrices -------------------------------------------------------------------------------------------------- */
 
+ALWAYS_INLINE void store_bytes(int8_t *to, vi v) {
+    vb bytes = __builtin_convertvector(v, vb);
+    memcpy(to, &bytes, sizeof bytes);
+}
+
+/* A group of an input as whole numbers, the largest of which is 127, or nearly that many times FINE. */
+ALWAYS_INLINE void quantise_input(Input *input, int g, const int fine) {
+    const float *x = input->values + g * GROUP, steps = fine ? 127.0f * FINE : 127.0f;
+    vf most = {0}, odd = {0}; /* odd: 0, or not a number where one of them is none */
+    for (int i = 0; i < GROUP; i += LANES) {
+        vf v = load(x + i);
+        most = larger(most, choose(v < 0.0f, -v, v));
+        odd += v * 0.0f;
+    }
+    float top = largest(most);
+    float inverse = top > 1e-30f ? steps / top : 0.0f; /* of less, it could be infinite */
+    vi sum = {0};
+    for (int i = 0; i < GROUP; i += LANES) {
+        vi whole = (vi)(load(x + i) * inverse + MAGIC) - (vi)all(MAGIC);
+        sum += whole;
+        vi coarse = fine ? (whole + FINE / 2) >> 7 : whole;
+        store_bytes(input->quants + g * GROUP + i, coarse);
+        if (fine) store_bytes(input->rests + g * GROUP + i, whole - coarse * FINE);
+    }
+    /* no whole number says that there was none, but the scale can: a damaged model must be noticed */
+    input->scales[g] = total(odd) == 0.0f ? top / steps : NAN;
+    input->sums[g] = total_whole(sum);
+}
+
 static void prepare(Input *input, int32_t columns, int32_t format) {
-    if (format == F32) return;
-    if (format == BF16) {
-        write_as(input->values, columns, BF16, input->halves, 0);
-        return;
-    }
-    for (int g = 0; g < columns / GROUP; g++) {
-        const float *x = input->values + g * GROUP;
-        vf most = {0}, odd = {0}; /* odd: 0, or not a number where one of them is none */
-        for (int i = 0; i < GROUP; i += LANES) {
-            vf v = load(x + i);
-            most = larger(most, choose(v < 0.0f, -v, v));
-            odd += v * 0.0f;
-        }
-        float top = largest(most);
-        if (!(total(odd) == 0.0f)) { /* no whole number says so, but the scale can: a damaged model must be noticed */
-            memset(input->quants + g * GROUP, 0, GROUP);
-            input->scales[g] = NAN;
-            input->sums[g] = 0;
-            continue;
-        }
-        float inverse = top > 1e-30f ? 127.0f / top : 0.0f; /* of less, it could be infinite */
-        int32_t sum = 0;
-        for (int i = 0; i < GROUP; i++) {
-            int32_t quant = (int32_t)(x[i] * inverse + (x[i] < 0.0f ? -0.5f : 0.5f));
-            input->quants[g * GROUP + i] = (int8_t)quant;
-            sum += quant;
-        }
-        input->scales[g] = top / 127.0f;
-        input->sums[g] = sum;
-    }
+    if (format == BF16) write_as(input->values, columns, BF16, input->halves, 0);
+    if (format == INT8)
+        for (int g = 0; g < columns / GROUP; g++) quantise_input(input, g, 1);
+    if (format == INT4)
+        for (int g = 0; g < columns / GROUP; g++) quantise_input(input, g, 0);
 }
 
 enum { AT_ONCE = 4 };  /* tokens of one tile: with two rows or blocks, their sums fit into the registers */
@@ -322,7 +326,7 @@ ALWAYS_INLINE float float_of(uint16_t half) {
 
 /* Whole numbers, offset + value / scale, from 0 to most, and the square of what they are away from the values. */
 ALWAYS_INLINE float quantise_group(const float *values, float scale, float offset, float most, float *quants) {
-    const vf magic = all(12582912.0f); /* rounds, see exponential */
+    const vf magic = all(MAGIC);
     float inverse = scale == 0.0f ? 0.0f : 1.0f / scale;
     vf error = {0};
     for (int i = 0; i < GROUP; i += LANES) {

@@ -34,12 +34,12 @@ ALWAYS_INLINE void load_scales(const uint16_t *scales, float *out) {
 
 /* Four neighbouring columns of 8 rows, as signed bytes, times the same four of an input, which stand in every lane.
  * The instruction wants one side without signs, and sums of pairs below 2 ** 15: the sign moves to the input. */
-ALWAYS_INLINE __m256i add_four_columns(__m256i sum, __m256i weights, const Input *x, int g, int four) {
-    int32_t quants;
-    memcpy(&quants, x->quants + g * GROUP + four * 4, sizeof quants);
-    __m256i signed_input = _mm256_sign_epi8(_mm256_set1_epi32(quants), weights);
+ALWAYS_INLINE __m256i four_columns(__m256i weights, const int8_t *quants, int g, int four, int times) {
+    int32_t columns;
+    memcpy(&columns, quants + g * GROUP + four * 4, sizeof columns);
+    __m256i signed_input = _mm256_sign_epi8(_mm256_set1_epi32(columns), weights);
     __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(weights), signed_input);
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    return _mm256_madd_epi16(pairs, _mm256_set1_epi16((int16_t)times));
 }
 
 ALWAYS_INLINE void int8_group(const uint8_t *weights, const Input *x, int g, const int tokens, vi (*products)[2]) {
@@ -49,7 +49,9 @@ ALWAYS_INLINE void int8_group(const uint8_t *weights, const Input *x, int g, con
             __m256i sum = _mm256_setzero_si256();
             for (int i = 0; i < 8; i++) {
                 __m256i w = _mm256_loadu_si256((const __m256i *)(weights + 64 * i + 32 * half));
-                sum = add_four_columns(sum, _mm256_xor_si256(w, offset), x + t, g, i);
+                w = _mm256_xor_si256(w, offset);
+                sum = _mm256_add_epi32(sum, four_columns(w, x[t].quants, g, i, FINE));
+                sum = _mm256_add_epi32(sum, four_columns(w, x[t].rests, g, i, 1));
             }
             products[t][half] = (vi)sum;
         }
@@ -64,8 +66,8 @@ ALWAYS_INLINE void int4_group(const uint8_t *weights, const Input *x, int g, con
                 __m256i both = _mm256_loadu_si256((const __m256i *)(weights + 64 * i + 32 * half));
                 __m256i even = _mm256_and_si256(both, low);
                 __m256i odd = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
-                sum = add_four_columns(sum, _mm256_sub_epi8(even, offset), x + t, g, 2 * i);
-                sum = add_four_columns(sum, _mm256_sub_epi8(odd, offset), x + t, g, 2 * i + 1);
+                sum = _mm256_add_epi32(sum, four_columns(_mm256_sub_epi8(even, offset), x[t].quants, g, 2 * i, 1));
+                sum = _mm256_add_epi32(sum, four_columns(_mm256_sub_epi8(odd, offset), x[t].quants, g, 2 * i + 1, 1));
             }
             products[t][half] = (vi)sum;
         }

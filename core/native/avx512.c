@@ -45,20 +45,21 @@ ALWAYS_INLINE void load_scales(const uint16_t *scales, float *out) {
 }
 
 /* Four neighbouring columns of all 16 rows times the same four of an input, which stand in every lane. */
-ALWAYS_INLINE __m512i four_columns(const Input *x, int g, int four) {
-    int32_t quants;
-    memcpy(&quants, x->quants + g * GROUP + four * 4, sizeof quants);
-    return _mm512_set1_epi32(quants);
+ALWAYS_INLINE __m512i four_columns(const int8_t *quants, int g, int four) {
+    int32_t columns;
+    memcpy(&columns, quants + g * GROUP + four * 4, sizeof columns);
+    return _mm512_set1_epi32(columns);
 }
 
 ALWAYS_INLINE void int8_group(const uint8_t *weights, const Input *x, int g, const int tokens, vi (*products)[1]) {
     for (int t = 0; t < tokens; t++) {
-        __m512i even = _mm512_set1_epi32(-128 * x[t].sums[g]), odd = _mm512_setzero_si512();
-        for (int i = 0; i < 8; i += 2) {
-            even = _mm512_dpbusd_epi32(even, _mm512_loadu_si512(weights + 64 * i), four_columns(x + t, g, i));
-            odd = _mm512_dpbusd_epi32(odd, _mm512_loadu_si512(weights + 64 * i + 64), four_columns(x + t, g, i + 1));
+        __m512i coarse = _mm512_setzero_si512(), rest = _mm512_set1_epi32(-128 * x[t].sums[g]);
+        for (int i = 0; i < 8; i++) {
+            __m512i w = _mm512_loadu_si512(weights + 64 * i);
+            coarse = _mm512_dpbusd_epi32(coarse, w, four_columns(x[t].quants, g, i));
+            rest = _mm512_dpbusd_epi32(rest, w, four_columns(x[t].rests, g, i));
         }
-        products[t][0] = (vi)_mm512_add_epi32(even, odd);
+        products[t][0] = (vi)coarse * FINE + (vi)rest;
     }
 }
 
@@ -68,9 +69,9 @@ ALWAYS_INLINE void int4_group(const uint8_t *weights, const Input *x, int g, con
         __m512i even = _mm512_set1_epi32(-8 * x[t].sums[g]), odd = _mm512_setzero_si512();
         for (int i = 0; i < 4; i++) {
             __m512i both = _mm512_loadu_si512(weights + 64 * i);
-            even = _mm512_dpbusd_epi32(even, _mm512_and_si512(both, low), four_columns(x + t, g, 2 * i));
+            even = _mm512_dpbusd_epi32(even, _mm512_and_si512(both, low), four_columns(x[t].quants, g, 2 * i));
             both = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
-            odd = _mm512_dpbusd_epi32(odd, both, four_columns(x + t, g, 2 * i + 1));
+            odd = _mm512_dpbusd_epi32(odd, both, four_columns(x[t].quants, g, 2 * i + 1));
         }
         products[t][0] = (vi)_mm512_add_epi32(even, odd);
     }

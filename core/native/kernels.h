@@ -4,13 +4,16 @@
 
 #include "step.h"
 
+enum { FINE = 128 };  /* rests are from -64 to 63 */
+
 /* One token's vector in the forms in which the formats of weights multiply it; padded with zeros to whole groups. */
 typedef struct {
     float *values;    /* F32 */
     uint16_t *halves; /* BF16 */
-    int8_t *quants;   /* INT8 and INT4: value = quant * scale of its group */
+    /* INT4: value = quant * scale of its group. INT8 is worth more: value = (quant * FINE + rest) * scale. */
+    int8_t *quants, *rests;
     float *scales;
-    int32_t *sums;    /* of a group's quants, as weights are stored with an offset */
+    int32_t *sums;    /* of a group's whole numbers, as weights are stored with an offset */
 } Input;
 
 /* What some query heads that share a key head need to attend with. */

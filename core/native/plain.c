@@ -24,12 +24,12 @@ ALWAYS_INLINE void load_scales(const uint16_t *scales, float *out) {
 
 ALWAYS_INLINE void int8_group(const uint8_t *weights, const Input *x, int g, const int tokens, vi (*products)[4]) {
     for (int t = 0; t < tokens; t++) {
-        const int8_t *quants = x[t].quants + g * GROUP;
-        int32_t sums[ROWS];
+        int32_t sums[ROWS], whole[GROUP];
+        for (int j = 0; j < GROUP; j++) whole[j] = x[t].quants[g * GROUP + j] * FINE + x[t].rests[g * GROUP + j];
         for (int r = 0; r < ROWS; r++) sums[r] = -128 * x[t].sums[g];
         for (int i = 0; i < 8; i++)
             for (int r = 0; r < ROWS; r++)
-                for (int j = 0; j < 4; j++) sums[r] += weights[64 * i + 4 * r + j] * quants[4 * i + j];
+                for (int j = 0; j < 4; j++) sums[r] += weights[64 * i + 4 * r + j] * whole[4 * i + j];
         memcpy(products[t], sums, sizeof sums);
     }
 }

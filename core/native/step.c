@@ -111,6 +111,7 @@ static void lay_out(char *memory, size_t *at, Scratch *scratch, int32_t columns,
         input->values = piece(memory, at, padded_columns * sizeof(float));
         input->halves = piece(memory, at, padded_columns * sizeof(uint16_t));
         input->quants = piece(memory, at, padded_columns);
+        input->rests = piece(memory, at, padded_columns);
         input->scales = piece(memory, at, groups * sizeof(float));
         input->sums = piece(memory, at, groups * sizeof(int32_t));
     }

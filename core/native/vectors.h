@@ -12,6 +12,7 @@ typedef float vf __attribute__((vector_size(4 * LANES)));
 typedef int32_t vi __attribute__((vector_size(4 * LANES)));
 typedef uint32_t vu __attribute__((vector_size(4 * LANES)));
 typedef uint16_t vh __attribute__((vector_size(2 * LANES)));
+typedef int8_t vb __attribute__((vector_size(LANES)));
 
 ALWAYS_INLINE vf all(float x) { return (vf){0} + x; }
 
@@ -67,9 +68,19 @@ ALWAYS_INLINE float largest(vf v) {
     return lanes[0];
 }
 
+ALWAYS_INLINE int32_t total_whole(vi v) {
+    int32_t lanes[LANES];
+    memcpy(lanes, &v, sizeof v);
+    for (int half = LANES / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+    return lanes[0];
+}
+
+#define MAGIC 12582912.0f /* 1.5 * 2 ** 23: adding it rounds to a whole number, left in the low bits */
+
 /* e ** x to 1e-7 of itself: 2 ** n by the exponent's bits, e ** (x - n ln 2) by its series. NaN stays NaN. */
 ALWAYS_INLINE vf exponential(vf x) {
-    const vf magic = all(12582912.0f); /* 1.5 * 2 ** 23: adding it rounds to a whole number, left in the low bits */
+    const vf magic = all(MAGIC);
     x = choose(x < -87.0f, all(-87.0f), x);
     x = choose(x > 88.0f, all(88.0f), x);
     vf shifted = x * 1.44269504f + magic;
