@@ -70,16 +70,6 @@ static void turn(float *x, const float *cos, const float *sin, int32_t half) {
     }
 }
 
-ALWAYS_INLINE vf activated(int32_t activation, vf x) {
-    switch (activation) {
-        case SILU: return x / (1.0f + exponential(-x));
-        case GELU: return 0.5f * x * (1.0f + error_function(x * 0.70710678f));
-        case GELU_TANH: return 0.5f * x * (1.0f + hyperbolic_tangent(0.79788456f * (x + 0.044715f * x * x * x)));
-        case RELU: return choose(x < 0.0f, all(0.0f), x);
-        default: return x;
-    }
-}
-
 static void activate(int32_t activation, float *x, int32_t count) {
     for (int i = 0; i < count; i += LANES)
         store_some(x + i, activated(activation, load_some(x + i, count - i)), count - i);
@@ -214,7 +204,7 @@ BLOCKS_OF_ROWS(blocks_f32, float, TILE_F32)
 
 /* Two blocks times `tokens` inputs, from token t on, group by group; whole numbers are multiplied exactly. */
 ALWAYS_INLINE void tile_quantised(const Block *const *blocks, int t0, const int tokens, const int int4) {
-    const int groups = blocks[0]->matrix->columns / GROUP, size = int4 ? ROWS * GROUP / 2 : ROWS * GROUP;
+    const int groups = blocks[0]->matrix->columns / GROUP, size = group_bytes(int4 ? INT4 : INT8);
     const int ahead = int4 ? AHEAD : AHEAD / 2; /* measured */
     const uint8_t *weights[2];
     const uint16_t *scales[2];
@@ -285,7 +275,7 @@ ALWAYS_INLINE void unpack_group(const uint8_t *weights, int int4, int r, float s
 }
 
 static void unpack(const Matrix *matrix, int32_t first, int32_t count, int32_t format, void *out) {
-    const int int4 = matrix->format == INT4, size = int4 ? ROWS * GROUP / 2 : ROWS * GROUP;
+    const int int4 = matrix->format == INT4, size = group_bytes(matrix->format);
     const int groups = matrix->columns / GROUP;
     const uint8_t *weights = (const uint8_t *)matrix->weights + (int64_t)(first / ROWS) * groups * size;
     const uint16_t *scales = matrix->scales + (int64_t)(first / ROWS) * groups * ROWS;
@@ -363,7 +353,7 @@ ALWAYS_INLINE uint16_t best_scale(const float *values, int int4, float *quants) 
 }
 
 static void pack(const Matrix *matrix, int32_t first, int32_t count, const float *rows) {
-    const int int4 = matrix->format == INT4, size = int4 ? ROWS * GROUP / 2 : ROWS * GROUP;
+    const int int4 = matrix->format == INT4, size = group_bytes(matrix->format);
     const int groups = matrix->columns / GROUP;
     uint8_t *weights = (uint8_t *)matrix->weights + (int64_t)(first / ROWS) * groups * size;
     uint16_t *scales = (uint16_t *)matrix->scales + (int64_t)(first / ROWS) * groups * ROWS;
@@ -385,7 +375,7 @@ static void row_of(const Matrix *matrix, int32_t row, float *out) {
         read_from(matrix->weights, (int64_t)row * matrix->columns, matrix->columns, matrix->format, out);
         return;
     }
-    const int int4 = matrix->format == INT4, size = int4 ? ROWS * GROUP / 2 : ROWS * GROUP;
+    const int int4 = matrix->format == INT4, size = group_bytes(matrix->format);
     const int groups = matrix->columns / GROUP;
     for (int g = 0; g < groups; g++) {
         int64_t at = (int64_t)(row / ROWS) * groups + g;

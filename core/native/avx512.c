@@ -16,6 +16,8 @@
 #define KERNELS kernels_avx512
 #include "vectors.h"
 
+#include "many.h"
+
 ALWAYS_INLINE vf add_products(vf sum, const uint16_t *weights, const Input *x, int k) {
     __m512i w = _mm512_loadu_si512(weights), v = _mm512_loadu_si512(x->halves + k);
     return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)w, (__m512bh)v);
@@ -75,6 +77,31 @@ ALWAYS_INLINE void int4_group(const uint8_t *weights, const Input *x, int g, con
         }
         products[t][0] = (vi)_mm512_add_epi32(even, odd);
     }
+}
+
+/* Eight rows at a time, so that their sums stay in registers. */
+void multiply_avx512(const Sixteen *rows, const uint16_t *const *panels, int32_t n, int32_t columns,
+                     float (*out)[2][ROWS * 16]) {
+    for (int i = 0; i < 2; i++)
+        for (int half = 0; half < ROWS; half += 8) {
+            __m512 sums[8][2] = {0};
+            const uint16_t *at = rows[i].at + half * rows[i].stride;
+            for (int k = 0; k < columns; k += 2) {
+                const uint16_t *weights = at + k / 32 * rows[i].step + k % 32;
+                __m512i x = _mm512_loadu_si512(panels[0] + k * 16), y = _mm512_loadu_si512(panels[n - 1] + k * 16);
+#pragma GCC unroll 8
+                for (int r = 0; r < 8; r++) {
+                    int32_t pair;
+                    memcpy(&pair, weights + r * rows[i].stride, sizeof pair);
+                    __m512bh w = (__m512bh)_mm512_set1_epi32(pair);
+                    sums[r][0] = _mm512_dpbf16_ps(sums[r][0], w, (__m512bh)x);
+                    sums[r][1] = _mm512_dpbf16_ps(sums[r][1], w, (__m512bh)y);
+                }
+            }
+            for (int j = 0; j < n; j++)
+#pragma GCC unroll 8
+                for (int r = 0; r < 8; r++) _mm512_storeu_ps(out[i][j] + (half + r) * 16, sums[r][j]);
+        }
 }
 
 #include "arithmetic.h"

@@ -25,7 +25,7 @@ def read_bandwidth(n_bytes: int, *, n_threads: int, repeat: int = 5) -> float | 
     best = float("inf")
     for _ in range(repeat + 1):
         start = time.perf_counter()
-        found.logitscope_read(pool, memory.data_ptr(), memory.nbytes)
+        found.logitscope_add_up(pool, memory.data_ptr(), memory.nbytes)
         best = min(best, time.perf_counter() - start)
     found.logitscope_free(pool)
     return memory.nbytes / best

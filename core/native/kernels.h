@@ -6,6 +6,9 @@
 
 enum { FINE = 128 };  /* rests are from -64 to 63 */
 
+/* The bytes of 16 rows of a group of columns in a quantised format. */
+static inline int32_t group_bytes(int32_t format) { return format == INT4 ? ROWS * GROUP / 2 : ROWS * GROUP; }
+
 /* One token's vector in the forms in which the formats of weights multiply it; padded with zeros to whole groups. */
 typedef struct {
     float *values;    /* F32 */

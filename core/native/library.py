@@ -8,9 +8,12 @@ from collections.abc import Iterable
 from ctypes import POINTER, Structure, c_char_p, c_float, c_int32, c_int64, c_void_p
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from typing import Any
 
-INTERFACE = 1  # see step.h
+INTERFACE = 2  # see step.h
 MAX_TOKENS = 8  # in one step
+MANY_TOKENS = 512  # read at once at most
+PANEL = 16  # tokens
 F32, BF16, INT8, INT4 = range(4)
 NO_NORM, RMS_NORM, LAYER_NORM = range(3)
 NO_ACTIVATION, SILU, GELU, GELU_TANH, RELU = range(5)
@@ -29,7 +32,7 @@ class Norm(Structure):
 
 
 class Rows(Structure):
-    _fields_ = [("at", c_void_p), ("stride", c_int64)]
+    _fields_ = [("at", c_void_p), ("stride", c_int32), ("pairs", c_int32)]
 
 
 class Heads(Structure):
@@ -71,6 +74,7 @@ class Run(Structure):
         *((name, c_void_p * 2) for name in ("cos", "sin")),
         *((name, c_void_p) for name in ("hidden", "logits")),
     ]
+    kept: Any  # what `tokens` points at, for as long as this lives
 
 
 def library() -> ctypes.CDLL | None:
@@ -116,6 +120,9 @@ def _declare(found: ctypes.CDLL) -> None:
     found.logitscope_unpack.restype = None
     found.logitscope_pack.argtypes = [c_void_p, POINTER(Matrix), c_int32, c_int32, c_void_p]
     found.logitscope_pack.restype = None
-    found.logitscope_read.argtypes, found.logitscope_read.restype = [c_void_p, c_void_p, c_int64], None
+    found.logitscope_reads.argtypes, found.logitscope_reads.restype = [], c_int32
+    found.logitscope_read.argtypes = [c_void_p, POINTER(Operation), c_int32, POINTER(Run)]
+    found.logitscope_read.restype = c_int32
+    found.logitscope_add_up.argtypes, found.logitscope_add_up.restype = [c_void_p, c_void_p, c_int64], None
     found.logitscope_target.argtypes, found.logitscope_target.restype = [], c_char_p
     found.logitscope_use.argtypes, found.logitscope_use.restype = [c_char_p], c_int32

@@ -10,14 +10,15 @@ from collections.abc import Iterator, Sequence
 from ctypes import addressof
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from core.feed_forward import Experts, FeedForward
 from core.native import library as c
-from core.native.library import MAX_TOKENS, Heads, Matrix, Norm, Operation, Rows
+from core.native.library import MANY_TOKENS, MAX_TOKENS, PANEL, Heads, Matrix, Norm, Operation, Rows
 from core.native.packing import FORMATS, matrix_of
-from core.quantized import Packed, QuantizedEmbedding, QuantizedLinear
+from core.quantized import GROUP, Packed, QuantizedEmbedding, QuantizedLinear
 from core.transformer import Attention, Block, Transformer
 
 _ACTIVATIONS = {"silu": c.SILU, "gelu": c.GELU, "gelu_tanh": c.GELU_TANH, "relu": c.RELU}
@@ -30,8 +31,13 @@ class Plan:
     Weights are not copied: the operations point at the transformer's own, which must therefore outlive the plan.
     """
 
-    def __init__(self, transformer: Transformer, dtype: torch.dtype) -> None:
+    def __init__(self, transformer: Transformer, dtype: torch.dtype, *, many: bool = False) -> None:
+        """
+        Args:
+            many: for `MANY_TOKENS` read at once, and none of their logits.
+        """
         config = transformer.config
+        self._many = many
         self._transformer = transformer
         self._config = config
         self._dtype = dtype
@@ -40,13 +46,13 @@ class Plan:
         self._x = self._rows(config.d_model)  # the residual stream
         self._branch = self._rows(config.d_model)  # what a layer adds, where it is not added at once
         self._heads = self._rows((config.n_heads + 2 * config.n_kv_heads) * config.d_head)
-        self._mixed = self._rows(config.n_heads * config.d_head)
-        self._wide = self._rows(config.d_ff)
+        self._mixed = self._rows(config.n_heads * config.d_head, pairs=many)
+        self._wide = self._rows(config.d_ff, pairs=many)
         forward = [self._embed(), *(op for number in range(config.n_layers) for op in self._layer(number))]
         final = self._normalise(self._x, self._branch, transformer.norm)
         final.keep = True
         self.forward = _array([*forward, final])
-        self.unembed = _array([self._recall(), self._unembed()])
+        self.unembed = _array([] if many else [self._recall(), self._unembed()])
 
     @property
     def columns(self) -> int:
@@ -95,7 +101,7 @@ class Plan:
         if attention.norm_across_heads:
             queries, keys = config.n_heads * config.d_head, config.n_kv_heads * config.d_head
             for module, start, width in ((attention.query_norm, 0, queries), (attention.key_norm, queries, keys)):
-                part = _from(self._heads, start)
+                part = self._from(self._heads, start)
                 yield self._normalise(part, part, module, width=width)
         heads = self._heads_of(attention)
         yield _operation(c.HEADS, self._heads, self._heads, heads=heads)
@@ -254,10 +260,20 @@ class Plan:
         self._kept.append(copy)
         return copy.data_ptr()
 
-    def _rows(self, width: int) -> Rows:
-        memory = torch.zeros(MAX_TOKENS, width)
+    def _rows(self, width: int, *, pairs: bool = False) -> Rows:
+        """Memory that is only taken once it is written to.
+
+        Args:
+            pairs: the input of a matrix product when many tokens are read, see step.h.
+        """
+        shape = (MANY_TOKENS, -(-width // GROUP) * GROUP) if self._many else (MAX_TOKENS, width)
+        memory = np.zeros(shape, np.uint16 if pairs else np.float32)
         self._kept.append(memory)
-        return Rows(at=memory.data_ptr(), stride=width)
+        return Rows(at=memory.ctypes.data, stride=width, pairs=pairs)
+
+    def _from(self, rows: Rows, start: int) -> Rows:
+        """The features from `start` on."""
+        return Rows(at=rows.at + start * 4 * (PANEL if self._many else 1), stride=rows.stride)
 
 
 def _operation(kind: int, source: Rows, output: Rows, *, matrices: Sequence[Matrix] = (), **fields: Any) -> Operation:
@@ -269,7 +285,3 @@ def _operation(kind: int, source: Rows, output: Rows, *, matrices: Sequence[Matr
 
 def _array(operations: Sequence[Operation]) -> Any:
     return (Operation * len(operations))(*operations)
-
-
-def _from(rows: Rows, start: int) -> Rows:
-    return Rows(at=rows.at + start * 4, stride=rows.stride)

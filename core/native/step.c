@@ -8,20 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels.h"
-#include "threads.h"
-
-/* What one thread works with. */
-typedef struct {
-    Input inputs[MAX_TOKENS];
-    float *attending;
-} Scratch;
-
-struct Pool {
-    Team *team;
-    void *memory;
-    Scratch scratch[];
-};
+#include "many.h"
 
 typedef struct {
     Pool *pool;
@@ -52,6 +39,7 @@ typedef struct {
 } Reading;
 
 static const Kernels *kernels = &kernels_plain;
+static int amx; /* whether many tokens are read with it */
 
 /* --- the processor --------------------------------------------------------------------------------------------- */
 
@@ -71,6 +59,11 @@ static int able(const Kernels *wanted) {
 }
 
 int32_t logitscope_use(const char *target) {
+    if (!target || !strcmp(target, "amx")) {
+        int found = logitscope_use("avx512") && amx_is_here();
+        amx = found;
+        if (found || target) return found;
+    }
     const Kernels *known[] = {
 #ifdef HAVE_AVX512
         &kernels_avx512,
@@ -79,6 +72,7 @@ int32_t logitscope_use(const char *target) {
         &kernels_avx2,
 #endif
         &kernels_plain};
+    amx = 0;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if ((!target || !strcmp(known[i]->name, target)) && able(known[i])) {
             kernels = known[i];
@@ -87,25 +81,24 @@ int32_t logitscope_use(const char *target) {
     return 0;
 }
 
-const char *logitscope_target(void) { return kernels->name; }
+static int reads_many(void) {
+#ifdef HAVE_AVX512
+    return kernels == &kernels_avx512;
+#else
+    return 0;
+#endif
+}
+
+const char *logitscope_target(void) { return amx ? "amx" : kernels->name; }
 
 int32_t logitscope_interface(void) { return INTERFACE; }
 
 /* --- memory ---------------------------------------------------------------------------------------------------- */
 
-static size_t padded(size_t size) { return (size + 63) / 64 * 64; }
-
-/* A piece of the memory from byte *at on, which moves on behind it; without memory, this only measures. */
-static void *piece(char *memory, size_t *at, size_t size) {
-    void *here = memory ? memory + *at : NULL;
-    *at += padded(size);
-    return here;
-}
-
 static void lay_out(char *memory, size_t *at, Scratch *scratch, int32_t columns, int32_t d_head) {
     Scratch measured;
     if (!scratch) scratch = &measured;
-    size_t padded_columns = padded((size_t)columns), groups = padded_columns / GROUP;
+    size_t padded_columns = ((size_t)columns + 63) / 64 * 64, groups = padded_columns / GROUP;
     for (int t = 0; t < MAX_TOKENS; t++) {
         Input *input = scratch->inputs + t;
         input->values = piece(memory, at, padded_columns * sizeof(float));
@@ -129,6 +122,8 @@ Pool *logitscope_pool(int32_t n_threads, int32_t columns, int32_t d_head) {
         logitscope_free(pool);
         return NULL;
     }
+    pool->columns = columns;
+    pool->d_head = d_head;
     memset(pool->memory, 0, each * (size_t)n_threads);
     size_t at = 0;
     for (int thread = 0; thread < n_threads; thread++)
@@ -139,19 +134,14 @@ Pool *logitscope_pool(int32_t n_threads, int32_t columns, int32_t d_head) {
 void logitscope_free(Pool *pool) {
     if (!pool) return;
     team_free(pool->team);
+    many_free(pool->many);
     free(pool->memory);
     free(pool);
 }
 
 /* --- operations ------------------------------------------------------------------------------------------------ */
 
-/* A thread's share of n things: from *first up to *last. */
-static void share(int32_t n, int thread, int threads, int32_t *first, int32_t *last) {
-    *first = (int32_t)((int64_t)n * thread / threads);
-    *last = (int32_t)((int64_t)n * (thread + 1) / threads);
-}
-
-static float *row_of(Rows rows, int32_t token) { return rows.at + token * rows.stride; }
+static float *row_of(Rows rows, int32_t token) { return rows.at + (int64_t)token * rows.stride; }
 
 static void embed(const Operation *op, const Run *run) {
     for (int32_t t = 0; t < run->n_tokens; t++) {
@@ -192,14 +182,8 @@ static void deliver(const Operation *op, const float *from, int32_t count, float
 }
 
 static float *target_of(const Operation *op, const Run *run, int32_t token) {
-    return op->output.at ? row_of(op->output, token) : run->logits + token * op->output.stride;
+    return op->output.at ? row_of(op->output, token) : run->logits + (int64_t)token * op->output.stride;
 }
-
-static int32_t rows_in_block(const Matrix *matrix, int32_t first) {
-    return matrix->rows - first < ROWS ? matrix->rows - first : ROWS;
-}
-
-static int32_t blocks_of(const Matrix *matrix) { return (matrix->rows + ROWS - 1) / ROWS; }
 
 /* activation(gate) * up, 16 rows of each of n inputs; out (n, 16). Without a gate, activation(up). */
 static void gated_block(const Operation *op, const Matrix *gate, const Matrix *up, int32_t first, const Input *inputs,
@@ -464,6 +448,12 @@ void logitscope_run(Pool *pool, const Operation *operations, int32_t n_operation
     team_do(pool->team, work, &step);
 }
 
+int32_t logitscope_reads(void) { return reads_many(); }
+
+int32_t logitscope_read(Pool *pool, const Operation *operations, int32_t n_operations, const Run *run) {
+    return many_run(pool, operations, n_operations, run, amx);
+}
+
 static void unpack_share(void *what, int thread) {
     const Unpacking *job = what;
     int32_t first, last, columns = job->matrix->columns;
@@ -490,16 +480,16 @@ void logitscope_pack(Pool *pool, const Matrix *matrix, int32_t first, int32_t co
     team_do(pool->team, pack_share, &job);
 }
 
-static void read_share(void *what, int thread) {
+static void add_up_share(void *what, int thread) {
     Reading *job = what;
     int threads = team_size(job->pool->team);
     int64_t first = job->n_bytes / 64 * thread / threads * 64, last = job->n_bytes / 64 * (thread + 1) / threads * 64;
     job->sums[thread % 64] += kernels->add_up(job->memory + first, last - first);
 }
 
-void logitscope_read(Pool *pool, const void *memory, int64_t n_bytes) {
+void logitscope_add_up(Pool *pool, const void *memory, int64_t n_bytes) {
     Reading job = {pool, memory, n_bytes, {0}};
-    team_do(pool->team, read_share, &job);
+    team_do(pool->team, add_up_share, &job);
 }
 
 void logitscope_unpack(Pool *pool, const Matrix *matrix, int32_t first, int32_t count, int32_t format, void *out) {

@@ -9,8 +9,9 @@
 
 #include <stdint.h>
 
-enum { INTERFACE = 1 };   /* to be raised here and in library.py when a structure, a number or a function changes */
+enum { INTERFACE = 2 };   /* to be raised here and in library.py when a structure, a number or a function changes */
 enum { MAX_TOKENS = 8 };  /* in one step */
+enum { MANY_TOKENS = 512 }; /* read at once at most */
 enum { ROWS = 16 };       /* of a matrix in a block: what a thread computes at a time */
 enum { GROUP = 32 };      /* columns that share a scale in a quantised matrix */
 
@@ -42,10 +43,11 @@ typedef struct {
     const float *bias;   /* or NULL */
 } Norm;
 
-/* A row of floats per token of the step. */
+/* A row of floats per token of the step. When many tokens are read: panels (features, 16) of 16 tokens each, `stride`
+ * features to a panel; or with `pairs` in BF16 (features / 2, 16, 2), features filled up to a multiple of 32. */
 typedef struct {
     float *at;
-    int64_t stride;
+    int32_t stride, pairs;
 } Rows;
 
 /* The heads of one layer. Keys and values of all layers lie in two slabs (layers, kv_heads, positions, d_head). */
@@ -114,6 +116,13 @@ void logitscope_free(Pool *pool);
 /* Carry out the operations. The same numbers come out for any number of threads. */
 void logitscope_run(Pool *pool, const Operation *operations, int32_t n_operations, const Run *run);
 
+/* Whether logitscope_read can be used here: weights, keys and values in BF16, or weights quantised; no experts; an even
+ * number of channels to a head. */
+int32_t logitscope_reads(void);
+
+/* Carry out operations on up to MANY_TOKENS tokens, whose rows are panels. 0: not enough memory. */
+int32_t logitscope_read(Pool *pool, const Operation *operations, int32_t n_operations, const Run *run);
+
 /* Rows first, first + 1 ... of a quantised matrix, first a multiple of 16, as (count, columns) F32 or BF16. */
 void logitscope_unpack(Pool *pool, const Matrix *matrix, int32_t first, int32_t count, int32_t format, void *out);
 
@@ -122,9 +131,9 @@ void logitscope_unpack(Pool *pool, const Matrix *matrix, int32_t first, int32_t 
 void logitscope_pack(Pool *pool, const Matrix *matrix, int32_t first, int32_t count, const float *rows);
 
 /* Read n bytes of memory with all threads, and do nothing with them: as fast as weights can come in at best. */
-void logitscope_read(Pool *pool, const void *memory, int64_t n_bytes);
+void logitscope_add_up(Pool *pool, const void *memory, int64_t n_bytes);
 
-/* The instructions used: "avx512", "avx2" or "plain". */
+/* The instructions used: "amx" (which is "avx512" where few tokens are read), "avx512", "avx2" or "plain". */
 const char *logitscope_target(void);
 
 /* Use another target, for tests: 0 if this processor cannot, else 1. */

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.cache import KVCache
-from core.native.library import MAX_TOKENS, Run, library, why_absent
+from core.native.library import MANY_TOKENS, MAX_TOKENS, Run, library, why_absent
 from core.native.packing import FORMATS
 from core.native.plan import Plan
 from core.transformer import Transformer
@@ -33,6 +33,13 @@ def why_not(transformer: Transformer, device: torch.device, dtype: torch.dtype) 
     return None
 
 
+def _readable(transformer: Transformer, dtype: torch.dtype) -> bool:
+    """Whether many tokens can be read at once, see step.h."""
+    config = transformer.config
+    plain = (one.dtype for one in transformer.parameters() if one.dim() == 2)
+    return dtype == torch.bfloat16 and not config.expert_layers and config.d_head % 2 == 0 and all(kind == dtype for kind in plain)
+
+
 class NativeStep:
     """The transformer's own weights and the cache that torch fills, read by the library. For what `why_not` allows."""
 
@@ -42,6 +49,7 @@ class NativeStep:
         self._library = found
         self._transformer = transformer
         self._plan = Plan(transformer, dtype)
+        self._many = Plan(transformer, dtype, many=True) if found.logitscope_reads() and _readable(transformer, dtype) else None
         self._format = FORMATS[dtype]
         config = transformer.config
         self._pool = found.logitscope_pool(n_threads, self._plan.columns, config.d_head)
@@ -65,21 +73,26 @@ class NativeStep:
             ValueError: they do not fit, are no tokens of the model or too many, what is cached was turned otherwise
                 than a text of this length is, or the hidden states have no such place.
         """
-        vocab_size = self._transformer.config.vocab_size
-        if not 1 <= len(ids) <= MOST or min(ids) < 0 or max(ids) >= vocab_size:
-            raise ValueError(f"a step takes 1 to {MOST} tokens below {vocab_size}, not {list(ids)}")
-        self._check(hidden, len(ids))
-        start, end = cache.length, cache.length + len(ids)
-        long = self._transformer.is_long(max(end, length))
-        cache.reserve(end)
-        cache.turn(long)
-        tokens = (c_int64 * len(ids))(*ids)
-        run = Run(n_tokens=len(ids), start=start, format=self._format, capacity=cache.capacity)
-        run.tokens = addressof(tokens)
-        run.keys, run.values, run.hidden = cache.keys.data_ptr(), cache.values.data_ptr(), hidden.data_ptr()
-        for number, (cos, sin) in enumerate(self._tables(cache.capacity, long)):
-            run.cos[number], run.sin[number] = cos.data_ptr(), sin.data_ptr()
+        run = self._prepared(ids, cache, hidden, length, MOST)
         self._library.logitscope_run(self._pool, self._plan.forward, len(self._plan.forward), byref(run))
+        cache.advance(len(ids))
+
+    @property
+    def most(self) -> int:
+        """Tokens that `read` takes at once; 0 if it cannot be used."""
+        return 0 if self._many is None else MANY_TOKENS
+
+    def read(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, *, length: int = 0) -> None:
+        """The same for many tokens, at most `most`: faster, and other numbers in the last bits.
+
+        Raises:
+            ValueError: as `forward`.
+            MemoryError: there is too little memory to work in.
+        """
+        assert self._many is not None
+        run = self._prepared(ids, cache, hidden, length, MANY_TOKENS)
+        if not self._library.logitscope_read(self._pool, self._many.forward, len(self._many.forward), byref(run)):
+            raise MemoryError("there is not enough memory to read many tokens at once")
         cache.advance(len(ids))
 
     def logits(self, hidden: Tensor) -> NDArray[np.float32]:
@@ -88,17 +101,36 @@ class NativeStep:
         Raises:
             ValueError: these are no such hidden states.
         """
+        if len(hidden) > MOST:
+            raise ValueError(f"logits of {MOST} hidden states at most, not of {len(hidden)}")
         self._check(hidden, len(hidden))
         run = Run(n_tokens=len(hidden), format=self._format)
         run.hidden, run.logits = hidden.data_ptr(), self._logits.ctypes.data
         self._library.logitscope_run(self._pool, self._plan.unembed, len(self._plan.unembed), byref(run))
         return self._logits[: len(hidden)]
 
+    def _prepared(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, length: int, most: int) -> Run:
+        vocab_size = self._transformer.config.vocab_size
+        if not 1 <= len(ids) <= most or min(ids) < 0 or max(ids) >= vocab_size:
+            raise ValueError(f"a step takes 1 to {most} tokens below {vocab_size}, not {list(ids)}")
+        self._check(hidden, len(ids))
+        start, end = cache.length, cache.length + len(ids)
+        long = self._transformer.is_long(max(end, length))
+        cache.reserve(end)
+        cache.turn(long)
+        tokens = (c_int64 * len(ids))(*ids)
+        run = Run(n_tokens=len(ids), start=start, format=self._format, capacity=cache.capacity)
+        run.tokens, run.kept = addressof(tokens), tokens
+        run.keys, run.values, run.hidden = cache.keys.data_ptr(), cache.values.data_ptr(), hidden.data_ptr()
+        for number, (cos, sin) in enumerate(self._tables(cache.capacity, long)):
+            run.cos[number], run.sin[number] = cos.data_ptr(), sin.data_ptr()
+        return run
+
     def _check(self, hidden: Tensor, count: int) -> None:
         """C believes every address and size, so what is wrong has to be noticed here."""
         shape = (count, self._transformer.config.d_model)
         fits = hidden.shape == shape and hidden.is_contiguous() and FORMATS.get(hidden.dtype) == self._format
-        if not fits or count > MOST:
+        if not fits:
             raise ValueError(f"these are no {count} hidden states in a row: {tuple(hidden.shape)} of {hidden.dtype}")
 
     def _tables(self, positions: int, long: bool) -> list[tuple[Tensor, Tensor]]:

@@ -117,6 +117,16 @@ ALWAYS_INLINE vf error_function(vf x) {
     return choose(x < 0.0f, -e, e);
 }
 
+ALWAYS_INLINE vf activated(int32_t activation, vf x) {
+    switch (activation) {
+        case SILU: return x / (1.0f + exponential(-x));
+        case GELU: return 0.5f * x * (1.0f + error_function(x * 0.70710678f));
+        case GELU_TANH: return 0.5f * x * (1.0f + hyperbolic_tangent(0.79788456f * (x + 0.044715f * x * x * x)));
+        case RELU: return choose(x < 0.0f, all(0.0f), x);
+        default: return x;
+    }
+}
+
 /* 2 * LANES weights in BF16 times those of x from k on, where no instruction does it at once. */
 ALWAYS_INLINE vf add_products_one_by_one(vf sum, const uint16_t *weights, const Input *x, int k) {
     sum += load_halves(weights) * load(x->values + k);

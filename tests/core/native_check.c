@@ -130,7 +130,7 @@ static void run_model(int format, int cache_format, int n_threads, float *logits
         logitscope_unpack(pool, &quantised, 0, VOCAB, F32, out);
         logitscope_unpack(pool, &quantised, 16, VOCAB - 16, BF16, out);
     }
-    logitscope_read(pool, ops[0].matrices[1].weights, 64);
+    logitscope_add_up(pool, ops[0].matrices[1].weights, 64);
     logitscope_free(pool);
     while (n_rooms) free(rooms[--n_rooms]);
 }
