@@ -1,4 +1,4 @@
-"""Reading a prompt and writing one token after another: one sequence, its cache, the hidden state of every position.
+"""Reading a prompt and decoding one token after another: one sequence, kept between turns.
 
 Knows no text and no sampling: ids in, logits out.
 """
@@ -11,19 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.cache import KVCache
-from core.device import is_out_of_memory
-from core.errors import BadCheckpoint, ContextFull, OutOfMemory
-from core.native.step import MOST, NativeStep, why_not
-from core.quantized import packed_in
+from core.errors import BadCheckpoint, ContextFull
+from core.guesses import Guesses
+from core.native.step import MOST
+from core.reader import Reader
 from core.speculation import PromptLookup
 from core.transformer import Transformer
-
-# Tokens of a prompt that are read in one pass, between two looks at the stop flag. The more, the less each one costs,
-# as the weights are fetched once (and unpacked, if they are quantised); but a big model is to hear a stop soon, too.
-CHUNK, _SHORTEST = 512, 128
-_FEW = 64  # if torch has to unpack all weights first
-_WORK = 140e9  # multiplications in one pass, about
 
 
 class Decoder:
@@ -44,37 +37,24 @@ class Decoder:
             speculate: guess tokens and read them along with the one that is decoded, in C. It is only faster.
         """
         self.ids: list[int] = []
-        self.why_torch = why_not(transformer, device, dtype) if native else "it was not wanted"  # None: it is native
-        self._native = None
-        if self.why_torch is None:
-            try:
-                self._native = NativeStep(transformer, dtype=dtype, n_threads=torch.get_num_threads())
-            except MemoryError as error:
-                self.why_torch = str(error)
-        self._transformer = transformer
-        self._device = device
-        self._chunk = _chunk_of(transformer)
-        self._few = _FEW if packed_in(transformer) else MOST  # tokens that are read in C sooner than in torch
-        self._cache = KVCache(transformer.config, device=device, dtype=dtype)
-        self._hidden = torch.empty(0, transformer.config.d_model, device=device, dtype=dtype)  # (capacity, d_model)
-        self._lookup = PromptLookup(MOST - 1) if speculate and self._native is not None else None
-        self._ahead: list[int] = []  # guesses that stand in the cache behind `ids`
-        self._ahead_logits: list[NDArray[np.float32]] = []  # after each of them
-        self._newest_guess = 0
-        self.guesses, self.right_guesses = 0, 0  # tokens, since the beginning
-        self.newest_was_guessed = False  # of the token that was decoded last
+        self._reader = Reader(transformer, device=device, dtype=dtype, native=native)
+        self._vocab_size = transformer.config.vocab_size
+        self.guesses = Guesses([PromptLookup(MOST - 1)] if speculate and self._reader.step is not None else [])
+
+    @property
+    def why_torch(self) -> str | None:
+        """Why a token is decoded in torch; None if it is in C."""
+        return self._reader.why_torch
 
     @property
     def limit(self) -> int:
         """The most positions there can be."""
-        return self._cache.limit
+        return self._reader.limit
 
     def rewind(self, length: int) -> None:
         """Forget every token from position `length` on."""
-        self._forget_guesses()
-        if self._lookup is not None:
-            self._lookup.forget(length)
-        self._cache.rewind(length)
+        self.guesses.forget(length)
+        self._reader.rewind(length)
         del self.ids[length:]
 
     def keep_common(self, ids: Sequence[int]) -> int:
@@ -95,8 +75,8 @@ class Decoder:
             BadCheckpoint: the tokenizer knows a token that the model does not; then none is read.
         """
         self._require(len(ids))
-        self._forget_guesses()
         self._require_known(ids)
+        self.rewind(len(self.ids))  # what was guessed is not read
         for _ in self._read(list(ids)):
             yield len(self.ids)
 
@@ -112,26 +92,19 @@ class Decoder:
         """
         self._require(1)
         self._require_known([token_id])
-        self.newest_was_guessed = self._ahead[:1] == [token_id]
-        if self.newest_was_guessed:
-            self.ids.append(self._ahead.pop(0))
-            self.right_guesses += 1
-            return self._checked(self._ahead_logits.pop(0), len(self.ids) - 1)
-        self._forget_guesses()
+        ready = self.guesses.take(token_id)
+        if ready is not None:
+            self.ids.append(token_id)
+            return self._checked(ready, len(self.ids) - 1)
+        self.guesses.judge()
+        self._reader.rewind(len(self.ids))
         guess = self._guess(token_id)
-        if not guess:
-            for _ in self._read([token_id]):
-                pass
-            return self.logits(len(self.ids) - 1)
-        start = len(self.ids)
-        self._forward([token_id, *guess], length=start + 1, known=0)
-        del self.ids[start + 1 :]
-        assert self._native is not None
-        first, *rest = self._native.logits(self._hidden[start : start + 1 + len(guess)]).copy()
-        self._ahead, self._ahead_logits = guess, rest
-        return self._checked(first, start)
+        if guess:
+            return self._read_with(token_id, guess)
+        for _ in self._read([token_id]):
+            pass
+        return self.logits(len(self.ids) - 1)
 
-    @torch.inference_mode()
     def logits(self, position: int) -> NDArray[np.float32]:
         """What the model expects after the token at `position`: (vocab,). One matrix product, no forward pass.
 
@@ -141,12 +114,7 @@ class Decoder:
         """
         if not 0 <= position < len(self.ids):
             raise ValueError(f"position {position} has not been read: there are {len(self.ids)}")
-        logits: NDArray[np.float32]
-        if self._native is not None:
-            logits = self._native.logits(self._hidden[position : position + 1])[0].copy()
-        else:
-            logits = self._transformer.unembed(self._hidden[position]).cpu().numpy()
-        return self._checked(logits, position)
+        return self._checked(self._reader.logits(position)[0], position)
 
     def _checked(self, logits: NDArray[np.float32], position: int) -> NDArray[np.float32]:
         if not np.isfinite(logits.max()):  # the largest is nan where any is
@@ -158,24 +126,21 @@ class Decoder:
 
     def _guess(self, token_id: int) -> list[int]:
         """Tokens that may follow this one, as many as there is room for."""
-        if self._lookup is None:
-            return []
         end = len(self.ids) + 1
         self.ids.append(token_id)
-        guess = self._lookup.guess(self.ids)[: self.limit - end]
+        guess = self.guesses.make(self.ids, self.limit - end)
         self.ids.pop()
-        if any(self._transformer.is_long(length) != self._cache.long for length in (end, end + len(guess))):
-            guess = []  # to be read anew, which is done without one
-        self.guesses += len(guess)
-        self._newest_guess = len(guess)
-        return guess
+        anew = self._reader.must_start_anew(end) or self._reader.must_start_anew(end + len(guess))
+        return [] if anew else guess  # what has to be read anew is read without one
 
-    def _forget_guesses(self) -> None:
-        if self._lookup is not None and self._newest_guess:
-            self._lookup.judge(self._newest_guess - len(self._ahead), self._newest_guess)
-            self._newest_guess = 0
-        self._cache.rewind(len(self.ids))
-        self._ahead, self._ahead_logits = [], []
+    def _read_with(self, token_id: int, guess: list[int]) -> NDArray[np.float32]:
+        """Read a token and those that may follow it in one step; the logits after the token."""
+        start = len(self.ids)
+        self._reader.read([token_id, *guess], length=start + 1)
+        self.ids.append(token_id)
+        first, *rest = self._reader.logits(start, 1 + len(guess))
+        self.guesses.hold(guess, rest)
+        return self._checked(first, start)
 
     def _require(self, more: int) -> None:
         end = len(self.ids) + more
@@ -185,11 +150,10 @@ class Decoder:
             )
 
     def _require_known(self, ids: Sequence[int]) -> None:
-        vocab_size = self._transformer.config.vocab_size
-        if ids and (max(ids) >= vocab_size or min(ids) < 0):
-            unknown = max(ids) if max(ids) >= vocab_size else min(ids)
+        if ids and (max(ids) >= self._vocab_size or min(ids) < 0):
+            unknown = max(ids) if max(ids) >= self._vocab_size else min(ids)
             raise BadCheckpoint(
-                f"The text contains token {unknown}, but this model knows {vocab_size} tokens.",
+                f"The text contains token {unknown}, but this model knows {self._vocab_size} tokens.",
                 "Its tokenizer.json names a token that its weights have no row for; leave that text out.",
             )
 
@@ -199,51 +163,11 @@ class Decoder:
         What the model expected after a token when the text was still short stays as it was recorded.
         """
         length, known = len(self.ids) + len(ids), 0
-        long = self._transformer.is_long(length)
-        if long != self._cache.long:
-            known = len(self.ids) if long else 0
+        if self._reader.must_start_anew(length):
+            known = len(self.ids) if self._reader.transformer.is_long(length) else 0
             ids = self.ids + ids
             self.rewind(0)
-        for start in range(0, len(ids), self._chunk):
-            self._forward(ids[start : start + self._chunk], length=length, known=known)
+        for chunk in self._reader.chunks(ids):
+            self._reader.read(chunk, length=length, known=known)
+            self.ids += chunk
             yield
-
-    @torch.inference_mode()
-    def _forward(self, ids: list[int], *, length: int, known: int) -> None:
-        """One pass of a text that will have `length` tokens; the hidden states of the first `known` ones are kept."""
-        start, end = len(self.ids), len(self.ids) + len(ids)
-        first = min(max(start, known), end)
-        try:
-            self._make_room(end)
-            if self._native is not None and len(ids) <= self._few and first == start:
-                for at in range(0, len(ids), MOST):
-                    part = ids[at : at + MOST]
-                    self._native.forward(part, self._cache, self._hidden[start + at :][: len(part)], length=length)
-            else:
-                tokens = torch.tensor([ids], device=self._device)
-                hidden = self._transformer(tokens, self._cache, length=length)  # (1, time, d_model)
-                self._hidden[first:end] = hidden[0, first - start :]
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            self._cache.rewind(start)
-            raise OutOfMemory(
-                f"There is not enough memory on {self._device} for {end} tokens of context.",
-                "Use a smaller --context, a smaller model or another --device.",
-            ) from error
-        self.ids += ids
-
-    def _make_room(self, length: int) -> None:
-        self._cache.reserve(length)
-        if length > len(self._hidden):
-            grown = self._hidden.new_empty(self._cache.capacity, self._hidden.shape[1])
-            grown[: len(self.ids)] = self._hidden[: len(self.ids)]
-            self._hidden = grown
-
-
-def _chunk_of(transformer: Transformer) -> int:
-    """The same on every machine, as numbers depend on it in the last bits; longer where weights have to be unpacked."""
-    quantised = sum(one.rows * one.columns for one in packed_in(transformer))
-    n_weights = quantised // 2 + sum(one.numel() for one in transformer.parameters())
-    affordable = int(_WORK / max(1, n_weights)) // _SHORTEST * _SHORTEST
-    return min(CHUNK, max(_SHORTEST, affordable))

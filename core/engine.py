@@ -106,7 +106,7 @@ class Engine:
         writing = _Writing(stream=stream, started=time.perf_counter())
         now = settings()
         self._seed = now.seed if now.seed is not None else secrets.randbits(32)
-        writing.guesses_before = self._decoder.guesses, self._decoder.right_guesses
+        writing.guesses_before = self._decoder.guesses.total, self._decoder.guesses.right
         ids, dropped = self._prompt(conversation)
         writing.prompt_tokens = len(ids)
         thinking = opened_by(b"".join(map(self.model.tokenizer.token_bytes, ids[-_TAIL:])).decode("utf-8", "replace"))
@@ -236,7 +236,7 @@ class Engine:
             drawn=uniform,
             ends=ends,
             thought=thought,
-            guessed=self._decoder.newest_was_guessed,
+            guessed=self._decoder.guesses.newest_was_right,
             forward_ms=forward_ms,
             sampling_ms=(time.perf_counter() - began) * 1e3,
         )
@@ -287,6 +287,6 @@ class Engine:
             first_token_seconds=writing.first_token_seconds,
             seed=self._seed,
             thought_tokens=writing.thought_tokens,
-            guesses=self._decoder.guesses - writing.guesses_before[0],
-            right_guesses=self._decoder.right_guesses - writing.guesses_before[1],
+            guesses=self._decoder.guesses.total - writing.guesses_before[0],
+            right_guesses=self._decoder.guesses.right - writing.guesses_before[1],
         )

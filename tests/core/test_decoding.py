@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from core.config import ModelConfig
-from core.decoding import CHUNK, Decoder, _chunk_of
+from core.decoding import Decoder
 from core.errors import BadCheckpoint, ContextFull, OutOfMemory
 from core.model import Model
+from core.reader import CHUNK, chunk_of
 from core.tokenizer import Tokenizer
 from core.transformer import Transformer
 from tests.tiny import tiny_model
@@ -206,4 +207,4 @@ def test_a_big_model_reads_shorter_passes(layers: int, tokens: int) -> None:
     sizes = {"vocab_size": 64_128, "n_heads": 32, "n_kv_heads": 8, "d_model": 2048, "d_ff": 8192, "d_head": 64}
     with torch.device("meta"):
         model = Transformer(ModelConfig(context_length=4096, n_layers=layers, **sizes))
-    assert _chunk_of(model) == tokens
+    assert chunk_of(model) == tokens

@@ -24,13 +24,13 @@ from transformers import (
 
 from core.chat_template import prompt_ids
 from core.conversation import Conversation, Message
-from core.decoding import CHUNK
 from core.distribution import Distribution
 from core.engine import Engine
 from core.errors import BadCheckpoint, BadTemplate, ContextFull, EmptyPrompt
 from core.model import Model
 from core.native.library import library
 from core.native.step import NativeStep
+from core.reader import CHUNK
 from core.sampling import dice
 from core.settings import Settings
 from core.step import Finished, Prefill, Step, Token

@@ -82,8 +82,8 @@ def test_no_bit_of_any_logit_changes(kind: str, target: str) -> None:
     plain = Decoder(transformer, device=CPU, dtype=dtype)
     guessing = Decoder(transformer, device=CPU, dtype=dtype, speculate=True)
     assert np.array_equal(logits_of(plain, ids), logits_of(guessing, ids))
-    assert plain.guesses == 0
-    assert 0 < guessing.right_guesses < guessing.guesses
+    assert plain.guesses.total == 0
+    assert 0 < guessing.guesses.right < guessing.guesses.total
     for decoder in (plain, guessing):
         decoder.rewind(30)  # in the middle of a guess, for one of them
     more = [10, 11, 12, 5, 6, 7, 8, 1]
@@ -104,7 +104,7 @@ def test_a_guess_never_goes_beyond_the_context_or_makes_a_text_long(config: Mode
     plain = Decoder(transformer, device=CPU, dtype=torch.float32)
     guessing = Decoder(transformer, device=CPU, dtype=torch.float32, speculate=True)
     assert np.array_equal(logits_of(plain, REPEATS), logits_of(guessing, REPEATS))
-    assert guessing.right_guesses > 0
+    assert guessing.guesses.right > 0
 
 
 @pytest.mark.skipif(native.library() is None, reason="the C library is not built")
@@ -122,4 +122,4 @@ def test_a_text_that_became_short_again_is_turned_anew_before_anything_is_guesse
 def test_without_the_library_nothing_is_guessed() -> None:
     decoder = Decoder(Transformer(SMALL).eval(), device=CPU, dtype=torch.float32, native=False, speculate=True)
     logits_of(decoder, REPEATS)
-    assert decoder.guesses == 0
+    assert decoder.guesses.total == 0
