@@ -41,8 +41,8 @@ async def chat(request: pytest.FixtureRequest, own_hub: Hub, monkeypatch: pytest
         engine.say(replace(READY, precision="bfloat16"))
         await until(pilot, lambda: app.query_one(StatusBar).status.state == "ready")
         yield app, engine, pilot
-        if app._fetching is not None:
-            app._fetching.stop()
+        if app._models.fetching is not None:
+            app._models.fetching.stop()
 
 
 async def until(pilot: Pilot[None], wanted: Callable[[], bool]) -> None:
@@ -134,8 +134,8 @@ async def test_the_way_is_shown_and_escape_stops_and_enter_goes_on(chat: Chat, o
         assert part in said
     assert "Escape stops it" in str(app.screen.query_one("Vertical").border_subtitle)
     await pilot.press("enter")
-    assert app._fetching is not None
-    assert app._fetching.now.is_running, "one at a time"
+    assert app._models.fetching is not None
+    assert app._models.fetching.now.is_running, "one at a time"
     await pilot.press("escape")
     await until(pilot, lambda: "Stopped. 525 kB of 859 kB have arrived and stay here" in says(pilot))
     assert isinstance(app.screen, FetchScreen)
@@ -243,9 +243,9 @@ async def test_quitting_in_the_middle_leaves_what_can_be_resumed(chat: Chat, own
     assert engine.closed
     assert not app.is_running or app._exit
     again = Fetching()
-    assert app._fetching is not None
-    app._fetching.stop()  # as the end of this process would
-    await until_ended(pilot, app._fetching)
+    assert app._models.fetching is not None
+    app._models.fetching.stop()  # as the end of this process would
+    await until_ended(pilot, app._models.fetching)
     again.begin("some/model")
     await until_ended(pilot, again)
     assert again.now.phase == "done"
