@@ -73,6 +73,14 @@ async def go_fetching(pilot: Pilot[None]) -> SuggestionList:
     return pilot.app.screen.query_one(SuggestionList)
 
 
+async def fetch_half(pilot: Pilot[None], hub: Hub) -> None:
+    """Some of a model has come, and no more of it comes."""
+    hub.faults["model.safetensors"] = [hold(FAR, threading.Event())]
+    await go_fetching(pilot)
+    await pilot.press(*"some/model", "enter")
+    await until(pilot, lambda: "model.safetensors" in says(pilot) and "525 kB of 859 kB" in says(pilot))
+
+
 async def test_suggestions_say_what_they_take_and_whether_they_fit(chat: Chat) -> None:
     _, _, pilot = chat
     suggestions = await go_fetching(pilot)
@@ -125,10 +133,7 @@ async def test_escape_after_it_has_come_goes_back_to_the_list_with_it(chat: Chat
 
 async def test_the_way_is_shown_and_escape_stops_and_enter_goes_on(chat: Chat, own_hub: Hub) -> None:
     app, _, pilot = chat
-    own_hub.faults["model.safetensors"] = [hold(FAR, threading.Event())]
-    await go_fetching(pilot)
-    await pilot.press(*"some/model", "enter")
-    await until(pilot, lambda: "model.safetensors" in says(pilot) and "525 kB of 859 kB" in says(pilot))
+    await fetch_half(pilot, own_hub)
     said = says(pilot)
     for part in ("some/model", " 61.1%", "█", "Escape stops it"):
         assert part in said
@@ -150,10 +155,7 @@ async def test_the_way_is_shown_and_escape_stops_and_enter_goes_on(chat: Chat, o
 
 async def test_one_goes_on_chatting_while_it_comes_and_a_note_tells_the_end(chat: Chat, own_hub: Hub) -> None:
     app, _, pilot = chat
-    own_hub.faults["model.safetensors"] = [hold(FAR, threading.Event())]
-    await go_fetching(pilot)
-    await pilot.press(*"some/model", "enter")
-    await until(pilot, lambda: "model.safetensors" in says(pilot))
+    await fetch_half(pilot, own_hub)
     await pilot.press("ctrl+o")
     assert len(app.screen_stack) == 1
     status = app.query_one(StatusBar)
@@ -235,10 +237,7 @@ async def test_what_one_seems_to_look_for_is_typed_already(chat: Chat, own_hub: 
 
 async def test_quitting_in_the_middle_leaves_what_can_be_resumed(chat: Chat, own_hub: Hub) -> None:
     app, engine, pilot = chat
-    own_hub.faults["model.safetensors"] = [hold(FAR, threading.Event())]
-    await go_fetching(pilot)
-    await pilot.press(*"some/model", "enter")
-    await until(pilot, lambda: "525 kB" in says(pilot))
+    await fetch_half(pilot, own_hub)
     await pilot.press("ctrl+q")
     assert engine.closed
     assert not app.is_running or app._exit
