@@ -16,7 +16,7 @@ from textual.screen import Screen
 from core.settings import Order, Settings
 from tui import palette, wording
 from tui.answering import Answering
-from tui.bindings import BINDINGS
+from tui.bindings import BINDINGS, OF_THE_CHAT
 from tui.choices import Choices
 from tui.last_choice import LastChoice
 from tui.model_choice import ModelChoice
@@ -106,7 +106,13 @@ class LogitscopeApp(App[None]):
                 self._answering.fail(answer)
                 self._switching.fail(answer)
 
-    # --- what the person does: the conversation -----------------------------------------------------------------------
+    # --- what the person does -----------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:
+        """Below another screen the chat stays as it is: nobody would see what becomes of it."""
+        return len(self.screen_stack) == 1 or action not in OF_THE_CHAT
+
+    # --- the conversation ---------------------------------------------------------------------------------------------
 
     @on(Prompt.Submitted)
     def _say(self, event: Prompt.Submitted) -> None:

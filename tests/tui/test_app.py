@@ -202,6 +202,32 @@ async def test_a_new_chat_forgets_and_ignores_what_still_comes(screen: Screen) -
     assert [m.text for m in engine.replies[-1].conversation] == ["Fresh"]
 
 
+@pytest.mark.parametrize("over", ["f1", "ctrl+o"])
+async def test_what_nobody_sees_does_not_happen(screen: Screen, over: str) -> None:
+    app, engine, pilot = screen
+    await send(pilot, "Hi")
+    engine.tell(step(10, "Hello"), finished("Hello"))
+    await until(pilot, lambda: not app.query_one(Prompt).busy)
+    await pilot.press(over, "ctrl+n", "ctrl+r", "ctrl+up", "f2", "f3")
+    assert len(app.screen_stack) == 2
+    await pilot.press("escape")
+    assert said(app) == [("user", "Hi"), ("assistant", "Hello")]
+    assert len(engine.replies) == 1
+    assert app.query_one(TemperaturePanel).value == 0.8
+    assert app.query_one("#panels").display
+    await pilot.press("ctrl+n")
+    assert not said(app)
+
+
+async def test_the_palette_acts_on_the_chat(screen: Screen) -> None:
+    app, _, pilot = screen
+    await send(pilot, "Hi")
+    await pilot.press("ctrl+p", *"new chat")
+    await pilot.pause(0.5)
+    await pilot.press("enter")
+    await until(pilot, lambda: not said(app))
+
+
 async def test_messages_that_no_longer_fit_are_told(screen: Screen) -> None:
     app, engine, pilot = screen
     await send(pilot, "Hi")
