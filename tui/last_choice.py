@@ -38,7 +38,9 @@ class LastChoice:
             self._engine.send(Inspect(position=self._step.position, settings=settings))
 
     def show_inspected(self, answer: Inspected) -> None:
-        """The same dice under the settings that were asked about."""
+        """The same dice under the settings that were asked about; ignored if another choice is in sight by now."""
+        if self._step is None or self._step.position != answer.position:
+            return
         self._panel.show(
             answer.prediction,
             chosen=answer.chosen,

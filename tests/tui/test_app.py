@@ -10,9 +10,10 @@ from textual.pilot import Pilot
 from core.conversation import Message
 from core.settings import Settings
 from core.step import Prefill
-from tests.tui.scripted import READY, ScriptedEngine, finished, step
+from tests.tui.panels import rows
+from tests.tui.scripted import READY, ScriptedEngine, finished, prediction, step
 from tui.app import LogitscopeApp
-from tui.protocol import Failed, Inspect, Loading, Reply
+from tui.protocol import Failed, Inspect, Inspected, Loading, Reply
 from tui.widgets.next_token import NextTokenPanel
 from tui.widgets.prompt import Prompt
 from tui.widgets.samplers import SamplersPanel
@@ -113,6 +114,29 @@ async def test_with_nothing_running_the_last_choice_is_inspected_under_the_new_s
     assert asked.settings.temperature == 0.85
     panel = app.query_one(NextTokenPanel)
     await until(pilot, lambda: "inspected" in "".join(text for row in panel.lines(60, 30) for text, _ in row))
+
+
+async def test_an_inspection_that_comes_after_a_new_chat_is_not_shown(screen: Screen) -> None:
+    app, engine, pilot = screen
+    await send(pilot, "Hi")
+    engine.tell(step(10, "Hello"), finished("Hello"))
+    await until(pilot, lambda: not app.query_one(Prompt).busy)
+    app.action_nudge(0.05)
+    await until(pilot, lambda: bool(engine._answers))
+    app.action_new_chat()
+    await until(pilot, lambda: not engine._answers)
+    assert "Nothing has been predicted yet" in "".join(rows(app.query_one(NextTokenPanel)))
+
+
+@pytest.mark.parametrize(("chosen", "told"), [(100, "the same token"), (101, "another token")])
+async def test_it_is_said_whether_the_same_dice_choose_another_token(screen: Screen, chosen: int, told: str) -> None:
+    app, engine, pilot = screen
+    await send(pilot, "Hi")
+    engine.tell(step(10, "Hello"), finished("Hello"))
+    await until(pilot, lambda: not app.query_one(Prompt).busy)
+    engine.say(Inspected(position=10, chosen=chosen, drawn=0.25, prediction=prediction(Settings())))
+    await pilot.resize_terminal(80, 24)
+    await until(pilot, lambda: f"the same dice, {told}" in app.export_screenshot().replace("&#160;", " "))
 
 
 async def test_samplers_keep_the_temperature_and_reach_the_engine(screen: Screen) -> None:
