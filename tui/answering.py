@@ -122,7 +122,7 @@ class Answering:
         """The engine could not do something; perhaps that was to answer."""
         if self._chat.running and (failure.dead or failure.number == self._chat.number):
             text = self._chat.break_off()
-            self._end("broken off")
+            self._end("broken off" if text else "not answered")
             if not text:
                 self._give_back("not answered")
         if failure.dead:

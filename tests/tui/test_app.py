@@ -201,6 +201,7 @@ async def test_a_refused_message_goes_back_to_the_prompt(screen: Screen) -> None
     await until(pilot, lambda: "900 tokens" in notes(app))
     assert app.query_one(Prompt).text == "far too long"
     assert app.query_one(StatusBar).status.state == "ready"
+    assert "broken off" not in app.export_screenshot().replace("&#160;", " "), "nothing was ever begun"
 
 
 async def test_another_answer_asks_the_same_again(screen: Screen) -> None:
