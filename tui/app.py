@@ -76,10 +76,10 @@ class LogitscopeApp(App[None]):
         self.call_after_refresh(self._show_keys)
 
     async def _show_keys(self) -> None:
-        """The footer has a widget per key, which is a third of the work of the first frame: it comes after it."""
-        from textual.widgets import Footer
+        """The line has a widget per key, which is a third of the work of the first frame: it comes after it."""
+        from tui.widgets.key_line import KeyLine
 
-        await self._panes.keys.mount(Footer())
+        await self._panes.keys.mount(KeyLine())
         self._when_shown()
         self.set_timer(_PAUSE, parser)  # the first word of an answer is not to wait for it
 

@@ -334,6 +334,38 @@ async def test_help_names_every_binding(screen: Screen) -> None:
     assert type(app.screen).__name__ != "HelpScreen"
 
 
+@pytest.mark.parametrize("width", [30, 64, 80, 90, 120, 160])
+async def test_no_key_at_the_bottom_is_cut(width: int) -> None:
+    app = LogitscopeApp(ScriptedEngine(), Settings())
+    async with app.run_test(size=(120, 24)) as pilot:
+        await until(pilot, lambda: len(app.query("FooterKey")) > 5)
+        await pilot.resize_terminal(width, 24)
+        await pilot.pause()
+        (palette,) = app.query("FooterKey.-command-palette")
+        keys = [key for key in app.query("#keys FooterKey") if key.display and key is not palette]
+        assert keys
+        assert all(key.region.right <= palette.region.x for key in keys)
+        assert len(keys) == 10 or keys[-1].region.right + 12 > palette.region.x, "as many as fit"
+
+
+async def test_a_toast_does_not_cover_what_is_being_typed() -> None:
+    app = LogitscopeApp(ScriptedEngine(), Settings())
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await send(pilot, "Hi")
+        await send(pilot, "too early")
+        await until(pilot, lambda: bool(app.screen.query("Toast")))
+        await pilot.pause()
+        assert app.screen.query_one("Toast").region.bottom <= app.query_one(Prompt).region.y
+
+
+async def test_the_palette_has_what_f1_has(screen: Screen) -> None:
+    app, _, pilot = screen
+    await pilot.press("ctrl+p", *"help")
+    await pilot.pause(0.5)
+    await pilot.press("enter")
+    await until(pilot, lambda: type(app.screen).__name__ == "HelpScreen")
+
+
 async def test_ctrl_q_ends_the_engine_and_the_screen(screen: Screen) -> None:
     app, engine, pilot = screen
     await send(pilot, "Hi")
