@@ -45,8 +45,8 @@ class Distribution:
         """
         wide = logits.astype(np.float64)
         pools = [Pool(_all_ids(len(wide)), wide)]
-        for _, step in sampling.CHAINS[settings.order]:
-            pools.append(step(pools[-1], settings, history))
+        for _, sampler in sampling.CHAINS[settings.order]:
+            pools.append(sampler(pools[-1], settings, history))
         return cls(logits=wide, pools=tuple(pools), probabilities=sampling.softmax(pools[-1].logits), settings=settings)
 
     @property

@@ -194,7 +194,7 @@ class Engine:
             raise EmptyPrompt("There is nothing to read: the prompt is empty.", "Type something first.")
         if len(ids) >= limit:
             raise ContextFull(
-                f"This message makes a prompt of {len(ids)} tokens, and the model's context is {limit}.",
+                f"This message makes a prompt of {len(ids):,} tokens, and the model's context is {limit:,}.",
                 "Shorten it, or choose a model with a larger context.",
             )
         return ids, dropped

@@ -1,6 +1,6 @@
-"""From logits to one token: a chain of pure steps in a visible order, then a throw of keyed dice.
+"""From logits to one token: a chain of pure samplers in a visible order, then a throw of keyed dice.
 
-A `Pool` is the tokens still in the running with their logits; every step takes one and returns one. Nothing here
+A `Pool` is the tokens still in the running with their logits; every sampler takes one and returns one. Nothing here
 knows a model, a tokenizer or torch: the logits of one position are a plain array.
 """
 
@@ -37,7 +37,7 @@ class Pool:
         return Pool(self.ids[wanted], self.logits[wanted])
 
 
-Step = Callable[[Pool, Settings, Sequence[int]], Pool]
+Sampler = Callable[[Pool, Settings, Sequence[int]], Pool]
 
 
 def softmax(logits: Floats) -> Floats:
@@ -99,7 +99,7 @@ def best_by_mass(scores: Floats, weights: Floats, mass: float) -> Ids:
     return best(scores, len(scores))
 
 
-# --- the steps ----------------------------------------------------------------------------------------------------
+# --- the samplers -------------------------------------------------------------------------------------------------
 
 
 def penalties(pool: Pool, settings: Settings, history: Sequence[int]) -> Pool:
@@ -173,7 +173,7 @@ def _until_mass(scores: Floats, probabilities: Floats, mass: float) -> Ids:
     return np.sort(order[: short + 1])
 
 
-CHAINS: dict[Order, tuple[tuple[str, Step], ...]] = {
+CHAINS: dict[Order, tuple[tuple[str, Sampler], ...]] = {
     "llama.cpp": (
         ("penalties", penalties),
         ("top-k", top_k),

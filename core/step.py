@@ -33,7 +33,7 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
-    """One step of the sampler chain as it acted this time."""
+    """One sampler of the chain as it acted this time."""
 
     name: str
     alive: int  # candidates left after it

@@ -23,3 +23,6 @@ BINDINGS = (
     Binding("ctrl+home", "scroll('scroll_home')", "Beginning", show=False),
     Binding("ctrl+end", "scroll('scroll_end')", "End", show=False),
 )
+
+OF_THE_CHAT = frozenset(("again", "new_chat", "nudge", "scroll", "toggle_panels", "toggle_samplers", "unfold_thoughts"))
+"""The actions whose effect can be seen in the chat alone."""

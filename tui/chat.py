@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from core.conversation import Conversation, Message
 from core.settings import Settings
-from core.step import Finished, Step, Token
+from core.step import Finished, Token
 from tui.protocol import Reply
 
 
@@ -17,7 +17,6 @@ class Chat:
     conversation: Conversation = ()
     number: int = 0
     running: bool = False
-    last_step: Step | None = None
     _ids: list[int] = field(default_factory=list)
     _text: str = ""
     _foreign: bool = False  # the ids of the reply under way are another model's
@@ -39,8 +38,6 @@ class Chat:
 
     def write(self, token: Token) -> None:
         """The reply goes on."""
-        if isinstance(token, Step):
-            self.last_step = token
         self._text += token.text
         if not token.ends:
             self._ids.append(token.id)
@@ -63,7 +60,7 @@ class Chat:
     def clear(self) -> None:
         """Begin anew; a reply under way is no longer ours."""
         self.number += 1
-        self.conversation, self.running, self.last_step = (), False, None
+        self.conversation, self.running = (), False
 
     def forget_ids(self) -> None:
         """From here on another model is spoken to: to it, what was said so far is text."""

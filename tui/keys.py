@@ -13,7 +13,10 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("Ctrl+R", "another answer to the last message"),
             ("Ctrl+N", "new chat"),
             ("Ctrl+O", "the models that are here: type to filter, Enter goes on with another one"),
-            ("Ctrl+O, then Ctrl+F", "fetch a model of the hub; Escape stops, and fetching it again goes on from there"),
+            (
+                "Ctrl+O, then Ctrl+F",
+                "fetch a model from the hub; Escape stops it, fetching it again goes on from there",
+            ),
         ),
     ),
     (

@@ -24,6 +24,11 @@ class Opening:
         self.wanted = ""  # the name of the one that is being opened in its place
         self._first = load
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether a model is open and none is being opened."""
+        return self.is_open and not self.wanted
+
     def switch(self, entry: ShelfEntry) -> Load:
         """The request for another model, with as much of the context that was asked for as it has."""
         self.wanted = entry.name

@@ -10,6 +10,7 @@ from textual.app import App, SystemCommand
 from core.settings import ORDERS
 
 _COMMANDS = (
+    ("Help", "Every key, and what every number on the screen means", "help"),
     ("Models", "Show the models that are here, open another or fetch one", "models"),
     ("New chat", "Forget this conversation and begin another", "new_chat"),
     ("Another answer", "Answer the last message once more", "again"),

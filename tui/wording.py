@@ -51,11 +51,9 @@ def opened(model: Ready, outcome: Outcome, wanted: str, given: Mapping[str, Any]
     return [*said, *introduction(model), *([settings] if settings else [])]
 
 
-def what_if(answer: Inspected, step: Step | None) -> str:
-    """What other settings would have done to the last choice."""
-    if step is None or step.position != answer.position or step.id == answer.chosen:
-        return "the same dice choose the same token"
-    return "the same dice would now choose another token"
+def what_if(answer: Inspected, step: Step) -> str:
+    """What other settings would have done to that choice; it stands on a border, where there is little room."""
+    return f"the same dice, {'the same' if step.id == answer.chosen else 'another'} token"
 
 
 def recommended(model: Ready, given: Mapping[str, Any]) -> str:

@@ -538,6 +538,11 @@ def test_a_text_can_be_looked_at_without_an_answer(model: Model) -> None:
     assert sum(passes) < len(ids)  # a text typed on is read from where it changed
 
 
+def test_large_numbers_are_said_to_be_read(model: Model) -> None:
+    with pytest.raises(ContextFull, match=r"1,\d\d\d tokens"):
+        answer(Engine(model), long_conversation(model.tokenizer, 1_300))
+
+
 def test_a_reading_that_does_not_fit_is_refused(model: Model) -> None:
     with pytest.raises(ContextFull, match="300 tokens"):
         Engine(model).read([5] * 300)

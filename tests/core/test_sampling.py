@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from core import sampling
-from core.sampling import CHAINS, Floats, Pool, Step, best, dice, draw, softmax
+from core.sampling import CHAINS, Floats, Pool, Sampler, best, dice, draw, softmax
 from core.settings import Order, Settings
 
 BORDER = 1e-9  # a token whose mass is this close to a threshold may fall on either side: two ways of adding it up
@@ -48,8 +48,8 @@ def whole(logits: Sequence[float] | Floats) -> Pool:
 
 def chain(logits: Sequence[float] | Floats, settings: Settings, history: Sequence[int] = ()) -> Pool:
     pool = whole(logits)
-    for _, step in CHAINS[settings.order]:
-        pool = step(pool, settings, history)
+    for _, sampler in CHAINS[settings.order]:
+        pool = sampler(pool, settings, history)
     return pool
 
 
@@ -83,7 +83,7 @@ SIZES = (1, 2, 7, 300, 5000)  # 5000: more than the head that is looked at first
 MASSES = (0.01, 0.3, 0.6, 0.9, 0.95, 0.999)
 
 
-# --- every step against transformers --------------------------------------------------------------------------------
+# --- every sampler against transformers -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -272,11 +272,11 @@ def test_penalties_leave_tokens_that_are_gone_alone() -> None:
     assert (after.ids.tolist(), after.logits.tolist()) == ([1, 3], [1.0, 1.0])
 
 
-@pytest.mark.parametrize("step", [step for _, step in CHAINS["llama.cpp"]])
-def test_steps_change_nothing_that_was_handed_to_them(step: Step) -> None:
+@pytest.mark.parametrize("sampler", [sampler for _, sampler in CHAINS["llama.cpp"]])
+def test_samplers_change_nothing_that_was_handed_to_them(sampler: Sampler) -> None:
     logits = random_logits(6, 50)
     pool = whole(logits.copy())
-    step(pool, Settings(typical_p=0.5, repetition_penalty=1.5, presence_penalty=1.0), [1, 2, 3])
+    sampler(pool, Settings(typical_p=0.5, repetition_penalty=1.5, presence_penalty=1.0), [1, 2, 3])
     np.testing.assert_array_equal(pool.logits, logits)
     np.testing.assert_array_equal(pool.ids, np.arange(50))
 

@@ -1,4 +1,4 @@
-"""What is started as a process of its own finds a checkpoint on disk, or a hub to fetch one from."""
+"""A checkpoint on disk or a hub to fetch one from, for what is started as a process; what the chat pane parses."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from core.model import Model
 from tests.tiny import CHATML, tiny_backend
 from tests.weights.loopback_hub import Hub, Repo
+from tui.widgets import entry as entry_module
 from weights import shelf
 from weights.own_format import fields_of
 
@@ -42,3 +43,12 @@ def own_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     with Hub({"some/model": Repo(files)}) as running:
         monkeypatch.setenv("HF_ENDPOINT", running.address)
         yield running
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The pieces of Markdown that are parsed, in order."""
+    found: list[str] = []
+    parse = entry_module.parse
+    monkeypatch.setattr(entry_module, "parse", lambda source: found.append(source) or parse(source))
+    return found

@@ -10,9 +10,10 @@ from textual.pilot import Pilot
 from core.conversation import Message
 from core.settings import Settings
 from core.step import Prefill
-from tests.tui.scripted import READY, ScriptedEngine, finished, step
+from tests.tui.panels import rows
+from tests.tui.scripted import READY, ScriptedEngine, finished, prediction, step
 from tui.app import LogitscopeApp
-from tui.protocol import Failed, Inspect, Loading, Reply
+from tui.protocol import Failed, Inspect, Inspected, Loading, Reply
 from tui.widgets.next_token import NextTokenPanel
 from tui.widgets.prompt import Prompt
 from tui.widgets.samplers import SamplersPanel
@@ -115,6 +116,29 @@ async def test_with_nothing_running_the_last_choice_is_inspected_under_the_new_s
     await until(pilot, lambda: "inspected" in "".join(text for row in panel.lines(60, 30) for text, _ in row))
 
 
+async def test_an_inspection_that_comes_after_a_new_chat_is_not_shown(screen: Screen) -> None:
+    app, engine, pilot = screen
+    await send(pilot, "Hi")
+    engine.tell(step(10, "Hello"), finished("Hello"))
+    await until(pilot, lambda: not app.query_one(Prompt).busy)
+    app.action_nudge(0.05)
+    await until(pilot, lambda: bool(engine._answers))
+    app.action_new_chat()
+    await until(pilot, lambda: not engine._answers)
+    assert "Nothing has been predicted yet" in "".join(rows(app.query_one(NextTokenPanel)))
+
+
+@pytest.mark.parametrize(("chosen", "told"), [(100, "the same token"), (101, "another token")])
+async def test_it_is_said_whether_the_same_dice_choose_another_token(screen: Screen, chosen: int, told: str) -> None:
+    app, engine, pilot = screen
+    await send(pilot, "Hi")
+    engine.tell(step(10, "Hello"), finished("Hello"))
+    await until(pilot, lambda: not app.query_one(Prompt).busy)
+    engine.say(Inspected(position=10, chosen=chosen, drawn=0.25, prediction=prediction(Settings())))
+    await pilot.resize_terminal(80, 24)
+    await until(pilot, lambda: f"the same dice, {told}" in app.export_screenshot().replace("&#160;", " "))
+
+
 async def test_samplers_keep_the_temperature_and_reach_the_engine(screen: Screen) -> None:
     app, engine, pilot = screen
     await pilot.press("ctrl+up")
@@ -177,6 +201,7 @@ async def test_a_refused_message_goes_back_to_the_prompt(screen: Screen) -> None
     await until(pilot, lambda: "900 tokens" in notes(app))
     assert app.query_one(Prompt).text == "far too long"
     assert app.query_one(StatusBar).status.state == "ready"
+    assert "broken off" not in app.export_screenshot().replace("&#160;", " "), "nothing was ever begun"
 
 
 async def test_another_answer_asks_the_same_again(screen: Screen) -> None:
@@ -200,6 +225,32 @@ async def test_a_new_chat_forgets_and_ignores_what_still_comes(screen: Screen) -
     assert said(app) == []
     await send(pilot, "Fresh")
     assert [m.text for m in engine.replies[-1].conversation] == ["Fresh"]
+
+
+@pytest.mark.parametrize("over", ["f1", "ctrl+o"])
+async def test_what_nobody_sees_does_not_happen(screen: Screen, over: str) -> None:
+    app, engine, pilot = screen
+    await send(pilot, "Hi")
+    engine.tell(step(10, "Hello"), finished("Hello"))
+    await until(pilot, lambda: not app.query_one(Prompt).busy)
+    await pilot.press(over, "ctrl+n", "ctrl+r", "ctrl+up", "f2", "f3")
+    assert len(app.screen_stack) == 2
+    await pilot.press("escape")
+    assert said(app) == [("user", "Hi"), ("assistant", "Hello")]
+    assert len(engine.replies) == 1
+    assert app.query_one(TemperaturePanel).value == 0.8
+    assert app.query_one("#panels").display
+    await pilot.press("ctrl+n")
+    assert not said(app)
+
+
+async def test_the_palette_acts_on_the_chat(screen: Screen) -> None:
+    app, _, pilot = screen
+    await send(pilot, "Hi")
+    await pilot.press("ctrl+p", *"new chat")
+    await pilot.pause(0.5)
+    await pilot.press("enter")
+    await until(pilot, lambda: not said(app))
 
 
 async def test_messages_that_no_longer_fit_are_told(screen: Screen) -> None:
@@ -281,6 +332,38 @@ async def test_help_names_every_binding(screen: Screen) -> None:
     assert type(app.screen).__name__ == "HelpScreen"
     await pilot.press("escape")
     assert type(app.screen).__name__ != "HelpScreen"
+
+
+@pytest.mark.parametrize("width", [30, 64, 80, 90, 120, 160])
+async def test_no_key_at_the_bottom_is_cut(width: int) -> None:
+    app = LogitscopeApp(ScriptedEngine(), Settings())
+    async with app.run_test(size=(120, 24)) as pilot:
+        await until(pilot, lambda: len(app.query("FooterKey")) > 5)
+        await pilot.resize_terminal(width, 24)
+        await pilot.pause()
+        (palette,) = app.query("FooterKey.-command-palette")
+        keys = [key for key in app.query("#keys FooterKey") if key.display and key is not palette]
+        assert keys
+        assert all(key.region.right <= palette.region.x for key in keys)
+        assert len(keys) == 10 or keys[-1].region.right + 12 > palette.region.x, "as many as fit"
+
+
+async def test_a_toast_does_not_cover_what_is_being_typed() -> None:
+    app = LogitscopeApp(ScriptedEngine(), Settings())
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await send(pilot, "Hi")
+        await send(pilot, "too early")
+        await until(pilot, lambda: bool(app.screen.query("Toast")))
+        await pilot.pause()
+        assert app.screen.query_one("Toast").region.bottom <= app.query_one(Prompt).region.y
+
+
+async def test_the_palette_has_what_f1_has(screen: Screen) -> None:
+    app, _, pilot = screen
+    await pilot.press("ctrl+p", *"help")
+    await pilot.pause(0.5)
+    await pilot.press("enter")
+    await until(pilot, lambda: type(app.screen).__name__ == "HelpScreen")
 
 
 async def test_ctrl_q_ends_the_engine_and_the_screen(screen: Screen) -> None:

@@ -41,8 +41,8 @@ async def chat(request: pytest.FixtureRequest, own_hub: Hub, monkeypatch: pytest
         engine.say(replace(READY, precision="bfloat16"))
         await until(pilot, lambda: app.query_one(StatusBar).status.state == "ready")
         yield app, engine, pilot
-        if app._fetching is not None:
-            app._fetching.stop()
+        if app._models.fetching is not None:
+            app._models.fetching.stop()
 
 
 async def until(pilot: Pilot[None], wanted: Callable[[], bool]) -> None:
@@ -71,6 +71,14 @@ async def go_fetching(pilot: Pilot[None]) -> SuggestionList:
     await until(pilot, lambda: isinstance(pilot.app.screen, FetchScreen))
     await until(pilot, lambda: pilot.app.screen.query_one(SuggestionList)._room.free is not None)
     return pilot.app.screen.query_one(SuggestionList)
+
+
+async def fetch_half(pilot: Pilot[None], hub: Hub) -> None:
+    """Some of a model has come, and no more of it comes."""
+    hub.faults["model.safetensors"] = [hold(FAR, threading.Event())]
+    await go_fetching(pilot)
+    await pilot.press(*"some/model", "enter")
+    await until(pilot, lambda: "model.safetensors" in says(pilot) and "525 kB of 859 kB" in says(pilot))
 
 
 async def test_suggestions_say_what_they_take_and_whether_they_fit(chat: Chat) -> None:
@@ -125,17 +133,14 @@ async def test_escape_after_it_has_come_goes_back_to_the_list_with_it(chat: Chat
 
 async def test_the_way_is_shown_and_escape_stops_and_enter_goes_on(chat: Chat, own_hub: Hub) -> None:
     app, _, pilot = chat
-    own_hub.faults["model.safetensors"] = [hold(FAR, threading.Event())]
-    await go_fetching(pilot)
-    await pilot.press(*"some/model", "enter")
-    await until(pilot, lambda: "model.safetensors" in says(pilot) and "525 kB of 859 kB" in says(pilot))
+    await fetch_half(pilot, own_hub)
     said = says(pilot)
     for part in ("some/model", " 61.1%", "█", "Escape stops it"):
         assert part in said
     assert "Escape stops it" in str(app.screen.query_one("Vertical").border_subtitle)
     await pilot.press("enter")
-    assert app._fetching is not None
-    assert app._fetching.now.is_running, "one at a time"
+    assert app._models.fetching is not None
+    assert app._models.fetching.now.is_running, "one at a time"
     await pilot.press("escape")
     await until(pilot, lambda: "Stopped. 525 kB of 859 kB have arrived and stay here" in says(pilot))
     assert isinstance(app.screen, FetchScreen)
@@ -150,10 +155,7 @@ async def test_the_way_is_shown_and_escape_stops_and_enter_goes_on(chat: Chat, o
 
 async def test_one_goes_on_chatting_while_it_comes_and_a_note_tells_the_end(chat: Chat, own_hub: Hub) -> None:
     app, _, pilot = chat
-    own_hub.faults["model.safetensors"] = [hold(FAR, threading.Event())]
-    await go_fetching(pilot)
-    await pilot.press(*"some/model", "enter")
-    await until(pilot, lambda: "model.safetensors" in says(pilot))
+    await fetch_half(pilot, own_hub)
     await pilot.press("ctrl+o")
     assert len(app.screen_stack) == 1
     status = app.query_one(StatusBar)
@@ -235,17 +237,14 @@ async def test_what_one_seems_to_look_for_is_typed_already(chat: Chat, own_hub: 
 
 async def test_quitting_in_the_middle_leaves_what_can_be_resumed(chat: Chat, own_hub: Hub) -> None:
     app, engine, pilot = chat
-    own_hub.faults["model.safetensors"] = [hold(FAR, threading.Event())]
-    await go_fetching(pilot)
-    await pilot.press(*"some/model", "enter")
-    await until(pilot, lambda: "525 kB" in says(pilot))
+    await fetch_half(pilot, own_hub)
     await pilot.press("ctrl+q")
     assert engine.closed
     assert not app.is_running or app._exit
     again = Fetching()
-    assert app._fetching is not None
-    app._fetching.stop()  # as the end of this process would
-    await until_ended(pilot, app._fetching)
+    assert app._models.fetching is not None
+    app._models.fetching.stop()  # as the end of this process would
+    await until_ended(pilot, app._models.fetching)
     again.begin("some/model")
     await until_ended(pilot, again)
     assert again.now.phase == "done"

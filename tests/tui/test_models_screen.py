@@ -45,6 +45,16 @@ async def opened(
     return screen, ended
 
 
+def behind(gate: threading.Event) -> Callable[[], Sequence[ShelfEntry]]:
+    """A listing that takes until somebody opens the gate."""
+
+    def slow() -> Sequence[ShelfEntry]:
+        gate.wait(20)
+        return SHELF
+
+    return slow
+
+
 async def filled(pilot: Pilot[None], screen: ModelsScreen) -> ModelList:
     models = screen.query_one(ModelList)
     for _ in range(200):
@@ -140,14 +150,9 @@ async def test_a_click_chooses_and_a_double_click_opens() -> None:
 
 async def test_a_slow_listing_freezes_nothing() -> None:
     gate = threading.Event()
-
-    def slow() -> Sequence[ShelfEntry]:
-        gate.wait(20)
-        return SHELF
-
     app: App[None] = App()
     async with app.run_test(size=(80, 24)) as pilot:
-        screen, _ = await opened(pilot, slow)
+        screen, _ = await opened(pilot, behind(gate))
         await pilot.press(*"qwen")
         models = screen.query_one(ModelList)
         assert "Looking for models" in "\n".join(rows(models))
@@ -158,14 +163,9 @@ async def test_a_slow_listing_freezes_nothing() -> None:
 
 async def test_a_listing_that_comes_after_the_screen_is_gone_hurts_nobody() -> None:
     gate = threading.Event()
-
-    def slow() -> Sequence[ShelfEntry]:
-        gate.wait(20)
-        return SHELF
-
     app: App[None] = App()
     async with app.run_test(size=(80, 24)) as pilot:
-        _, ended = await opened(pilot, slow)
+        _, ended = await opened(pilot, behind(gate))
         await pilot.press("escape")
         gate.set()
         time.sleep(0.05)

@@ -136,6 +136,23 @@ def test_the_header_tells_entropy_the_funnel_and_the_dice() -> None:
     assert re.fullmatch(r" 500 → top-k 40 → top-p \d+ in play", funnel)
 
 
+@pytest.mark.parametrize("width", range(28, 80))
+@pytest.mark.parametrize("position", [None, 7, 12345])
+def test_the_two_entropies_stand_below_each_other(width: int, position: int | None) -> None:
+    certain = replace(predicted(), entropy_bits=3.3, chain_entropy_bits=0.0)  # one line is longer than the other
+    model, after = text(DistributionView(prediction=certain, drawn=0.25, position=position), width)[:2]
+    assert model.index("3.30 bits") == after.index("0.00 bits")
+    assert ("about" in model) == ("about" in after)
+
+
+@pytest.mark.parametrize("panel", [38, 50, 68])  # as wide as it stands in the chat
+def test_a_word_and_an_end_of_turn_have_room(panel: int) -> None:
+    columns = Columns.within(panel - 2)
+    for token in ('"<|im_end|>"', '"␣neighbor"'):
+        assert cell_len(token) <= columns.token
+    assert columns.bar >= 5
+
+
 @pytest.mark.parametrize("width", [36, 40, 48, 60, 80])
 @pytest.mark.parametrize("height", [9, 12, 30])
 def test_the_dice_are_told_wherever_there_is_room(width: int, height: int) -> None:

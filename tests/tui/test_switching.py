@@ -25,6 +25,7 @@ from weights.shelf import ShelfEntry
 
 HERE = ShelfEntry(name="scripted", path=Path("/here/scripted"), context=512)
 OTHER = ShelfEntry(name="other", path=Path("/here/other"), family="llama", parameters=5, context=300)
+LOAD = Load(model="scripted", device="cpu", dtype="float32", context=400)
 
 
 @pytest.fixture
@@ -32,10 +33,9 @@ async def screen(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     monkeypatch.setenv("LOGITSCOPE_DATA", str(tmp_path_factory.mktemp("data")))
     monkeypatch.setattr(shelf, "listing", lambda: [HERE, OTHER])
     engine = ScriptedEngine()
-    load = Load(model="scripted", device="cpu", dtype="float32", context=400)
-    app = LogitscopeApp(engine, Settings(), model="scripted", load=load)
+    app = LogitscopeApp(engine, Settings(), model="scripted", load=LOAD)
     async with app.run_test(size=(80, 24)) as pilot:
-        engine.say(replace(READY, load=load))
+        engine.say(replace(READY, load=LOAD))
         await until(pilot, lambda: app.query_one(StatusBar).status.state == "ready")
         yield app, engine, pilot
 
@@ -122,7 +122,7 @@ async def test_escape_goes_back_to_the_model_before(screen: Screen) -> None:
     await pick(pilot, "other")
     await pilot.press("escape")
     assert isinstance(engine.requests[-1], Cancel)
-    engine.say(Loading(fraction=0.2, what="scripted"), replace(READY, load=app._opening.load))
+    engine.say(Loading(fraction=0.2, what="scripted"), replace(READY, load=LOAD))
     await until(pilot, lambda: "other was not opened: scripted is open again" in notes(app))
     assert app.query_one(StatusBar).status.state == "ready"
     cancels = sum(isinstance(request, Cancel) for request in engine.requests)
@@ -137,7 +137,7 @@ async def test_escape_stops_a_question_too_that_waits_for_the_new_model(screen: 
     stops = engine.stops
     await pilot.press("escape")
     assert engine.stops == stops + 1
-    engine.say(replace(READY, load=app._opening.load))
+    engine.say(replace(READY, load=LOAD))
     engine.tell(finished("", "stopped", n=0))
     await until(pilot, lambda: app.query_one(Prompt).text == "Hi")
 
@@ -152,7 +152,7 @@ async def test_a_model_that_cannot_be_opened_leaves_the_one_before(screen: Scree
     assert (status.status.state, status.status.model) == ("ready", "scripted")
     engine.say(Loading(fraction=0.2, what="scripted"))
     await until(pilot, lambda: status.status.state == "loading")
-    engine.say(replace(READY, load=app._opening.load))
+    engine.say(replace(READY, load=LOAD))
     await until(pilot, lambda: status.status.state == "ready")
     assert "was not opened: scripted" not in notes(app), "said once"
     await talk(pilot, engine, "Still there?", "Yes")
@@ -167,7 +167,7 @@ async def test_an_engine_that_dies_on_the_way_leaves_the_one_before(screen: Scre
     status = app.query_one(StatusBar)
     assert (status.status.state, status.status.model) == ("failed", "scripted")
     await send(pilot, "Hi")
-    engine.say(replace(READY, load=app._opening.load))
+    engine.say(replace(READY, load=LOAD))
     engine.tell(step(10, "Yes"), finished("Yes"))
     await until(pilot, lambda: said(app)[-1] == ("assistant", "Yes"))
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
 from core.settings import Settings
 from core.step import Prefill
+from tests.tui.chat_pane import Pane, settle
 from tests.tui.scripted import ScriptedEngine, finished, step
 from tests.tui.test_app import Screen, _own_data_folder, screen, send, until  # noqa: F401
 from tui.app import LogitscopeApp
@@ -89,32 +89,21 @@ def test_only_an_assistant_thinks() -> None:
     assert "<think>x</think>y" in shown(Entry("user", "<think>x</think>y"))
 
 
-class Page(App[None]):
-    def compose(self) -> ComposeResult:
-        yield Transcript()
-
-
 async def test_a_click_unfolds_and_folds() -> None:
-    app = Page()
+    app = Pane()
     async with app.run_test(size=(60, 20)) as pilot:
-        transcript = app.query_one(Transcript)
-        transcript.add("user", "Why?")
-        index = transcript.add("assistant", THOUGHT)
-        transcript.finish(index)
-        await pilot.pause(0.1)
-
-        def lines() -> list[str]:
-            return [transcript.render_line(y).text.strip() for y in range(20)]
-
-        row = next(n for n, line in enumerate(lines()) if line.startswith("▸ thought"))
+        app.chat.add("user", "Why?")
+        app.chat.finish(app.chat.add("assistant", THOUGHT))
+        await settle(pilot)
+        row = next(n for n, line in enumerate(app.lines) if line.startswith("▸ thought"))
         await pilot.click(Transcript, offset=(3, row + 2))
-        assert not any("Then that" in line for line in lines()), "only that line"
+        assert not any("Then that" in line for line in app.lines), "only that line"
         await pilot.click(Transcript, offset=(3, row))
         await pilot.pause(0.1)
-        assert any("Then that" in line for line in lines())
+        assert any("Then that" in line for line in app.lines)
         await pilot.click(Transcript, offset=(3, row))
         await pilot.pause(0.1)
-        assert not any("Then that" in line for line in lines())
+        assert not any("Then that" in line for line in app.lines)
 
 
 async def think(app: LogitscopeApp, engine: ScriptedEngine, pilot: Pilot[None], text: str, *, opened: bool) -> None:

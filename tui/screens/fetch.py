@@ -33,7 +33,7 @@ class FetchScreen(ChoosingScreen[str | None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "stop_or_close", "Stop, or close")]
-    PANE_TITLE = "Fetch a model of the Hugging Face hub"
+    PANE_TITLE = "Fetch a model from the Hugging Face hub"
     PANE_KEYS = "Enter fetches, Escape closes"
     RUNNING_KEYS = "Escape stops it, Ctrl+O goes back to the chat"
     DONE_KEYS = "Enter opens it, Escape closes"

@@ -18,6 +18,7 @@ from tui.widgets.panel import Line, Span, cells, cut, fitting
 MOST_ROWS = 20
 _NUMBER = 7  # cells of a probability
 _ID = 6
+_WORD = 12  # cells of most tokens in their quotes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +33,9 @@ class Columns:
     def within(cls, width: int) -> Columns:
         free = width - (1 + _NUMBER + 1 + _NUMBER + 1)  # the mark, two numbers, the blanks after them
         shows_id = _ID + 1 if width >= 52 else 0
-        token = max(7, min(24, (free - shows_id) * 9 // 20))
-        return cls(bar=max(0, free - shows_id - token - 1), id=max(0, shows_id - 1), token=token)
+        shared = free - shows_id  # by the bar and the token; a word or an end of turn is worth more than a long bar
+        token = max(7, min(24, shared - 6, max(_WORD, shared // 2)))
+        return cls(bar=max(0, shared - token - 1), id=max(0, shows_id - 1), token=token)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +100,11 @@ class DistributionView:
                 return [both, titles] if height >= 6 else [both] if height > 2 else []
             return [both, self._funnel(width, dice=False), titles]
         position = ("" if self.position is None else f"position {self.position:,}", "dim")
-        before = _ends(_undecided("model", p.entropy_bits, p.choices), "dim", position, width)
-        after = _ends(_undecided("after", p.chain_entropy_bits, p.chain_choices), "", self._dice, width)
+        model = _undecided("model", p.entropy_bits, p.choices)
+        chain = _undecided("after", p.chain_entropy_bits, p.chain_choices)
+        if not (_has_room(model[0], position, width) and _has_room(chain[0], self._dice, width)):
+            model, chain = model[1:], chain[1:]  # both in the same words, or their numbers could not be compared
+        before, after = _ends(model, "dim", position, width), _ends(chain, "", self._dice, width)
         return [before, after, self._funnel(width, dice=self._dice not in after), titles]
 
     def _both(self, width: int) -> Line:
@@ -164,7 +169,7 @@ class DistributionView:
         ]
 
 
-def _undecided(name: str, bits: float, count: float) -> tuple[str, str]:
+def _undecided(name: str, bits: float, count: float) -> tuple[str, ...]:
     """How undecided a distribution is, in more cells and in fewer."""
     return f" {name}  {bits:.2f} bits, about {choices(count)}", f" {name} {bits:.2f} bits ≈ {choices(count)}"
 
@@ -179,10 +184,14 @@ def _titles(columns: Columns, width: int) -> Line:
 def _ends(wordings: Sequence[str], style: str, right: Span, width: int) -> Line:
     """A piece at either end: the longest wording that leaves room for the right one, which otherwise is left out."""
     for wording in wordings if right[0] else ():
-        gap = width - cells([(wording, ""), right]) - 1
-        if gap > 1:
-            return [(wording, style), (" " * gap, ""), right]
+        if _has_room(wording, right, width):
+            return [(wording, style), (" " * (width - cells([(wording, ""), right]) - 1), ""), right]
     return [(fitting(width, *wordings), style)]
+
+
+def _has_room(wording: str, right: Span, width: int) -> bool:
+    """Whether both fit on a line, with a gap between them."""
+    return cells([(wording, ""), right]) + (3 if right[0] else 0) <= width
 
 
 def vocabulary(prediction: Prediction) -> int:

@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from tui.widgets.entry import Entry
+from tui.widgets.rows import Row
 
 
 class Place(NamedTuple):
@@ -45,6 +46,11 @@ class Pile:
         entry = bisect_right(self._tops, line) - 1
         width = self.width if self.entries[entry].has_rows(self.width) else 0
         return Place(entry, line - self._tops[entry], self._tops[entry + 1] - self._tops[entry], width)
+
+    def row(self, place: Place) -> Row | None:
+        """None beyond the rows that the entry turned out to have."""
+        rows = self.entries[place.entry].rows(self.width)
+        return rows[place.row] if place.row < len(rows) else None
 
     def lay_out_end(self, n_lines: int) -> None:
         """Make sure of the last lines."""
