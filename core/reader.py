@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from core.cache import KVCache
 from core.device import is_out_of_memory
@@ -91,14 +92,12 @@ class Reader:
         first = min(max(start, known), end)
         try:
             self._make_room(end)
-            if self.step is not None and len(ids) <= self._few and first == start:
-                for at in range(0, len(ids), MOST):
-                    part = ids[at : at + MOST]
-                    self.step.forward(part, self._cache, self._hidden[start + at :][: len(part)], length=length)
+            if first == start:
+                self._pass(ids, self._hidden[start:end], length)
             else:
-                tokens = torch.tensor([ids], device=self._device)
-                hidden = self.transformer(tokens, self._cache, length=length)  # (1, time, d_model)
-                self._hidden[first:end] = hidden[0, first - start :]
+                hidden = self._hidden.new_empty(len(ids), self._hidden.shape[1])
+                self._pass(ids, hidden, length)
+                self._hidden[first:end] = hidden[first - start :]
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -108,6 +107,19 @@ class Reader:
                 "Use a smaller --context, a smaller model or another --device.",
             ) from error
 
+    def _pass(self, ids: list[int], hidden: Tensor, length: int) -> None:
+        """Read tokens, whose hidden states go into `hidden` (len(ids), d_model)."""
+        step = self.step
+        if step is None or self._few < len(ids) > step.most:
+            tokens = torch.tensor([ids], device=self._device)
+            hidden[:] = self.transformer(tokens, self._cache, length=length)[0]
+        elif MOST < len(ids) <= step.most:
+            step.read(ids, self._cache, hidden, length=length)
+        else:
+            for at in range(0, len(ids), MOST):
+                part = ids[at : at + MOST]
+                step.forward(part, self._cache, hidden[at : at + len(part)], length=length)
+
     @torch.inference_mode()
     def logits(self, position: int, count: int = 1) -> NDArray[np.float32]:
         """What the model expects after each of `count` positions, at most `MOST`: (count, vocab).
@@ -116,7 +128,7 @@ class Reader:
         """
         hidden = self._hidden[position : position + count]  # (count, d_model)
         if self.step is not None:
-            return self.step.logits(hidden).copy()
+            return self.step.logits(hidden)
         logits: NDArray[np.float32] = self.transformer.unembed(hidden.squeeze(0)).cpu().numpy()  # of one: (vocab,)
         return logits.reshape(count, -1)
 

@@ -26,7 +26,7 @@ _NO_NORM = Norm(kind=c.NO_NORM)
 
 
 class Plan:
-    """The operations for the hidden state of a token, those for its logits, and the memory they work in.
+    """The operations for the hidden state of a token, those for its logits, both, and the memory they work in.
 
     Weights are not copied: the operations point at the transformer's own, which must therefore outlive the plan.
     """
@@ -51,8 +51,10 @@ class Plan:
         forward = [self._embed(), *(op for number in range(config.n_layers) for op in self._layer(number))]
         final = self._normalise(self._x, self._branch, transformer.norm)
         final.keep = True
+        unembed = [] if many else [self._recall(), self._unembed()]
         self.forward = _array([*forward, final])
-        self.unembed = _array([] if many else [self._recall(), self._unembed()])
+        self.unembed = _array(unembed)
+        self.decode = _array([*self.forward, *unembed])
 
     @property
     def columns(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from ctypes import addressof, byref, c_int64
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,8 +37,8 @@ def why_not(transformer: Transformer, device: torch.device, dtype: torch.dtype) 
 def _readable(transformer: Transformer, dtype: torch.dtype) -> bool:
     """Whether many tokens can be read at once, see step.h."""
     config = transformer.config
-    plain = (one.dtype for one in transformer.parameters() if one.dim() == 2)
-    return dtype == torch.bfloat16 and not config.expert_layers and config.d_head % 2 == 0 and all(kind == dtype for kind in plain)
+    whole = all(one.dtype == dtype for one in transformer.parameters() if one.dim() == 2)
+    return whole and dtype == torch.bfloat16 and not config.expert_layers and config.d_head % 2 == 0
 
 
 class NativeStep:
@@ -49,7 +50,8 @@ class NativeStep:
         self._library = found
         self._transformer = transformer
         self._plan = Plan(transformer, dtype)
-        self._many = Plan(transformer, dtype, many=True) if found.logitscope_reads() and _readable(transformer, dtype) else None
+        reads = found.logitscope_reads() and _readable(transformer, dtype)
+        self._many = Plan(transformer, dtype, many=True) if reads else None
         self._format = FORMATS[dtype]
         config = transformer.config
         self._pool = found.logitscope_pool(n_threads, self._plan.columns, config.d_head)
@@ -59,7 +61,7 @@ class NativeStep:
         freed.atexit = False  # then a thread may still be at work
         self._turns: list[tuple[Tensor, Tensor]] = []  # cosines and sines, see `_tables`
         self._turned_for = (0, False)  # how many positions they are for, and whether of a long text
-        self._logits = np.empty((MOST, config.vocab_size), dtype=np.float32)
+        self._vocab_size = config.vocab_size
 
     def forward(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, *, length: int = 0) -> None:
         """Read tokens after those cached, and add them to the cache.
@@ -74,8 +76,17 @@ class NativeStep:
                 than a text of this length is, or the hidden states have no such place.
         """
         run = self._prepared(ids, cache, hidden, length, MOST)
-        self._library.logitscope_run(self._pool, self._plan.forward, len(self._plan.forward), byref(run))
+        self._run(self._plan.forward, run)
         cache.advance(len(ids))
+
+    def decode(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, *, length: int = 0) -> NDArray[np.float32]:
+        """`forward`, then `logits`: (len(ids), vocab). In one call, between whose halves no thread has to be woken."""
+        run = self._prepared(ids, cache, hidden, length, MOST)
+        logits = np.empty((len(ids), self._vocab_size), dtype=np.float32)
+        run.logits = logits.ctypes.data
+        self._run(self._plan.decode, run)
+        cache.advance(len(ids))
+        return logits
 
     @property
     def most(self) -> int:
@@ -83,7 +94,9 @@ class NativeStep:
         return 0 if self._many is None else MANY_TOKENS
 
     def read(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, *, length: int = 0) -> None:
-        """The same for many tokens, at most `most`: faster, and other numbers in the last bits.
+        """`forward` for up to `most` tokens: faster, with other numbers in the last bits.
+
+        Those of a token do not depend on which others are read in the same call.
 
         Raises:
             ValueError: as `forward`.
@@ -91,12 +104,13 @@ class NativeStep:
         """
         assert self._many is not None
         run = self._prepared(ids, cache, hidden, length, MANY_TOKENS)
-        if not self._library.logitscope_read(self._pool, self._many.forward, len(self._many.forward), byref(run)):
+        operations = self._many.forward
+        if not self._library.logitscope_read(self._pool, operations, len(operations), byref(run)):
             raise MemoryError("there is not enough memory to read many tokens at once")
         cache.advance(len(ids))
 
     def logits(self, hidden: Tensor) -> NDArray[np.float32]:
-        """(n, vocab) for hidden states (n, d_model), contiguous, n at most `MOST`. Overwritten by the next call.
+        """(n, vocab) for hidden states (n, d_model), contiguous, n at most `MOST`.
 
         Raises:
             ValueError: these are no such hidden states.
@@ -104,15 +118,18 @@ class NativeStep:
         if len(hidden) > MOST:
             raise ValueError(f"logits of {MOST} hidden states at most, not of {len(hidden)}")
         self._check(hidden, len(hidden))
-        run = Run(n_tokens=len(hidden), format=self._format)
-        run.hidden, run.logits = hidden.data_ptr(), self._logits.ctypes.data
-        self._library.logitscope_run(self._pool, self._plan.unembed, len(self._plan.unembed), byref(run))
-        return self._logits[: len(hidden)]
+        logits = np.empty((len(hidden), self._vocab_size), dtype=np.float32)
+        run = Run(n_tokens=len(hidden), format=self._format, hidden=hidden.data_ptr(), logits=logits.ctypes.data)
+        self._run(self._plan.unembed, run)
+        return logits
+
+    def _run(self, operations: Any, run: Run) -> None:
+        self._library.logitscope_run(self._pool, operations, len(operations), byref(run))
 
     def _prepared(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, length: int, most: int) -> Run:
-        vocab_size = self._transformer.config.vocab_size
-        if not 1 <= len(ids) <= most or min(ids) < 0 or max(ids) >= vocab_size:
-            raise ValueError(f"a step takes 1 to {most} tokens below {vocab_size}, not {list(ids)}")
+        """What a step has to know, and room in the cache."""
+        if not 1 <= len(ids) <= most or min(ids) < 0 or max(ids) >= self._vocab_size:
+            raise ValueError(f"a step takes 1 to {most} tokens below {self._vocab_size}, not {list(ids)}")
         self._check(hidden, len(ids))
         start, end = cache.length, cache.length + len(ids)
         long = self._transformer.is_long(max(end, length))

@@ -95,7 +95,7 @@ def by_c(transformer: Transformer, ids: list[int], *, dtype: torch.dtype = torch
     for part in in_parts(ids):
         hidden = torch.empty(len(part), transformer.config.d_model, dtype=dtype)
         step.forward(part, cache, hidden)
-        logits.append(torch.from_numpy(step.logits(hidden).copy()))
+        logits.append(torch.from_numpy(step.logits(hidden)))
     return torch.cat(logits)
 
 
