@@ -17,7 +17,7 @@ class Slab(Protocol):
     """What a layer writes its keys and values to."""
 
     def write(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store k, v (1, kv_heads, time, d_head); returns the keys and values (1, kv_heads, length, d_head) to look at."""
+        """Store k, v (1, kv_heads, time, d_head); the keys and values (1, kv_heads, length, d_head) to look at."""
         ...
 
 

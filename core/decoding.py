@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from core.cache import KVCache
 from core.device import is_out_of_memory
 from core.errors import BadCheckpoint, ContextFull, OutOfMemory
-from core.native.step import MOST, NativeStep, why_not
+from core.fast_step import FastStep, fast_step
+from core.graph.compiling import Compiler
+from core.native.step import MOST, NativeStep
 from core.quantized import packed_in
 from core.speculation import PromptLookup
 from core.transformer import Transformer
@@ -37,32 +39,48 @@ class Decoder:
         dtype: torch.dtype,
         native: bool = True,
         speculate: bool = False,
+        compiler: Compiler | None = None,
     ) -> None:
         """
         Args:
-            native: read a few tokens at a time with the C library, where it can.
+            native: read a few tokens at a time with the C library, or one as a CUDA graph, where that is possible.
             speculate: guess tokens and read them along with the one that is decoded, in C. It is only faster.
+            compiler: fuses what is recorded as a CUDA graph, in the background.
         """
         self.ids: list[int] = []
-        self.why_torch = why_not(transformer, device, dtype) if native else "it was not wanted"  # None: it is native
-        self._native = None
-        if self.why_torch is None:
-            try:
-                self._native = NativeStep(transformer, dtype=dtype, n_threads=torch.get_num_threads())
-            except MemoryError as error:
-                self.why_torch = str(error)
         self._transformer = transformer
         self._device = device
         self._chunk = _chunk_of(transformer)
-        self._few = _FEW if packed_in(transformer) else MOST  # tokens that are read in C sooner than in torch
         self._cache = KVCache(transformer.config, device=device, dtype=dtype)
+        self._native: FastStep | None = None
+        self._why_none: str | None = "it was not wanted"
+        if native:
+            found = fast_step(transformer, self._cache, device=device, dtype=dtype, compiler=compiler)
+            self._native, self._why_none = found
+        self._few = 1  # tokens that are read by the step sooner than in torch
+        if isinstance(self._native, NativeStep):
+            self._few = _FEW if packed_in(transformer) else MOST
         self._hidden = torch.empty(0, transformer.config.d_model, device=device, dtype=dtype)  # (capacity, d_model)
-        self._lookup = PromptLookup(MOST - 1) if speculate and self._native is not None else None
+        self._lookup = PromptLookup(MOST - 1) if speculate and isinstance(self._native, NativeStep) else None
         self._ahead: list[int] = []  # guesses that stand in the cache behind `ids`
         self._ahead_logits: list[NDArray[np.float32]] = []  # after each of them
         self._newest_guess = 0
         self.guesses, self.right_guesses = 0, 0  # tokens, since the beginning
         self.newest_was_guessed = False  # of the token that was decoded last
+
+    @property
+    def why_torch(self) -> str | None:
+        """Why a token is decoded in plain torch; None if it is not."""
+        return self._why_none if self._native is None else self._native.why_not
+
+    @property
+    def how(self) -> str:
+        """What decodes a token: "C", "CUDA graph", "compiled CUDA graph" or "torch"."""
+        return "torch" if self._native is None or self._native.why_not is not None else self._native.how
+
+    @property
+    def vocab_size(self) -> int:
+        return self._transformer.config.vocab_size
 
     @property
     def limit(self) -> int:

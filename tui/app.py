@@ -28,6 +28,7 @@ from tui.protocol import (
     Answer,
     Cancel,
     Change,
+    Compiling,
     EngineLink,
     Failed,
     Inspect,
@@ -280,6 +281,8 @@ class LogitscopeApp(App[None]):
                 self._show(state="loading", what=answer.what, fraction=answer.fraction)
             case Ready():
                 self._opened(answer)
+            case Compiling(busy):
+                self._show(compiling=busy)
             case Told(number, event) if number == self._chat.number and self._chat.running:
                 self._take_event(event)
             case Inspected() if not self._chat.running:
@@ -373,6 +376,8 @@ class LogitscopeApp(App[None]):
             self._opening.failed(failure.load)
         lasting = failure.dead or not self._opening.is_open
         self._show(state="failed" if lasting else "ready", what="engine stopped" if failure.dead else "")
+        if failure.dead:
+            self._show(compiling=False)
 
     def _give_back(self, why: str) -> None:
         """A message without an answer leaves the conversation and goes back to where it was typed."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 Function = Callable[..., Tensor]
-_OPTIONS = {
+_OPTIONS: dict[str, str | int | bool | Callable[..., Any]] = {
     "triton.cudagraphs": False,  # we record by ourselves
     "coordinate_descent_tuning": True,  # without it, products of a single row stay calls into a library
 }
@@ -22,8 +22,7 @@ _SHAPES = 64  # in which one function may be compiled: the steps in which a cach
 
 def by_inductor(function: Function) -> Function:
     """To be compiled at the first call, as a whole or not at all."""
-    on_gpu = torch.cuda.is_available()
-    return torch.compile(function, fullgraph=True, dynamic=False, options=_OPTIONS if on_gpu else None)
+    return torch.compile(function, fullgraph=True, dynamic=False, options=_OPTIONS)
 
 
 class Compiler:
@@ -75,7 +74,7 @@ class Compiler:
         self._tell(True)
         try:
             compiled = self._prepare(function)
-            with torch.inference_mode(), torch._dynamo.config.patch(recompile_limit=_SHAPES):  # type: ignore[no-untyped-call]
+            with torch.inference_mode(), torch._dynamo.config.patch(recompile_limit=_SHAPES):
                 compiled(*arguments, True)
             self._ready[key] = _never_again(compiled)
         except Exception as error:  # whatever it is, the uncompiled function is still there

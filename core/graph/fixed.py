@@ -44,7 +44,7 @@ class Slots(NamedTuple):
         return cls(position, [keys[n][:, :, :bucket] for n in layers], [values[n][:, :, :bucket] for n in layers])
 
     def write(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store k, v (1, kv_heads, 1, d_head) at the position; returns all there are, also those not to be looked at."""
+        """Store k, v (1, kv_heads, 1, d_head) at the position; all keys and values, also those that are left out."""
         self.keys[layer].index_copy_(2, self.position, k)
         self.values[layer].index_copy_(2, self.position, v)
         return self.keys[layer], self.values[layer]
@@ -71,6 +71,6 @@ def read_one(transformer: Transformer, token: Tensor, slots: Slots, long: bool, 
     return transformer.read(token, slots.position, views)[0]
 
 
-def unembed_one(transformer: Transformer, hidden: Tensor, fused: bool) -> Tensor:  # noqa: ARG001
+def unembed_one(transformer: Transformer, hidden: Tensor, fused: bool) -> Tensor:
     """Logits (1, vocab) of a hidden state (1, d_model)."""
     return transformer.unembed(hidden)

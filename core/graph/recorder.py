@@ -21,7 +21,7 @@ class Recorder(Protocol):
         ...
 
     def fetch(self, result: Tensor) -> NDArray:  # type: ignore[type-arg]
-        """A copy of a tensor on the CPU, when all the work before it is done. Overwritten by the next one of its shape."""
+        """A copy on the CPU, made when all the work before is done. Overwritten by the next one of its shape."""
         ...
 
 
@@ -30,7 +30,7 @@ class CudaRecorder:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._stream = torch.cuda.Stream(device)
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._fetched: dict[torch.Size, Tensor] = {}
 
     def record(self, work: Work) -> Work:

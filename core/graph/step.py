@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.cache import KVCache
+from core.device import is_out_of_memory
 from core.graph.compiling import Compiler
 from core.graph.fixed import Slots, bucket_of, read_one, unembed_one
 from core.graph.recorder import Recorder
@@ -36,7 +37,7 @@ class GraphStep:
         compiler: Compiler | None = None,
     ) -> None:
         config = transformer.config
-        self._transformer, self._recorder, self._compiler = transformer, recorder, compiler
+        self._transformer, self._recorder = transformer, recorder
         self._token = torch.zeros(1, 1, dtype=torch.long, device=device)
         self._position = torch.zeros(1, dtype=torch.long, device=device)
         self._hidden, self._expects = (torch.zeros(1, config.d_model, dtype=dtype, device=device) for _ in range(2))
@@ -51,20 +52,18 @@ class GraphStep:
         return self._replays.why_not
 
     @property
-    def why_not_compiled(self) -> str | None:
-        """Why what is recorded is not fused; None if it is, or will be."""
-        return "it was not wanted" if self._compiler is None else self._compiler.why_not
+    def how(self) -> str:
+        return "compiled CUDA graph" if self._replays.is_compiled else "CUDA graph"
 
-    @property
-    def is_compiled(self) -> bool:
-        return self._replays.is_compiled
-
-    @torch.inference_mode()
     def try_out(self, cache: KVCache) -> None:
         """Do everything once with an empty cache, so that `why_not` is known before anybody waits for a token."""
         hidden = torch.zeros_like(self._hidden)
-        self.forward([0], cache, hidden)
-        self.logits(hidden)
+        try:
+            self.forward([0], cache, hidden)
+            self.logits(hidden)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise  # where memory is short, that is said when there is something to read
         cache.rewind(0)
 
     @torch.inference_mode()

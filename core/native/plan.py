@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from core.attention import Attention
 from core.feed_forward import Experts, FeedForward
 from core.native import library as c
 from core.native.library import MAX_TOKENS, Heads, Matrix, Norm, Operation, Rows
 from core.native.packing import FORMATS, matrix_of
 from core.quantized import Packed, QuantizedEmbedding, QuantizedLinear
-from core.transformer import Attention, Block, Transformer
+from core.transformer import Block, Transformer
 
 _ACTIVATIONS = {"silu": c.SILU, "gelu": c.GELU, "gelu_tanh": c.GELU_TANH, "relu": c.RELU}
 _NO_NORM = Norm(kind=c.NO_NORM)
