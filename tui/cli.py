@@ -40,9 +40,7 @@ def run(argv: Sequence[str]) -> int:
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         options = parse(argv)
-        if (
-            options.load.compiled
-        ):  # read by torch, in this process or in the engine's: compiled once, not at every start
+        if options.load.compiled:  # torch reads this, in this process or in the engine's: what is compiled stays
             os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled_folder()))
         if options.command is None:
             from tui.start import start
@@ -191,7 +189,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--compile",
         action="store_true",
-        help="on a CUDA GPU, have the work for a token fused by torch's compiler, in the background (slow the first time)",
+        help="on a CUDA GPU, have the work for a token fused by torch's compiler, in the background; slow at first",
     )
     sampling = parser.add_argument_group("sampling")
     for flag, kind, text in (
