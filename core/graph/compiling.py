@@ -40,6 +40,7 @@ class Compiler:
         self._prepare, self._tell = prepare, tell
         self._ready: dict[Hashable, Function] = {}
         self._thread: threading.Thread | None = None
+        self._started = False
 
     @property
     def busy(self) -> bool:
@@ -56,6 +57,7 @@ class Compiler:
         if self.why_not is None and key not in self._ready and not self.busy:
             self._thread = threading.Thread(target=self._work, args=(key, function, stand_ins()), daemon=True)
             self._thread.start()
+            self._started = True
         return self._ready.get(key) if self.why_not is None else None
 
     def give_up(self, why: str) -> None:
@@ -63,12 +65,11 @@ class Compiler:
         self.why_not = why
 
     def wait(self) -> bool:
-        """Until nothing is being compiled. Returns whether something was."""
-        thread = self._thread
-        if thread is None or not thread.is_alive():
-            return False
-        thread.join()
-        return True
+        """Until nothing is being compiled. Returns whether anything was, since this was last called."""
+        started, self._started = self._started, False
+        if self._thread is not None:
+            self._thread.join()
+        return started
 
     def _work(self, key: Hashable, function: Function, arguments: tuple[Any, ...]) -> None:
         self._tell(True)
