@@ -24,7 +24,7 @@ class Arena:
     """One stretch of memory from which tensors are taken one after another, to be freed with the last of them."""
 
     def __init__(self, n_bytes: int, device: torch.device) -> None:
-        self._device = device
+        self.device = device
         self._memory = in_large_pages((n_bytes,), torch.uint8, device)
         self._taken = 0
 

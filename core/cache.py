@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,14 @@ from core.arena import in_large_pages
 from core.config import ModelConfig
 
 GROWTH = 256  # positions that are added at least: few copies, little waste
+
+
+class Slab(Protocol):
+    """What a layer writes its keys and values to."""
+
+    def write(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Store k, v (1, kv_heads, time, d_head); the keys and values (1, kv_heads, length, d_head) to look at."""
+        ...
 
 
 class KVCache:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from core.errors import BadCheckpoint, ContextFull
+from core.graph.compiling import Compiler
 from core.guesses import Guesses
 from core.native.step import MOST
 from core.reader import Reader
@@ -30,21 +31,28 @@ class Decoder:
         dtype: torch.dtype,
         native: bool = True,
         speculate: bool = False,
+        compiler: Compiler | None = None,
     ) -> None:
         """
         Args:
-            native: read a few tokens at a time with the C library, where it can.
+            native: read a few tokens at a time with the C library, or one as a CUDA graph, where that is possible.
             speculate: guess tokens and read them along with the one that is decoded, in C. It is only faster.
+            compiler: fuses what is recorded as a CUDA graph, in the background.
         """
         self.ids: list[int] = []
-        self._reader = Reader(transformer, device=device, dtype=dtype, native=native)
-        self._vocab_size = transformer.config.vocab_size
-        self.guesses = Guesses([PromptLookup(MOST - 1)] if speculate and self._reader.step is not None else [])
+        self._reader = Reader(transformer, device=device, dtype=dtype, native=native, compiler=compiler)
+        self.vocab_size = transformer.config.vocab_size
+        self.guesses = Guesses([PromptLookup(MOST - 1)] if speculate and self._reader.reads_ahead else [])
 
     @property
     def why_torch(self) -> str | None:
-        """Why a token is decoded in torch; None if it is in C."""
+        """Why a token is decoded in plain torch; None if it is not."""
         return self._reader.why_torch
+
+    @property
+    def how(self) -> str:
+        """What decodes a token: "C", "CUDA graph", "compiled CUDA graph" or "torch"."""
+        return self._reader.how
 
     @property
     def limit(self) -> int:
@@ -150,10 +158,10 @@ class Decoder:
             )
 
     def _require_known(self, ids: Sequence[int]) -> None:
-        if ids and (max(ids) >= self._vocab_size or min(ids) < 0):
-            unknown = max(ids) if max(ids) >= self._vocab_size else min(ids)
+        if ids and (max(ids) >= self.vocab_size or min(ids) < 0):
+            unknown = max(ids) if max(ids) >= self.vocab_size else min(ids)
             raise BadCheckpoint(
-                f"The text contains token {unknown}, but this model knows {self._vocab_size} tokens.",
+                f"The text contains token {unknown}, but this model knows {self.vocab_size} tokens.",
                 "Its tokenizer.json names a token that its weights have no row for; leave that text out.",
             )
 

@@ -22,7 +22,8 @@ from core.conversation import Conversation, fit
 from core.decoding import Decoder
 from core.device import threads_for
 from core.distribution import Distribution
-from core.errors import ContextFull, EmptyPrompt
+from core.errors import BadSetting, ContextFull, EmptyPrompt
+from core.graph.compiling import Compiler
 from core.model import Model
 from core.sampling import dice
 from core.settings import Settings
@@ -56,21 +57,30 @@ class _Writing:
 class Engine:
     """One model and the one sequence it has in mind."""
 
-    def __init__(self, model: Model, *, speculate: bool = True) -> None:
+    def __init__(self, model: Model, *, speculate: bool = True, compiler: Compiler | None = None) -> None:
         """
         Args:
             speculate: guess tokens where that makes writing faster; what is written stays the same.
+            compiler: fuses the work for a token on a GPU, while tokens are written without that.
+
+        Raises:
+            BadSetting: there is a compiler, and no GPU that it is for.
         """
+        if compiler is not None and model.device.type != "cuda":
+            raise BadSetting(f"There is nothing to compile for {model.device}.", "Leave --compile out, or use CUDA.")
         self.model = model
+        self.compiler = compiler
         if model.device.type == "cpu":
             torch.set_num_threads(threads_for(model.n_parameters))
-        self._decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype, speculate=speculate)
+        self._decoder = Decoder(
+            model.transformer, device=model.device, dtype=model.dtype, speculate=speculate, compiler=compiler
+        )
         self._seed = 0
         self._newest: tuple[Token, Distribution] | None = None
 
     @property
     def why_torch(self) -> str | None:
-        """Why a token is decoded in torch; None if it is in C."""
+        """Why a token is decoded in plain torch; None if it is in C or as a CUDA graph."""
         return self._decoder.why_torch
 
     def reply(

@@ -2,13 +2,14 @@
 
 Each group of 32 neighbouring columns of a row has one scale, in float16, so a weight takes 8.5 or 4.5 bits, as
 in llama.cpp's Q8_0 and Q4_0, which are kept to the last bit. The layout, made for reading 16 rows at a time, is
-described in core/native/step.h. Knows no model.
+described in core/native/step.h; anywhere but on the CPU a block is a single row, and the numbers are the same.
+Knows no model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -31,12 +32,17 @@ class Packed:
     kind: Kind
     rows: int
     columns: int
-    weights: Tensor  # uint8 (blocks, groups, 8, 16, 4), or (blocks, groups, 4, 16, 4) with two values to a byte
-    scales: Tensor  # float16 (blocks, groups, 16)
+    weights: Tensor  # uint8 (blocks, groups, 8, height, 4), or (blocks, groups, 4, height, 4) with two values to a byte
+    scales: Tensor  # float16 (blocks, groups, height)
 
     @property
     def n_bytes(self) -> int:
         return self.weights.nbytes + self.scales.nbytes
+
+    @property
+    def height(self) -> int:
+        """Rows of a block: 16 or 1."""
+        return self.scales.shape[2]
 
     @classmethod
     def empty(cls, rows: int, columns: int, kind: Kind, arena: Arena | None = None) -> Packed:
@@ -50,15 +56,16 @@ class Packed:
         """
         if columns % GROUP:
             raise ValueError(f"{columns} columns cannot be cut into groups of {GROUP}")
-        blocks, groups = -(-rows // ROWS), columns // GROUP
         arena = arena or Arena(cls.size(rows, columns, kind), torch.device("cpu"))
-        weights = arena.take((blocks, groups, 8 if kind == "int8" else 4, ROWS, 4), torch.uint8)
-        scales = arena.take((blocks, groups, ROWS), torch.float16)
+        height = ROWS if arena.device.type == "cpu" else 1
+        blocks, groups = -(-rows // height), columns // GROUP
+        weights = arena.take((blocks, groups, 8 if kind == "int8" else 4, height, 4), torch.uint8)
+        scales = arena.take((blocks, groups, height), torch.float16)
         return cls(kind=kind, rows=rows, columns=columns, weights=weights.zero_(), scales=scales.zero_())
 
     @staticmethod
     def size(rows: int, columns: int, kind: Kind) -> int:
-        """The bytes a matrix takes of an arena."""
+        """The bytes a matrix takes of an arena, at most."""
         scales = -(-rows // ROWS) * ROWS * (columns // GROUP)
         return Arena.size_of(scales * (GROUP if kind == "int8" else GROUP // 2)) + Arena.size_of(scales * 2)
 
@@ -73,6 +80,10 @@ class Packed:
             raise ValueError(f"rows of {values.shape[1]} columns do not belong into a matrix of {self.columns}")
         if first % ROWS or (n % ROWS and first + n != self.rows):
             raise ValueError(f"rows {first} to {first + n} of {self.rows} are no whole blocks of {ROWS}")
+        if self.height != ROWS:  # packed as on the CPU, so that a model has the same numbers everywhere
+            rows = in_rows(pack(values.cpu(), self.kind))
+            self.weights[first : first + n], self.scales[first : first + n] = rows.weights, rows.scales
+            return
         if packing.pack(self, first, values):
             return
         if n % ROWS:
@@ -96,15 +107,36 @@ class Packed:
         return self._unpacked(dtype, first, count) if fast is None else fast
 
     def _unpacked(self, dtype: torch.dtype, first: int, count: int) -> Tensor:
-        blocks = slice(first // ROWS, -(-(first + count) // ROWS))
+        blocks = slice(first // self.height, -(-(first + count) // self.height))
         return _values(self.weights[blocks], self.scales[blocks], self.kind)[:count].to(dtype)
 
     def take(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
         """These rows (...,) as (..., columns)."""
-        block, row = rows // ROWS, rows % ROWS
+        block, row = rows // self.height, rows % self.height
         chosen = self.weights[block, :, :, row][..., None, :]  # (..., groups, 8 or 4, 1, 4): blocks of one row
         values = _values(chosen.flatten(0, -5), self.scales[block, :, row][..., None].flatten(0, -3), self.kind)
         return values.view(*rows.shape, self.columns).to(dtype)
+
+    def multiplied(self, x: Tensor) -> Tensor:
+        """The product (..., rows) with x (..., columns) as one sum in float32, of which a compiler makes one loop.
+
+        Uncompiled, it would take four bytes of memory for every weight.
+        """
+        x = x.float().view(*x.shape[:-1], 1, self.columns // GROUP, 8, 1, 4)  # (..., 1, groups, 8, 1, 4)
+        if self.kind == "int8":
+            products = (self.weights.float() - 128) * x  # (..., blocks, groups, 8, height, 4)
+        else:
+            low, high = (self.weights & 15).float() - 8, (self.weights >> 4).float() - 8
+            products = low * x[..., 0::2, :, :] + high * x[..., 1::2, :, :]  # (..., blocks, groups, 4, height, 4)
+        sums = (products * self.scales[:, :, None, :, None].float()).sum((-4, -3, -1))  # (..., blocks, height)
+        return sums.flatten(-2)[..., : self.rows]
+
+
+def in_rows(packed: Packed) -> Packed:
+    """The same matrix, each row a block of its own."""
+    weights = packed.weights.permute(0, 3, 1, 2, 4).flatten(0, 1)[: packed.rows, :, :, None]
+    scales = packed.scales.transpose(1, 2).flatten(0, 1)[: packed.rows, :, None]
+    return replace(packed, weights=weights.contiguous(), scales=scales.contiguous())
 
 
 def pack(matrix: Tensor, kind: Kind) -> Packed:
@@ -161,7 +193,9 @@ def _values(weights: Tensor, scales: Tensor, kind: Kind) -> Tensor:
 
 
 class QuantizedLinear(nn.Module):
-    """In place of `nn.Linear`: the matrix is unpacked slice by slice for each product."""
+    """In place of `nn.Linear`: the matrix is unpacked slice by slice for each product, but not where that is compiled
+    for a single token.
+    """
 
     def __init__(self, packed: Packed, bias: Tensor | None) -> None:
         super().__init__()
@@ -170,6 +204,9 @@ class QuantizedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         packed = self.packed
+        if torch.compiler.is_compiling() and x.numel() == packed.columns:
+            out = packed.multiplied(x).to(x.dtype)
+            return out if self.bias is None else out + self.bias
         step = max(ROWS, _SLICE // packed.columns // ROWS * ROWS)
         out = x.new_empty(*x.shape[:-1], packed.rows)
         for first in range(0, packed.rows, step):

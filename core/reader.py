@@ -15,7 +15,9 @@ from torch import Tensor
 from core.cache import KVCache
 from core.device import is_out_of_memory
 from core.errors import OutOfMemory
-from core.native.step import MOST, NativeStep, why_not
+from core.fast_step import FastStep, fast_step
+from core.graph.compiling import Compiler
+from core.native.step import MOST, NativeStep
 from core.quantized import packed_in
 from core.transformer import Transformer
 
@@ -37,25 +39,44 @@ class Reader:
         dtype: torch.dtype,
         native: bool = True,
         n_threads: int | None = None,
+        compiler: Compiler | None = None,
     ) -> None:
         """
         Args:
-            native: read a few tokens at a time with the C library, where it can.
-            n_threads: of that; None for as many as torch has.
+            native: read a few tokens at a time with the C library, or one as a CUDA graph, where that is possible.
+            n_threads: of the library; None for as many as torch has.
+            compiler: fuses what is recorded as a CUDA graph, in the background.
         """
         self.transformer = transformer
-        self.step: NativeStep | None = None  # reads a few tokens at once; None: torch reads them
-        self.why_torch = why_not(transformer, device, dtype) if native else "it was not wanted"  # None: it need not
-        if self.why_torch is None:
-            try:
-                self.step = NativeStep(transformer, dtype=dtype, n_threads=n_threads or torch.get_num_threads())
-            except MemoryError as error:
-                self.why_torch = str(error)
         self._device = device
-        self._chunk = chunk_of(transformer)
-        self._few = _FEW if packed_in(transformer) else MOST  # tokens that are read in a step sooner than in torch
         self._cache = KVCache(transformer.config, device=device, dtype=dtype)
+        self._step: FastStep | None = None
+        self._why_none: str | None = "it was not wanted"
+        if native:
+            found = fast_step(
+                transformer, self._cache, device=device, dtype=dtype, n_threads=n_threads, compiler=compiler
+            )
+            self._step, self._why_none = found
+        self._chunk = chunk_of(transformer)
+        self._few = 1  # tokens that are read in steps sooner than in torch
+        if self.reads_ahead:
+            self._few = _FEW if packed_in(transformer) else MOST
         self._hidden = torch.empty(0, transformer.config.d_model, device=device, dtype=dtype)  # (capacity, d_model)
+
+    @property
+    def why_torch(self) -> str | None:
+        """Why a token is decoded in plain torch; None if it is not."""
+        return self._why_none if self._step is None else self._step.why_not
+
+    @property
+    def how(self) -> str:
+        """What decodes a token: "C", "CUDA graph", "compiled CUDA graph" or "torch"."""
+        return "torch" if self._step is None or self._step.why_not is not None else self._step.how
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether several tokens, up to `MOST`, are read in little more time than one."""
+        return isinstance(self._step, NativeStep)
 
     @property
     def length(self) -> int:
@@ -109,16 +130,16 @@ class Reader:
 
     def _pass(self, ids: list[int], hidden: Tensor, length: int) -> None:
         """Read tokens, whose hidden states go into `hidden` (len(ids), d_model)."""
-        step = self.step
-        if step is None or self._few < len(ids) > step.most:
-            tokens = torch.tensor([ids], device=self._device)
-            hidden[:] = self.transformer(tokens, self._cache, length=length)[0]
-        elif MOST < len(ids) <= step.most:
+        step = self._step
+        if isinstance(step, NativeStep) and MOST < len(ids) <= step.most:
             step.read(ids, self._cache, hidden, length=length)
-        else:
+        elif step is not None and len(ids) <= self._few:
             for at in range(0, len(ids), MOST):
                 part = ids[at : at + MOST]
                 step.forward(part, self._cache, hidden[at : at + len(part)], length=length)
+        else:
+            tokens = torch.tensor([ids], device=self._device)
+            hidden[:] = self.transformer(tokens, self._cache, length=length)[0]
 
     @torch.inference_mode()
     def logits(self, position: int, count: int = 1) -> NDArray[np.float32]:
@@ -127,8 +148,8 @@ class Reader:
         One matrix product, no forward pass.
         """
         hidden = self._hidden[position : position + count]  # (count, d_model)
-        if self.step is not None:
-            return self.step.logits(hidden)
+        if self._step is not None:
+            return self._step.logits(hidden)
         logits: NDArray[np.float32] = self.transformer.unembed(hidden.squeeze(0)).cpu().numpy()  # of one: (vocab,)
         return logits.reshape(count, -1)
 

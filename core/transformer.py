@@ -7,22 +7,15 @@ heads; d_head, d_model, d_ff and vocab as in `ModelConfig`. Knows no family, fil
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.attention import Attention, View, visible
 from core.cache import KVCache
 from core.config import ModelConfig
 from core.feed_forward import make_feed_forward
-from core.norms import make_head_norm, make_norm
-from core.rotary import RotaryEmbedding, Turns, rotate
-
-
-def split_heads(x: Tensor, heads: int) -> Tensor:
-    """(batch, time, heads * d_head) -> (batch, heads, time, d_head)"""
-    return x.view(*x.shape[:-1], heads, -1).transpose(1, 2)
+from core.norms import make_norm
+from core.rotary import RotaryEmbedding
 
 
 def sinusoids(config: ModelConfig) -> Tensor:
@@ -33,70 +26,6 @@ def sinusoids(config: ModelConfig) -> Tensor:
     positions = torch.arange(config.context_length) + config.position_offset
     angle = positions[:, None] * 10_000.0**-share  # (context_length, d_model / 2)
     return torch.stack((angle.sin(), angle.cos()), dim=1 if config.sinusoids == "halves" else 2).flatten(1)
-
-
-class View(NamedTuple):
-    """What a layer sees of one pass: how far its positions turn, how far back it looks, what came before."""
-
-    turns: Turns | None  # None: these layers are not told where a token is
-    mask: Tensor | None  # (time, length), True where attention is allowed; None: everything
-    causal: bool  # no mask needed: each token sees itself and those before it, and nothing is cached
-    cache: KVCache | None
-
-
-class Attention(nn.Module):
-    """Each token asks a question (query) of every token before it (keys) and mixes in their answers (values)."""
-
-    def __init__(self, config: ModelConfig, layer: int) -> None:
-        super().__init__()
-        self.layer = layer
-        self.n_heads, self.n_kv_heads = config.n_heads, config.n_kv_heads
-        self.scale = config.attention_scale or config.d_head**-0.5
-        self.softcap = config.attention_softcap
-        self.query = nn.Linear(config.d_model, config.n_heads * config.d_head, bias=config.qkv_bias)
-        self.key = nn.Linear(config.d_model, config.n_kv_heads * config.d_head, bias=config.qkv_bias)
-        self.value = nn.Linear(config.d_model, config.n_kv_heads * config.d_head, bias=config.qkv_bias)
-        self.output = nn.Linear(config.n_heads * config.d_head, config.d_model, bias=config.output_bias)
-        self.norm_across_heads = config.qk_norm_over == "all heads"
-        self.query_norm = make_head_norm(config, config.n_heads)
-        self.key_norm = make_head_norm(config, config.n_kv_heads)
-
-    def forward(self, x: Tensor, view: View) -> Tensor:
-        q, k = self.query(x), self.key(x)
-        if self.norm_across_heads:
-            q, k = self.query_norm(q), self.key_norm(k)
-        q, k = split_heads(q, self.n_heads), split_heads(k, self.n_kv_heads)  # (batch, (kv_)heads, time, d_head)
-        if not self.norm_across_heads:
-            q, k = self.query_norm(q), self.key_norm(k)
-        v = split_heads(self.value(x), self.n_kv_heads)  # (batch, kv_heads, time, d_head)
-        if view.turns is not None:
-            q, k = rotate(q, view.turns), rotate(k, view.turns)
-        if view.cache is not None:
-            k, v = view.cache.write(self.layer, k, v)  # (1, kv_heads, length, d_head)
-        mixed = attend(q, k, v, view, self.scale, self.softcap)
-        out: Tensor = self.output(mixed.transpose(1, 2).flatten(2))  # (batch, time, d_model)
-        return out
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor, view: View, scale: float, softcap: float | None) -> Tensor:
-    """Mix values by how well keys match queries: (batch, heads, time, d_head)."""
-    batch, heads, time, d_head = q.shape
-    group = heads // k.shape[1]
-    causal = view.causal
-    if time == 1:  # one token: its query heads stand in for the time axis, so shared keys are read once
-        q, causal = q.view(batch, heads // group, group, d_head), False
-    elif group > 1:
-        k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
-    if softcap is None:
-        mixed = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=None if causal else view.mask, is_causal=causal, scale=scale
-        )
-    else:
-        scores = softcap * torch.tanh(q @ k.mT * scale / softcap)  # (batch, heads, time, length)
-        if view.mask is not None:
-            scores = scores.masked_fill(~view.mask, -torch.inf)
-        mixed = scores.softmax(-1, dtype=torch.float32).to(v.dtype) @ v
-    return mixed.reshape(batch, heads, time, d_head)
 
 
 class Block(nn.Module):
@@ -184,13 +113,17 @@ class Transformer(nn.Module):
             cache.reserve(start + time)
             cache.turn(long)
         positions = torch.arange(start, start + time, device=tokens.device)  # (time,)
-        views = self._views(positions, cache, long)
+        hidden = self.read(tokens, positions, self._views(positions, cache, long))
+        if cache is not None:
+            cache.advance(time)
+        return hidden
+
+    def read(self, tokens: Tensor, positions: Tensor, views: tuple[View, View]) -> Tensor:
+        """The same for tokens at positions (time,), of which ordinary layers and windowed ones have these views."""
         x = self.embed(tokens, positions)  # (batch, time, d_model)
         for layer, block in enumerate(self.blocks):
             view = views[layer in self.config.windowed_layers]
             x = block(x, view._replace(turns=None) if layer in self.config.unturned_layers else view)
-        if cache is not None:
-            cache.advance(time)
         out: Tensor = self.norm(x)
         return out
 
@@ -222,21 +155,16 @@ class Transformer(nn.Module):
         start = 0 if cache is None else cache.length
         whole = self._view(positions, start, cache, window=None)
         local = self._view(positions, start, cache, self.config.window) if self.config.windowed_layers else whole
+        return self.turned(whole, positions, long), self.turned(local, positions, long, local=True)
+
+    def turned(self, view: View, positions: Tensor, long: bool, *, local: bool = False) -> View:
+        """A view that also tells how far the positions turn: in windowed layers, if it is a `local` one."""
         if self.config.positions != "rotary":
-            return whole, local
-        turns = self.rotary(positions, long=long)
-        return whole._replace(turns=turns), local._replace(turns=self.rotary_local(positions, long=long))
+            return view
+        return view._replace(turns=(self.rotary_local if local else self.rotary)(positions, long=long))
 
     def _view(self, positions: Tensor, start: int, cache: KVCache | None, window: int | None) -> View:
+        length = start + len(positions)
         causal = start == 0 and window is None and self.config.attention_softcap is None
-        mask = None if causal else visible(start, positions, window)
-        return View(None, mask, causal, cache)
-
-
-def visible(start: int, positions: Tensor, window: int | None) -> Tensor | None:
-    """Which tokens each position may attend to: (time, length), True where allowed; None if to all of them."""
-    length = start + len(positions)
-    if len(positions) == 1 and (window is None or length <= window):
-        return None
-    distance = positions[:, None] - torch.arange(length, device=positions.device)  # (time, length)
-    return (distance >= 0) if window is None else (distance >= 0) & (distance < window)
+        sees_all = len(positions) == 1 and (window is None or length <= window)
+        return View(None, None if causal or sees_all else visible(positions, length, window), causal, cache)

@@ -22,7 +22,7 @@ from tui.last_choice import LastChoice
 from tui.model_choice import ModelChoice
 from tui.opening import Opening
 from tui.panes import Panes
-from tui.protocol import Answer, EngineLink, Failed, Inspected, Load, Loading, Ready, Told
+from tui.protocol import Answer, Compiling, EngineLink, Failed, Inspected, Load, Loading, Ready, Told
 from tui.switching import Switching
 from tui.tuning import Tuning
 from tui.widgets.markdown import parser
@@ -99,6 +99,8 @@ class LogitscopeApp(App[None]):
                 self._switching.show_progress(answer)
             case Ready():
                 self._switching.finish(answer)
+            case Compiling(busy):
+                self._panes.show_status(compiling=busy)
             case Told():
                 self._answering.take(answer)
             case Inspected() if not self._answering.is_running:

@@ -12,6 +12,7 @@ from core.errors import BadSetting
 from tui import tables
 
 if TYPE_CHECKING:
+    from core.decoding import Decoder
     from core.engine import Engine
     from core.model import Model
 
@@ -26,8 +27,9 @@ def bench(engine: Engine, arguments: argparse.Namespace) -> None:
             f"{model.name}'s context of {model.context_length}.",
             "Ask for fewer with --prompt-tokens and --new-tokens.",
         )
-    runs = [_measure(model, arguments.prompt_tokens, arguments.new_tokens) for _ in range(arguments.repeat + 1)][1:]
-    prefill = statistics.median(run[0] for run in runs)  # the first run warmed up
+    decoder = _warm(engine, arguments.prompt_tokens, arguments.new_tokens)
+    runs = [_measure(decoder, arguments.prompt_tokens, arguments.new_tokens) for _ in range(arguments.repeat)]
+    prefill = statistics.median(run[0] for run in runs)
     decode = statistics.median(run[1] for run in runs)
     record = {
         "model": model.name,
@@ -39,7 +41,9 @@ def bench(engine: Engine, arguments: argparse.Namespace) -> None:
         "new_tokens": arguments.new_tokens,
         "prefill_tokens_per_second": prefill,
         "decode_tokens_per_second": decode,
-        "why_torch": engine.why_torch,
+        "decoding": decoder.how,
+        "why_torch": decoder.why_torch,
+        "why_not_compiled": "it was not wanted" if engine.compiler is None else engine.compiler.why_not,
         **_limit(model, decode, arguments.prompt_tokens + arguments.new_tokens // 2),
     }
     if arguments.json:
@@ -52,11 +56,14 @@ def _limit(model: Model, decode: float, context: int) -> dict[str, float]:
     """What decoding could reach if it did nothing but read weights and cache, and the share of it that it reaches."""
     import torch
 
-    from core.native.bandwidth import read_bandwidth
+    from core.graph import bandwidth as on_gpu
+    from core.native import bandwidth as on_cpu
 
     bandwidth, n_bytes = None, model.bytes_per_token(context)
     if model.device.type == "cpu":
-        bandwidth = read_bandwidth(n_bytes, n_threads=torch.get_num_threads())
+        bandwidth = on_cpu.read_bandwidth(n_bytes, n_threads=torch.get_num_threads())
+    elif model.device.type == "cuda":
+        bandwidth = on_gpu.read_bandwidth(n_bytes, model.device)
     if bandwidth is None:
         return {}
     limit = bandwidth / n_bytes
@@ -68,18 +75,28 @@ def _limit(model: Model, decode: float, context: int) -> dict[str, float]:
     }
 
 
-def _measure(model: Model, prompt_tokens: int, new_tokens: int) -> tuple[float, float]:
-    """Tokens per second of one fresh run: reading, writing."""
+def _warm(engine: Engine, prompt_tokens: int, new_tokens: int) -> Decoder:
+    """A decoder with everything in place: memory, threads, and what is compiled."""
     from core.decoding import Decoder
 
-    decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype)
-    ids = [n % model.transformer.config.vocab_size for n in range(prompt_tokens)]
+    model, compiler = engine.model, engine.compiler
+    decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype, compiler=compiler)
+    _measure(decoder, prompt_tokens, new_tokens)
+    while compiler is not None and compiler.wait():  # there may be more to compile, one thing at a time
+        _measure(decoder, prompt_tokens, new_tokens)
+    return decoder
+
+
+def _measure(decoder: Decoder, prompt_tokens: int, new_tokens: int) -> tuple[float, float]:
+    """Tokens per second of a text that is read and written anew: reading, writing."""
+    decoder.rewind(0)
+    ids = [n % decoder.vocab_size for n in range(prompt_tokens)]
     start = time.perf_counter()
     for _ in decoder.prefill(ids):
         pass
     decoder.logits(prompt_tokens - 1)  # comes to the CPU, so a GPU has really finished
     middle = time.perf_counter()
     for n in range(new_tokens):
-        decoder.decode_one(n % model.transformer.config.vocab_size)
+        decoder.decode_one(n % decoder.vocab_size)
     end = time.perf_counter()
     return prompt_tokens / (middle - start), new_tokens / (end - middle)

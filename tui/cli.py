@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from core.errors import BadSetting, LogitscopeError
 from core.settings import ORDERS, Settings
 from tui.protocol import Load
+from weights.places import compiled_folder
 
 USAGE_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141  # the shell's own numbers
 
@@ -39,6 +40,8 @@ def run(argv: Sequence[str]) -> int:
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         options = parse(argv)
+        if options.load.compiled:  # torch reads this, in this process or in the engine's: what is compiled stays
+            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled_folder()))
         if options.command is None:
             from tui.start import start
 
@@ -93,6 +96,7 @@ def parse(argv: Sequence[str]) -> Options:
         context=given.get("context"),
         quantize=given.get("quantize"),
         speculate=not given.get("no_speculation", False),
+        compiled=given.get("compile", False),
     )
     return Options(
         command=given.get("command"),
@@ -181,6 +185,11 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--no-speculation",
         action="store_true",
         help="do not read guessed tokens ahead (which makes repetitions faster and changes nothing else)",
+    )
+    model.add_argument(
+        "--compile",
+        action="store_true",
+        help="on a CUDA GPU, have the work for a token fused by torch's compiler, in the background; slow at first",
     )
     sampling = parser.add_argument_group("sampling")
     for flag, kind, text in (

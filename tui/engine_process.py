@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING
 from core.errors import LogitscopeError, ModelNotFound
 from tui.engine_inbox import Inbox
 from tui.engine_outbox import Outbox
-from tui.protocol import Answer, Failed, Inspect, Inspected, Load, Loading, Ready, Reply
+from tui.protocol import Answer, Compiling, Failed, Inspect, Inspected, Load, Loading, Ready, Reply
 
 if TYPE_CHECKING:
     from core.engine import Engine
@@ -88,6 +88,8 @@ class Worker:
         from weights.shelf import find
 
         find(job.model)  # what is not there costs nobody the model that is open
+        if self._engine is not None and self._engine.compiler is not None:
+            self._engine.compiler.wait()  # it still holds the old model
         self._engine = None  # the old model's memory first
         release()
         with contextlib.suppress(_Unwanted):
@@ -96,6 +98,7 @@ class Worker:
 
     def _open(self, job: Load, number: int) -> None:
         from core.engine import Engine
+        from core.graph.compiling import Compiler
         from weights.load import load
 
         def progress(fraction: float, what: str) -> None:
@@ -112,7 +115,9 @@ class Worker:
             quantize=job.quantize,
             on_progress=progress,
         )
-        self._engine, self._home, self._share = Engine(model, speculate=job.speculate), job, 0.0
+        compiler = Compiler(tell=lambda busy: self._send(Compiling(busy))) if job.compiled else None
+        self._engine = Engine(model, speculate=job.speculate, compiler=compiler)
+        self._home, self._share = job, 0.0
         self._send(
             Ready(
                 load=job,
@@ -168,10 +173,13 @@ def main() -> None:
     sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
+    one_at_a_time = threading.Lock()  # a compiler speaks from a thread of its own
+
     def send(answers: Sequence[Answer]) -> None:
         try:
-            pickle.dump(answers, sink, pickle.HIGHEST_PROTOCOL)
-            sink.flush()
+            with one_at_a_time:
+                pickle.dump(answers, sink, pickle.HIGHEST_PROTOCOL)
+                sink.flush()
         except OSError:
             os._exit(0)
 

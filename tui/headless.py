@@ -115,6 +115,7 @@ def _folder(text: str) -> Path:
 def open_engine(options: Options) -> Engine:
     """The model the options name, ready to speak."""
     from core.engine import Engine
+    from core.graph.compiling import Compiler
     from weights.load import load
 
     wanted = options.load
@@ -127,6 +128,7 @@ def open_engine(options: Options) -> Engine:
             quantize=wanted.quantize,
         ),
         speculate=wanted.speculate,
+        compiler=Compiler() if wanted.compiled else None,
     )
 
 

@@ -27,6 +27,7 @@ class Load:
     context: int | None = None  # None: what the model was made for
     quantize: str | None = None  # None: as it is stored
     speculate: bool = True  # guess tokens ahead
+    compiled: bool = False  # have the work on a GPU fused
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,18 @@ class Ready:
     name: str
     device: str
     precision: str  # the format its weights are held in
-    why_torch: str | None  # why it does not decode in C; None: it does
+    why_torch: str | None  # why it decodes in plain torch; None: it does so in C or as a CUDA graph
     n_parameters: int
     context_length: int
     has_template: bool
     sampling: Mapping[str, float] = field(default_factory=dict)  # `Settings` its makers recommend, by name
+
+
+@dataclass(frozen=True)
+class Compiling:
+    """The work for a token is being fused; meanwhile the model answers more slowly than it will."""
+
+    busy: bool
 
 
 @dataclass(frozen=True)
@@ -121,7 +129,7 @@ class Failed:
     dead: bool = False  # the engine's process is gone; the next request starts a new one
 
 
-Answer = Loading | Ready | Told | Inspected | Failed
+Answer = Loading | Ready | Compiling | Told | Inspected | Failed
 
 
 class EngineLink(Protocol):

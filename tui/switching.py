@@ -78,3 +78,5 @@ class Switching:
             self._opening.failed(failure.load)
         lasting = failure.dead or not self._opening.is_open
         self._panes.show_status(state="failed" if lasting else "ready", what="engine stopped" if failure.dead else "")
+        if failure.dead:
+            self._panes.show_status(compiling=False)

@@ -120,4 +120,7 @@ def show_bench(record: Mapping[str, Any]) -> None:
         console.print(f"limit    {record['limit_tokens_per_second']:>12,.1f} tokens/s   ({read})")
         console.print(f"decoding reaches {record['share_of_limit']:.0%} of the limit")
     if record["why_torch"] is not None:
-        console.print(Text(f"Decoding runs in torch, not in C: {record['why_torch']}."))
+        console.print(Text(f"Decoding runs in plain torch: {record['why_torch']}."))
+    elif record["decoding"] != "C":
+        not_compiled = f"; not compiled: {record['why_not_compiled']}" if record["why_not_compiled"] else ""
+        console.print(Text(f"Decoding runs as a {record['decoding']}{not_compiled}."))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from platformdirs import user_data_path
+from platformdirs import user_cache_path, user_data_path
 
 OLLAMA_SERVICE = Path("/usr/share/ollama/.ollama/models")
 
@@ -19,6 +19,11 @@ def data_folder() -> Path:
 def downloads_folder() -> Path:
     """Where fetched models go, as OWNER/NAME."""
     return data_folder() / "models"
+
+
+def compiled_folder() -> Path:
+    """Where torch's compiler keeps what it made for a GPU; it can be deleted at any time."""
+    return user_cache_path("logitscope", appauthor=False) / "compiled"
 
 
 def named_folders() -> list[Path]:

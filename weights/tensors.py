@@ -226,9 +226,9 @@ def _read_packed(
     piece = source.pieces[0]
     if len(source.pieces) == 1 and not source.transposed:
         for first, values in _rows(stored[piece.name], piece.stored, rows, columns, whole=ROWS):
-            packed.put(first, values.to(packed.weights.device))
+            packed.put(first, values)
     else:
-        whole = Arena(shape.numel() * torch.float32.itemsize, packed.weights.device)
+        whole = Arena(shape.numel() * torch.float32.itemsize, torch.device("cpu"))
         packed.put(0, _read(source, shape, stored, whole, torch.float32))
     return packed
 

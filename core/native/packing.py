@@ -36,7 +36,7 @@ def unpack(packed: Packed, dtype: torch.dtype, first: int, count: int) -> Tensor
         first: a multiple of 16.
     """
     found = library()
-    if found is None or packed.weights.device.type != "cpu":
+    if found is None or not _is_in_its_layout(packed):
         return None
     written = dtype if dtype in FORMATS else torch.float32
     out = torch.empty(count, packed.columns, dtype=written)
@@ -51,11 +51,15 @@ def pack(packed: Packed, first: int, values: Tensor) -> bool:
         first: a multiple of 16.
     """
     found = library()
-    if found is None or packed.weights.device.type != "cpu" or values.device.type != "cpu":
+    if found is None or not _is_in_its_layout(packed) or values.device.type != "cpu":
         return False
     rows = values.float().contiguous()
     found.logitscope_pack(_pool(), byref(matrix_of(packed)), first, len(rows), rows.data_ptr())
     return True
+
+
+def _is_in_its_layout(packed: Packed) -> bool:
+    return packed.weights.device.type == "cpu" and packed.height != 1
 
 
 @functools.cache

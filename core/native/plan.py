@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core.attention import Attention
 from core.feed_forward import Experts, FeedForward
 from core.native import library as c
 from core.native.library import MANY_TOKENS, MAX_TOKENS, PANEL, Heads, Matrix, Norm, Operation, Rows
 from core.native.packing import FORMATS, matrix_of
 from core.quantized import GROUP, Packed, QuantizedEmbedding, QuantizedLinear
-from core.transformer import Attention, Block, Transformer
+from core.transformer import Block, Transformer
 
 _ACTIVATIONS = {"silu": c.SILU, "gelu": c.GELU, "gelu_tanh": c.GELU_TANH, "relu": c.RELU}
 _NO_NORM = Norm(kind=c.NO_NORM)

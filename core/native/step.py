@@ -44,6 +44,8 @@ def _readable(transformer: Transformer, dtype: torch.dtype) -> bool:
 class NativeStep:
     """The transformer's own weights and the cache that torch fills, read by the library. For what `why_not` allows."""
 
+    how, why_not = "C", None  # it never gives up
+
     def __init__(self, transformer: Transformer, *, dtype: torch.dtype, n_threads: int) -> None:
         found = library()
         assert found is not None  # see `why_not`

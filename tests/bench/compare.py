@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from core.config import ModelConfig
 from tests.bench import gguf_files, report, shapes
 from tests.bench.limit import cache_bytes
 from tests.bench.remote import Gone, Worker
-from tests.bench.report import Measurement
+from tests.bench.report import PEERS, Measurement
+from weights.memory import need_of
 from weights.opening import open_files
 from weights.shelf import find
 
@@ -44,9 +44,14 @@ class Group:
         self.about: dict[str, Any] = {"shape": name, "precision": precision, "threads": threads}
         self._asked = asked
         self._folder = shapes.directory(name, asked.cache)
-        self._file = shapes.gguf_file(name, asked.cache, PEER_KIND[precision])
-        self._config: ModelConfig = open_files(find(self._folder)).read_config()[1]
-        self._weight_bytes = gguf_files.weight_bytes(self._file)
+        files = open_files(find(self._folder))
+        layout, self._config = files.read_config()
+        if "llama.cpp" in asked.subjects:
+            self._file = shapes.gguf_file(name, asked.cache, PEER_KIND[precision])
+            self._weight_bytes = gguf_files.weight_bytes(self._file)
+        else:
+            need = need_of(self._config, layout.count_parameters(files.tensors, self._config))
+            self._weight_bytes = (need if precision == "bf16" else need.quantised(precision)).weights("bfloat16")
         limit = self._config.context_length
         self._contexts = sorted({min(context, limit - asked.steps - 1) for context in asked.contexts})
         self._room = min(limit, max(*self._contexts, PREFILL) + asked.steps + 64)
@@ -68,11 +73,16 @@ class Group:
 
     def _open_all(self, stack: ExitStack) -> dict[str, Worker]:
         """Everyone who can, and who computes what the first of them does."""
-        jobs = {"ours": {"kind": "ours", "path": str(self._folder), "precision": self.about["precision"]}}
+        ours = {"kind": "ours", "path": str(self._folder), "precision": self.about["precision"]}
+        jobs = {"ours": ours | {"compiled": False}}
+        if self._asked.device != "cpu":
+            jobs["ours compiled"] = ours | {"compiled": True}
         if "llama.cpp" in self._asked.subjects:
             jobs |= self._peer_jobs()
         if "transformers" in self._asked.subjects and self.about["precision"] == "bf16":
-            jobs["transformers"] = {"kind": "transformers", "path": str(self._folder)}
+            for name, static in (("transformers", False), ("transformers static, compiled", True)):
+                if not static or self._asked.device != "cpu" or self._asked.static:
+                    jobs[name] = {"kind": "transformers", "path": str(self._folder), "static": static}
         workers = {"limit": self._open("limit", {"kind": "limit", "bytes": min(self._weight_bytes, BUFFER)}, stack)}
         wanted = None
         for name, job in jobs.items():
@@ -90,7 +100,8 @@ class Group:
         return workers
 
     def _open(self, name: str, job: dict[str, Any], stack: ExitStack) -> Worker:
-        worker = Worker(name, job | {"threads": self.about["threads"], "context": self._room})
+        common = {"threads": self.about["threads"], "context": self._room, "device": self._asked.device}
+        worker = Worker(name, job | common)
         stack.callback(worker.close)
         return worker
 
@@ -195,10 +206,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", nargs="+", choices=shapes.NAMES, default=list(shapes.NAMES))
     parser.add_argument("--precisions", nargs="+", choices=list(PEER_KIND), default=["bf16"])
-    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--device", default="cpu", help="where everybody computes: cpu (default) or cuda")
+    parser.add_argument("--threads", nargs="+", type=int, help="of the processor: 1 and 2, or for a GPU 1")
     parser.add_argument("--contexts", nargs="+", type=int, default=[128, 1024], help="tokens already read")
+    parser.add_argument("--subjects", nargs="*", choices=PEERS, help="beside us: both, or for a GPU transformers")
     parser.add_argument(
-        "--subjects", nargs="*", choices=["llama.cpp", "transformers"], default=["llama.cpp", "transformers"]
+        "--static", action="store_true", help="transformers with its static cache, compiled, too; a GPU always has it"
     )
     parser.add_argument(
         "--libraries", type=Path, help="a folder of llama.cpp's libraries, to try beside those installed"
@@ -209,6 +222,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write every single value there")
     parser.add_argument("--markdown", type=Path, help="write the table there")
     asked = parser.parse_args()
+    on_cpu = asked.device == "cpu"
+    asked.threads = asked.threads or ([1, 2] if on_cpu else [1])
+    asked.subjects = list(PEERS if on_cpu else PEERS[1:]) if asked.subjects is None else asked.subjects
     found: list[Measurement] = []
     notes: list[str] = []
     for name in asked.shapes:

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from core.config import ModelConfig
+from core.graph.bandwidth import read_bandwidth
 
 COLUMNS = 16384  # of the matrix: a row of 64 KB
 KEPT_AT = 2  # bytes of a key's or a value's number in the cache
@@ -70,6 +71,17 @@ class Reading:
 
     def _compare(self) -> None:
         list(self._pool.map(_compare_halves, self._parts))
+
+
+class DeviceReading:
+    """The memory of a GPU, read by torch's own sum and copy."""
+
+    def __init__(self, n_bytes: int, device: str) -> None:
+        self._n_bytes, self._device = n_bytes, torch.device(device)
+
+    def speed(self) -> float:
+        """Bytes per second."""
+        return read_bandwidth(self._n_bytes, self._device, repeat=2)
 
 
 def _compare_halves(part: np.ndarray) -> int:

@@ -105,7 +105,7 @@ def quantised(asked: argparse.Namespace) -> Iterator[str]:
     texts = windows(model, asked.windows)
     exact = np.concatenate([reading(model)(ids) for ids in texts])
     half = np.concatenate([writing(opened(BUNDLED, "bfloat16"))(ids) for ids in texts])
-    yield f"Kullback-Leibler divergence in nats a token, {len(exact):,} tokens: from float32, and from ours in bf16, writing"
+    yield f"Kullback-Leibler divergence in nats a token, {len(exact):,} tokens: from float32, and from ours in bf16"
     yield ""
     yield "| program | mean | 99 of 100 below | largest | same likeliest token | mean, from bf16 |"
     yield "| --- | --- | --- | --- | --- | --- |"

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PEERS = ("llama.cpp", "transformers")
@@ -47,14 +47,21 @@ def table(found: Sequence[Measurement], notes: Iterable[str]) -> str:
 
 def cells(subjects: Sequence[Measurement]) -> list[str]:
     by_name = {one.subject: one for one in subjects}
-    limit, ours = by_name.get("limit"), by_name.get("ours")
-    found = [show(limit), show(ours), ratio(ours, limit)]
+    limit, ours = by_name.get("limit"), best(subjects, "ours")
+    found = [show(limit), show(ours) + variant(ours, "ours"), ratio(ours, limit)]
     for peer in PEERS:
-        variants = [one for one in subjects if one.subject.split()[0] == peer]
-        best = max(variants, key=goodness, default=None)
-        how = best.subject.removeprefix(peer) if best else ""
-        found += [show(best) + how, ratio(ours, best)]
+        theirs = best(subjects, peer)
+        found += [show(theirs) + variant(theirs, peer), ratio(ours, theirs)]
     return found
+
+
+def best(subjects: Sequence[Measurement], name: str) -> Measurement | None:
+    """Of all the ways in which one program ran."""
+    return max((one for one in subjects if one.subject.split()[0] == name), key=goodness, default=None)
+
+
+def variant(one: Measurement | None, name: str) -> str:
+    return one.subject.removeprefix(name) if one else ""
 
 
 def goodness(one: Measurement) -> float:
@@ -86,8 +93,24 @@ def ratio(ours: Measurement | None, other: Measurement | None) -> str:
 
 def machine() -> str:
     """Where and when, with what."""
-    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "llama-cpp-python"))
-    return f"{date.today()}, {processor()}, {os.cpu_count()} cores, {versions}; load {os.getloadavg()[0]:.1f}"
+    versions = ", ".join(
+        f"{name} {found}" for name in ("torch", "transformers", "llama-cpp-python") if (found := there(name))
+    )
+    where = ", ".join((*gpus(), processor()))
+    return f"{date.today()}, {where}, {os.cpu_count()} cores, {versions}; load {os.getloadavg()[0]:.1f}"
+
+
+def there(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def gpus() -> list[str]:
+    import torch
+
+    return [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
 
 
 def processor() -> str:

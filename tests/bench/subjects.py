@@ -35,6 +35,9 @@ class Subject(Protocol):
     def take_up(self, ids: Sequence[int], known: int) -> Logits:
         """Read a whole text of which the first `known` tokens were read before."""
 
+    def settle(self) -> bool:
+        """Wait for what is done in the background; whether there was anything, and so may be more after a token."""
+
 
 class Peer:
     """What those whose programs compare texts themselves have in common: here they are told."""
@@ -52,18 +55,25 @@ class Peer:
         self.rewind(known)
         return self.read(ids[known:])
 
+    def settle(self) -> bool:
+        return False
+
 
 class Ours:
     """Logitscope: what the engine uses, under the engine."""
 
-    def __init__(self, folder: Path, *, precision: str, context: int) -> None:
+    def __init__(self, folder: Path, *, precision: str, context: int, device: str, compiled: bool) -> None:
         from core.decoding import Decoder
+        from core.graph.compiling import Compiler
         from weights.load import load
 
         options: dict[str, Any] = {} if precision == "bf16" else {"quantize": precision}
-        model = load(folder, device="cpu", dtype="bfloat16", context=context, **options)
+        model = load(folder, device=device, dtype="bfloat16", context=context, **options)
         self.vocab_size = model.transformer.config.vocab_size
-        self._decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype)
+        self._compiler = Compiler() if compiled else None
+        self._decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype, compiler=self._compiler)
+        if device != "cpu" and self._decoder.why_torch is not None:
+            raise RuntimeError(f"it decodes in plain torch: {self._decoder.why_torch}")
 
     def read(self, ids: Sequence[int]) -> Logits:
         for _ in self._decoder.prefill(ids):
@@ -79,11 +89,21 @@ class Ours:
     def take_up(self, ids: Sequence[int], known: int) -> Logits:
         return self.read(ids[self._decoder.keep_common(ids) :])  # it finds out itself
 
+    def settle(self) -> bool:
+        if self._compiler is None:
+            return False
+        waited = self._compiler.wait()
+        if self._compiler.why_not is not None:
+            raise RuntimeError(f"it is not compiled: {self._compiler.why_not}")
+        return waited
+
 
 class LlamaCpp(Peer):
     """llama.cpp, called without the Python layer above it; logits stay where it keeps them."""
 
-    def __init__(self, path: Path, *, context: int, threads: int, repack: bool, flash: bool, batch: int) -> None:
+    def __init__(
+        self, path: Path, *, context: int, threads: int, device: str, repack: bool, flash: bool, batch: int
+    ) -> None:
         """
         Args:
             repack: weights are laid out anew for this processor, which crashes for some formats on some.
@@ -96,7 +116,9 @@ class LlamaCpp(Peer):
         self._lib: Any = llama_cpp
         opening = llama_cpp.llama_model_default_params()
         opening.use_extra_bufts = repack
-        opening.n_gpu_layers = 0
+        opening.n_gpu_layers = 0 if device == "cpu" else 999
+        if device != "cpu" and not llama_cpp.llama_supports_gpu_offload():
+            raise RuntimeError("this llama.cpp was built without a GPU")
         self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), opening)
         running = llama_cpp.llama_context_default_params()
         running.n_ctx = context
@@ -127,24 +149,45 @@ class LlamaCpp(Peer):
 class Transformers(Peer):
     """transformers' model with its default cache, in a loop as `generate` has, without what generate adds to it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, device: str) -> None:
         import torch
         from transformers import AutoModelForCausalLM, DynamicCache
 
         model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
-        self._model = model.eval()
+        self._model = model.eval().to(device)
         self._cache: Any = DynamicCache(config=self._model.config)
-        self._torch = torch
+        self._torch, self._device = torch, device
         self.vocab_size = self._model.config.vocab_size
 
     def read(self, ids: Sequence[int]) -> Logits:
+        return self._call(self._model, ids)
+
+    def _call(self, model: Any, ids: Sequence[int]) -> Logits:
         with self._torch.inference_mode():
-            tokens = self._torch.tensor([ids])
-            out = self._model(tokens, past_key_values=self._cache, use_cache=True, logits_to_keep=1)
-            found: Logits = out.logits[0, -1].float().numpy()
+            tokens = self._torch.tensor([ids], device=self._device)
+            out = model(tokens, past_key_values=self._cache, use_cache=True, logits_to_keep=1)
+            found: Logits = out.logits[0, -1].float().cpu().numpy()
         return found
 
     def rewind(self, length: int) -> None:
         surplus = self._cache.get_seq_length() - length
         if surplus:
             self._cache.crop(-surplus)
+
+
+class StaticTransformers(Transformers):
+    """transformers' model with its static cache, and tokens written by what its `generate` compiles for that cache."""
+
+    def __init__(self, folder: Path, *, device: str, context: int) -> None:
+        super().__init__(folder, device=device)
+        from transformers import StaticCache
+
+        self._cache = StaticCache(config=self._model.config, max_cache_len=context)
+
+    def write(self, token_id: int) -> Logits:
+        return self._call(self._model.get_compiled_call(None), [token_id])
+
+    def rewind(self, length: int) -> None:
+        for layer in self._cache.layers:
+            if layer.is_initialized:
+                layer.cumulative_length.fill_(length)

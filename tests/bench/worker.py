@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.bench.limit import Reading
-from tests.bench.subjects import LlamaCpp, Ours, Subject, Transformers
+from tests.bench.limit import DeviceReading, Reading
+from tests.bench.subjects import LlamaCpp, Ours, StaticTransformers, Subject, Transformers
 
 COMMON = 200  # tokens of which every tokenizer has at least so many
 NEW_TOKENS = 32  # of an answer, and of the message after it
@@ -29,8 +29,9 @@ def tokens(count: int) -> list[int]:
 class Rounds:
     """What can be asked of a subject. Answers are seconds, unless they say otherwise."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, device: str) -> None:
         self._subject = subject
+        self._device = device
         self._length = 0
 
     def decode(self, context: int, steps: int) -> float:
@@ -38,11 +39,18 @@ class Rounds:
         if self._length < context:
             self._subject.rewind(0)
             self._subject.read(tokens(context))
-        self._subject.rewind(context)
-        self._subject.write(0)  # so that threads are awake and the cache has room
+        self._warm(context)
         seconds = timed(lambda: [self._subject.write(n % COMMON) for n in range(steps)])
         self._length = context
         return seconds / steps
+
+    def _warm(self, context: int) -> None:
+        """A token after so many, so that threads are awake and the cache has room; more while something is made."""
+        while True:
+            self._subject.rewind(context)
+            self._subject.write(0)
+            if not self._subject.settle():
+                return
 
     def prefill(self, count: int) -> float:
         """Seconds for reading a text anew."""
@@ -67,24 +75,28 @@ class Rounds:
             self._subject.rewind(count // 2)
             self._subject.write(1)
 
-        return {"first token": first, "second turn": second, "fork": timed(fork)}
+        forked = timed(fork)
+        self._subject.settle()  # or it would disturb the next one who is asked
+        return {"first token": first, "second turn": second, "fork": forked}
 
     def logits(self) -> list[float]:
         """What is expected of the first tokens after a short text, read and then written."""
         self._subject.rewind(0)
         self._length = 0
         self._subject.read(tokens(NEW_TOKENS))
-        return [float(one) for one in self._subject.write(1)[:COMMON]]
+        found = [float(one) for one in self._subject.write(1)[:COMMON]]
+        self._subject.settle()
+        return found
 
     def memory(self) -> int:
         """The most bytes there ever were."""
-        return memory()[1]
+        return memory(self._device)[1]
 
 
 class Limit:
     """Not a model: how fast as many bytes as its weights have can be read."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Reading | DeviceReading) -> None:
         self._reading = reading
 
     def bandwidth(self) -> float:
@@ -93,13 +105,18 @@ class Limit:
 
 
 def timed(work: Callable[[], Any]) -> float:
+    """Seconds. Whatever a subject gives is on the CPU, so a GPU has done its work for it."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
-def memory() -> tuple[int, int]:
-    """Bytes this process has in memory, and the most it ever had."""
+def memory(device: str) -> tuple[int, int]:
+    """Bytes this process has in memory, and the most it ever had; of a GPU's, if it uses one."""
+    if device != "cpu":
+        import torch
+
+        return torch.cuda.memory_allocated(device), torch.cuda.max_memory_allocated(device)
     try:
         lines = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
     except OSError:  # the most ever stands for both; on Linux it would count the parent's
@@ -112,14 +129,20 @@ def opened(job: dict[str, Any]) -> Rounds | Limit:
     import torch
 
     torch.set_num_threads(job["threads"])
+    device = job["device"]
     if job["kind"] == "limit":
-        return Limit(Reading(job["bytes"], job["threads"]))
+        n_bytes = job["bytes"]
+        return Limit(Reading(n_bytes, job["threads"]) if device == "cpu" else DeviceReading(n_bytes, device))
     path, context = Path(job["path"]), job["context"]
+    subject: Subject
     if job["kind"] == "llama.cpp":
-        return Rounds(LlamaCpp(path, context=context, threads=job["threads"], **job["settings"]))
-    if job["kind"] == "transformers":
-        return Rounds(Transformers(path))
-    return Rounds(Ours(path, precision=job["precision"], context=context))
+        subject = LlamaCpp(path, context=context, threads=job["threads"], device=device, **job["settings"])
+    elif job["kind"] == "transformers":
+        static = StaticTransformers(path, device=device, context=context) if job["static"] else None
+        subject = static or Transformers(path, device=device)
+    else:
+        subject = Ours(path, precision=job["precision"], context=context, device=device, compiled=job["compiled"])
+    return Rounds(subject, device)
 
 
 def load_libraries(kind: str) -> None:
@@ -140,7 +163,7 @@ def main() -> None:
     os.dup2(2, 1)  # what libraries print is no answer
     job = json.loads(sys.stdin.readline())
     load_libraries(job["kind"])
-    before = memory()[0]
+    before = memory(job["device"])[0]
     rounds = opened(job)
     print(json.dumps(before), file=answers, flush=True)
     for line in sys.stdin:

@@ -13,7 +13,7 @@ from core.step import Prefill
 from tests.tui.panels import rows
 from tests.tui.scripted import READY, ScriptedEngine, finished, prediction, step
 from tui.app import LogitscopeApp
-from tui.protocol import Failed, Inspect, Inspected, Loading, Reply
+from tui.protocol import Compiling, Failed, Inspect, Inspected, Loading, Reply
 from tui.widgets.next_token import NextTokenPanel
 from tui.widgets.prompt import Prompt
 from tui.widgets.samplers import SamplersPanel
@@ -68,6 +68,20 @@ async def test_loading_is_shown_and_the_prompt_works_before_the_model_does() -> 
         await send(pilot, "early")
         await until(pilot, lambda: app.query_one(StatusBar).status.fraction == 0.5)
         assert [reply.conversation[-1].text for reply in engine.replies] == ["early"]
+
+
+async def test_that_something_is_compiled_is_shown_and_the_chat_goes_on(screen: Screen) -> None:
+    app, engine, pilot = screen
+    engine.say(Compiling(True))
+    await until(pilot, lambda: "(compiling)" in app.query_one(StatusBar).render().plain)
+    await send(pilot, "Hi")
+    engine.tell(Prefill(done=5, total=10, reused=0, dropped=0))
+    await until(pilot, lambda: app.query_one(StatusBar).status.state == "reading")
+    engine.say(Compiling(False))
+    await until(pilot, lambda: not app.query_one(StatusBar).status.compiling)
+    engine.say(Compiling(True), Failed(message="It died.", dead=True))
+    await until(pilot, lambda: app.query_one(StatusBar).status.state == "failed")
+    assert not app.query_one(StatusBar).status.compiling
 
 
 async def test_an_answer_streams_into_the_chat_and_the_panel(screen: Screen) -> None:

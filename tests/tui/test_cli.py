@@ -106,6 +106,8 @@ def test_models_and_bench(folder: str) -> None:
     speed = json.loads(succeed("bench", "--json", "--model", folder, "--prompt-tokens", "8", "--new-tokens", "4"))
     assert speed["prefill_tokens_per_second"] > 0
     assert speed["decode_tokens_per_second"] > 0
+    assert speed["decoding"] in ("C", "torch")
+    assert (speed["decoding"] == "torch") == (speed["why_torch"] is not None)
 
 
 @pytest.mark.parametrize(

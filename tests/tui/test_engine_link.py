@@ -95,6 +95,15 @@ def end(answers: list[Answer]) -> Finished:
     return last.event
 
 
+def test_compiling_for_a_processor_is_refused_and_nothing_dies(checkpoint: Path, tmp_path: Path) -> None:
+    link = Engine(Load(model=str(checkpoint), device="cpu", compiled=True), tmp_path / "log")
+    refused = until(link, lambda answer: isinstance(answer, Failed | Ready))[-1]
+    assert isinstance(refused, Failed)
+    assert "nothing to compile for cpu" in refused.message
+    assert not refused.dead
+    link.close()
+
+
 def test_loads_tells_its_progress_and_answers(engine: Engine) -> None:
     opening = until(engine, lambda a: isinstance(a, Ready))
     assert len(opening) > 2, "no progress was told"

@@ -36,7 +36,8 @@ class Status:
     model: str = ""
     device: str = ""
     precision: str = ""  # the format the weights are held in
-    in_torch: bool = False  # no decoding in C: slower than need be
+    in_torch: bool = False  # no decoding in C or as a CUDA graph: slower than need be
+    compiling: bool = False  # it will be faster soon
     tokens_per_second: float | None = None
     first_token_seconds: float | None = None
     guesses: int = 0  # tokens of the last answer that were read ahead
@@ -58,9 +59,10 @@ class StatusBar(Widget):
 
 What the model is doing, its name, the device it runs on, the format its weights are held in, tokens a second, the time
 from Enter to the first token, and how many of the context's tokens are used; and how far a model is that is fetched
-meanwhile. (torch) behind the format says that the faster decoding in C is not there for this model; `logitscope bench`
-says why. Guesses are tokens that were read before they were chosen, because they had followed the same words before:
-where they are right the answer comes faster, and it is the same answer in any case.
+meanwhile. (torch) behind the format says that the faster decoding, in C or as a CUDA graph, is not there for this
+model; `logitscope bench` says why. (compiling) says that a still faster one is being made, after --compile. Guesses
+are tokens that were read before they were chosen, because they had followed the same words before: where they are
+right the answer comes faster, and it is the same answer in any case.
 """
     DEFAULT_CSS = """
     StatusBar {
@@ -114,7 +116,8 @@ def _versions(status: Status) -> list[list[Part]]:
     state, bare = _state(status, bar=10), _state(status, bar=0)
     model = _part(_said(status.model), "bold")
     device = _part(_said(status.device))
-    machine = _part(_said(" ".join((status.device, status.precision, "(torch)" if status.in_torch else "")).strip()))
+    how = "(torch)" if status.in_torch else "(compiling)" if status.compiling else ""
+    machine = _part(_said(" ".join((status.device, status.precision, how)).strip()))
     coming = _part(status.fetching, "$text-accent")
     speed = _part("" if status.tokens_per_second is None else f"{status.tokens_per_second:.1f} tok/s")
     first = _part("" if status.first_token_seconds is None else f"first token {seconds(status.first_token_seconds)}")
