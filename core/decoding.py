@@ -5,6 +5,7 @@ Knows no text and no sampling: ids in, logits out.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from core.errors import BadCheckpoint, ContextFull
-from core.guesses import Guesses
+from core.guesses import Guesses, Source
 from core.native.step import MOST
 from core.reader import Reader
 from core.speculation import PromptLookup
@@ -29,17 +30,22 @@ class Decoder:
         device: torch.device,
         dtype: torch.dtype,
         native: bool = True,
+        n_threads: int | None = None,
         speculate: bool = False,
+        draft: Source | None = None,
     ) -> None:
         """
         Args:
             native: read a few tokens at a time with the C library, where it can.
+            n_threads: of that; None for as many as torch has.
             speculate: guess tokens and read them along with the one that is decoded, in C. It is only faster.
+            draft: guesses where what has been said gives nothing to guess from.
         """
         self.ids: list[int] = []
-        self._reader = Reader(transformer, device=device, dtype=dtype, native=native)
+        self._reader = Reader(transformer, device=device, dtype=dtype, native=native, n_threads=n_threads)
         self._vocab_size = transformer.config.vocab_size
-        self.guesses = Guesses([PromptLookup(MOST - 1)] if speculate and self._reader.step is not None else [])
+        sources = [*([PromptLookup(MOST - 1)] if speculate else []), *([] if draft is None else [draft])]
+        self.guesses = Guesses(sources if self._reader.step is not None else [])  # in torch they would gain nothing
 
     @property
     def why_torch(self) -> str | None:
@@ -99,11 +105,10 @@ class Decoder:
         self.guesses.judge()
         self._reader.rewind(len(self.ids))
         guess = self._guess(token_id)
-        if guess:
-            return self._read_with(token_id, guess)
-        for _ in self._read([token_id]):
-            pass
-        return self.logits(len(self.ids) - 1)
+        began = time.perf_counter()
+        logits = self._read_with(token_id, guess) if guess else self._read_alone(token_id)
+        self.guesses.step_took(1 + len(guess), time.perf_counter() - began)
+        return logits
 
     def logits(self, position: int) -> NDArray[np.float32]:
         """What the model expects after the token at `position`: (vocab,). One matrix product, no forward pass.
@@ -132,6 +137,11 @@ class Decoder:
         self.ids.pop()
         anew = self._reader.must_start_anew(end) or self._reader.must_start_anew(end + len(guess))
         return [] if anew else guess  # what has to be read anew is read without one
+
+    def _read_alone(self, token_id: int) -> NDArray[np.float32]:
+        for _ in self._read([token_id]):
+            pass
+        return self.logits(len(self.ids) - 1)
 
     def _read_with(self, token_id: int, guess: list[int]) -> NDArray[np.float32]:
         """Read a token and those that may follow it in one step; the logits after the token."""

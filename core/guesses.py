@@ -25,6 +25,9 @@ class Source(Protocol):
     def judge(self, right: int, guessed: int) -> None:
         """So many of the tokens guessed last were right, up to the first that was not."""
 
+    def step_took(self, n_tokens: int, seconds: float) -> None:
+        """A step of so many tokens, the guessed ones among them, took so long."""
+
 
 class Guesses:
     """What stands ahead of one sequence. A guess is used up token by token, as long as it is right."""
@@ -70,6 +73,11 @@ class Guesses:
         if self._source is not None and self._guessed:
             self._source.judge(self._guessed - len(self._ahead), self._guessed)
         self._drop()
+
+    def step_took(self, n_tokens: int, seconds: float) -> None:
+        """A token and what was guessed behind it were read."""
+        for source in self._sources:
+            source.step_took(n_tokens, seconds)
 
     def forget(self, length: int) -> None:
         """The sequence was cut to this length, or goes on without being asked: nobody will know what was right."""

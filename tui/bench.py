@@ -6,13 +6,14 @@ import argparse
 import json
 import statistics
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.errors import BadSetting
 from tui import tables
 
 if TYPE_CHECKING:
     from core.engine import Engine
+    from core.guesses import Guesses
     from core.model import Model
 
 
@@ -40,6 +41,7 @@ def bench(engine: Engine, arguments: argparse.Namespace) -> None:
         "prefill_tokens_per_second": prefill,
         "decode_tokens_per_second": decode,
         "why_torch": engine.why_torch,
+        **_drafted(engine, arguments),
         **_limit(model, decode, arguments.prompt_tokens + arguments.new_tokens // 2),
     }
     if arguments.json:
@@ -66,6 +68,33 @@ def _limit(model: Model, decode: float, context: int) -> dict[str, float]:
         "limit_tokens_per_second": limit,
         "share_of_limit": decode / limit,
     }
+
+
+def _drafted(engine: Engine, arguments: argparse.Namespace) -> dict[str, Any]:
+    """With a draft that guesses: the likeliest token is written each time, as it depends on the text what is right."""
+    if engine.draft is None:
+        return {}
+    runs = [_write(engine.model, engine.draft, arguments) for _ in range(arguments.repeat)]
+    return {
+        "draft": engine.draft.name,
+        "drafted_tokens_per_second": statistics.median(run[0] for run in runs),
+        "guesses": sum(run[1].total for run in runs),
+        "right_guesses": sum(run[1].right for run in runs),
+    }
+
+
+def _write(model: Model, draft: Model, arguments: argparse.Namespace) -> tuple[float, Guesses]:
+    from core.decoding import Decoder
+    from core.draft import draft_for
+
+    decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype, draft=draft_for(model, draft))
+    for _ in decoder.prefill([n % model.transformer.config.vocab_size for n in range(arguments.prompt_tokens)]):
+        pass
+    logits = decoder.logits(arguments.prompt_tokens - 1)
+    start = time.perf_counter()
+    for _ in range(arguments.new_tokens):
+        logits = decoder.decode_one(int(logits.argmax()))
+    return arguments.new_tokens / (time.perf_counter() - start), decoder.guesses
 
 
 def _measure(model: Model, prompt_tokens: int, new_tokens: int) -> tuple[float, float]:

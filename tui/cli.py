@@ -86,6 +86,10 @@ def parse(argv: Sequence[str]) -> Options:
         raise BadSetting(
             f"--context must be at least 2 tokens, not {given['context']}.", "Leave it out for all there is."
         )
+    if given.get("draft") is not None and given.get("no_speculation"):
+        raise BadSetting(
+            f"--draft {given['draft']} guesses tokens, and --no-speculation forbids it.", "Leave out one of them."
+        )
     load = Load(
         model=given.get("model") or "bundled",
         device=given.get("device"),
@@ -93,6 +97,7 @@ def parse(argv: Sequence[str]) -> Options:
         context=given.get("context"),
         quantize=given.get("quantize"),
         speculate=not given.get("no_speculation", False),
+        draft=given.get("draft"),
     )
     return Options(
         command=given.get("command"),
@@ -181,6 +186,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--no-speculation",
         action="store_true",
         help="do not read guessed tokens ahead (which makes repetitions faster and changes nothing else)",
+    )
+    model.add_argument(
+        "--draft",
+        metavar="NAME_OR_PATH",
+        help="a smaller model of the same vocabulary that guesses what is read ahead, or int4 or int8 for the model itself "
+        "in fewer bits (which is faster where that pays, and changes nothing else)",
     )
     sampling = parser.add_argument_group("sampling")
     for flag, kind, text in (

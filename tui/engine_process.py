@@ -96,7 +96,7 @@ class Worker:
 
     def _open(self, job: Load, number: int) -> None:
         from core.engine import Engine
-        from weights.load import load
+        from weights.drafting import load_with_draft
 
         def progress(fraction: float, what: str) -> None:
             cancelled = self._inbox.cancelled(number) and self._home is not None  # else there is nothing to go back to
@@ -104,15 +104,18 @@ class Worker:
                 raise _Unwanted
             self._send(Loading(fraction=self._share + (1 - self._share) * fraction, what=what))
 
-        model = load(
+        pair = load_with_draft(
             job.model,
+            job.draft,
             device=job.device,
             dtype=job.dtype,
             context=job.context,
             quantize=job.quantize,
             on_progress=progress,
+            needed=job.draft_needed,
         )
-        self._engine, self._home, self._share = Engine(model, speculate=job.speculate), job, 0.0
+        model, draft = pair.model, pair.draft
+        self._engine, self._home, self._share = Engine(model, speculate=job.speculate, draft=draft), job, 0.0
         self._send(
             Ready(
                 load=job,
@@ -124,6 +127,8 @@ class Worker:
                 context_length=model.context_length,
                 has_template=model.template is not None,
                 sampling=dict(model.sampling),
+                draft="" if draft is None else draft.name,
+                why_alone=pair.why_alone,
             )
         )
 

@@ -30,7 +30,7 @@ class Opening:
         context = self._first.context
         if context is not None and entry.context is not None:
             context = min(context, entry.context)
-        return replace(self._first, model=str(entry.path), context=context)
+        return replace(self._first, model=str(entry.path), context=context, draft_needed=False)
 
     def done(self, model: Ready) -> Outcome:
         """A model is open; how that came about."""
