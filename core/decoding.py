@@ -6,7 +6,7 @@ Knows no text and no sampling: ids in, logits out.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -32,20 +32,23 @@ class Decoder:
         native: bool = True,
         n_threads: int | None = None,
         speculate: bool = False,
-        draft: Source | None = None,
+        draft: Callable[[Reader], Source] | None = None,
     ) -> None:
         """
         Args:
             native: read a few tokens at a time with the C library, where it can.
             n_threads: of that; None for as many as torch has.
             speculate: guess tokens and read them along with the one that is decoded, in C. It is only faster.
-            draft: guesses where what has been said gives nothing to guess from.
+            draft: what guesses where what has been said gives nothing to guess from, for the reader of this sequence.
         """
         self.ids: list[int] = []
         self._reader = Reader(transformer, device=device, dtype=dtype, native=native, n_threads=n_threads)
         self._vocab_size = transformer.config.vocab_size
-        sources = [*([PromptLookup(MOST - 1)] if speculate else []), *([] if draft is None else [draft])]
-        self.guesses = Guesses(sources if self._reader.step is not None else [])  # in torch they would gain nothing
+        sources: list[Source] = []
+        if self._reader.step is not None:  # in torch they would gain nothing
+            sources += [PromptLookup(MOST - 1)] if speculate else []
+            sources += [] if draft is None else [draft(self._reader)]
+        self.guesses = Guesses(sources)
 
     @property
     def why_torch(self) -> str | None:
@@ -83,8 +86,11 @@ class Decoder:
         self._require(len(ids))
         self._require_known(ids)
         self.rewind(len(self.ids))  # what was guessed is not read
+        began = time.perf_counter()
         for _ in self._read(list(ids)):
+            self.guesses.model_took(time.perf_counter() - began, 0)
             yield len(self.ids)
+            began = time.perf_counter()
 
     def decode_one(self, token_id: int) -> NDArray[np.float32]:
         """Read one token; the logits (vocab,) of the one after it.
@@ -107,7 +113,7 @@ class Decoder:
         guess = self._guess(token_id)
         began = time.perf_counter()
         logits = self._read_with(token_id, guess) if guess else self._read_alone(token_id)
-        self.guesses.step_took(1 + len(guess), time.perf_counter() - began)
+        self.guesses.model_took(time.perf_counter() - began, 1 + len(guess))
         return logits
 
     def logits(self, position: int) -> NDArray[np.float32]:
@@ -131,12 +137,11 @@ class Decoder:
 
     def _guess(self, token_id: int) -> list[int]:
         """Tokens that may follow this one, as many as there is room for."""
-        end = len(self.ids) + 1
+        most = self._reader.room_behind(len(self.ids) + 1, MOST - 1)  # what has to be read anew is read without one
         self.ids.append(token_id)
-        guess = self.guesses.make(self.ids, self.limit - end)
+        guess = self.guesses.make(self.ids, most) if most > 0 else []
         self.ids.pop()
-        anew = self._reader.must_start_anew(end) or self._reader.must_start_anew(end + len(guess))
-        return [] if anew else guess  # what has to be read anew is read without one
+        return guess
 
     def _read_alone(self, token_id: int) -> NDArray[np.float32]:
         for _ in self._read([token_id]):

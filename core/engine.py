@@ -22,7 +22,7 @@ from core.conversation import Conversation, fit
 from core.decoding import Decoder
 from core.device import threads_for
 from core.distribution import Distribution
-from core.draft import draft_for
+from core.draft import Drafter
 from core.errors import ContextFull, EmptyPrompt
 from core.model import Model
 from core.sampling import dice
@@ -57,11 +57,11 @@ class _Writing:
 class Engine:
     """One model and the one sequence it has in mind."""
 
-    def __init__(self, model: Model, *, speculate: bool = True, draft: Model | None = None) -> None:
+    def __init__(self, model: Model, *, speculate: bool = True, draft: Drafter | None = None) -> None:
         """
         Args:
             speculate: guess tokens where that makes writing faster; what is written stays the same.
-            draft: a smaller model of the same vocabulary, to guess with; see `draft_for`.
+            draft: a smaller model to guess with.
         """
         self.model, self.draft = model, draft
         if model.device.type == "cpu":
@@ -71,7 +71,7 @@ class Engine:
             device=model.device,
             dtype=model.dtype,
             speculate=speculate,
-            draft=None if draft is None else draft_for(model, draft),
+            draft=None if draft is None else draft.draft_for(model),
         )
         self._seed = 0
         self._newest: tuple[Token, Distribution] | None = None

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 class Source(Protocol):
     """Guesses what comes next in one growing sequence."""
 
-    def guess(self, ids: Sequence[int]) -> list[int]:
-        """Tokens that may follow; empty if nothing comes to mind."""
+    def guess(self, ids: Sequence[int], most: int) -> list[int]:
+        """At most so many tokens that may follow; empty if nothing comes to mind."""
         ...
 
     def forget(self, length: int) -> None:
@@ -25,8 +25,8 @@ class Source(Protocol):
     def judge(self, right: int, guessed: int) -> None:
         """So many of the tokens guessed last were right, up to the first that was not."""
 
-    def step_took(self, n_tokens: int, seconds: float) -> None:
-        """A step of so many tokens, the guessed ones among them, took so long."""
+    def model_took(self, seconds: float, n_tokens: int) -> None:
+        """The model was busy so long, with a step of so many tokens; 0 if it was reading a prompt."""
 
 
 class Guesses:
@@ -57,7 +57,7 @@ class Guesses:
     def make(self, ids: Sequence[int], most: int) -> list[int]:
         """At most so many tokens that may follow these; once they are read, `hold` them."""
         for source in self._sources:
-            if guess := source.guess(ids)[:most]:
+            if guess := source.guess(ids, most):
                 self._source = source
                 return guess
         return []
@@ -74,10 +74,10 @@ class Guesses:
             self._source.judge(self._guessed - len(self._ahead), self._guessed)
         self._drop()
 
-    def step_took(self, n_tokens: int, seconds: float) -> None:
-        """A token and what was guessed behind it were read."""
+    def model_took(self, seconds: float, n_tokens: int) -> None:
+        """Reading took so long: a token and what was guessed behind it, or, if 0, a part of a prompt."""
         for source in self._sources:
-            source.step_took(n_tokens, seconds)
+            source.model_took(seconds, n_tokens)
 
     def forget(self, length: int) -> None:
         """The sequence was cut to this length, or goes on without being asked: nobody will know what was right."""

@@ -53,25 +53,31 @@ class Reader:
         self._device = device
         self._chunk = chunk_of(transformer)
         self._few = _FEW if packed_in(transformer) else MOST  # tokens that are read in a step sooner than in torch
-        self._cache = KVCache(transformer.config, device=device, dtype=dtype)
+        self.cache = KVCache(transformer.config, device=device, dtype=dtype)
         self._hidden = torch.empty(0, transformer.config.d_model, device=device, dtype=dtype)  # (capacity, d_model)
 
     @property
     def length(self) -> int:
-        return self._cache.length
+        return self.cache.length
 
     @property
     def limit(self) -> int:
         """The most positions there can be."""
-        return self._cache.limit
+        return self.cache.limit
+
+    def room_behind(self, length: int, most: int) -> int:
+        """The tokens, at most so many, that can be added to a text of this length with nothing read anew; -1 if the
+        text itself cannot."""
+        most = min(most, self.limit - length)
+        return next((n for n in range(most + 1) if self.must_start_anew(length + n)), most + 1) - 1
 
     def must_start_anew(self, length: int) -> bool:
         """Whether a text of this length has every position turned otherwise than what was read so far."""
-        return self.transformer.is_long(length) != self._cache.long
+        return self.transformer.is_long(length) != self.cache.long
 
     def rewind(self, length: int) -> None:
         """Forget every position from `length` on."""
-        self._cache.rewind(length)
+        self.cache.rewind(length)
 
     def chunks(self, ids: list[int]) -> Iterator[list[int]]:
         """The tokens in parts, each of which is one pass."""
@@ -94,15 +100,15 @@ class Reader:
             if self.step is not None and len(ids) <= self._few and first == start:
                 for at in range(0, len(ids), MOST):
                     part = ids[at : at + MOST]
-                    self.step.forward(part, self._cache, self._hidden[start + at :][: len(part)], length=length)
+                    self.step.forward(part, self.cache, self._hidden[start + at :][: len(part)], length=length)
             else:
                 tokens = torch.tensor([ids], device=self._device)
-                hidden = self.transformer(tokens, self._cache, length=length)  # (1, time, d_model)
+                hidden = self.transformer(tokens, self.cache, length=length)  # (1, time, d_model)
                 self._hidden[first:end] = hidden[0, first - start :]
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            self._cache.rewind(start)
+            self.cache.rewind(start)
             raise OutOfMemory(
                 f"There is not enough memory on {self._device} for {end} tokens of context.",
                 "Use a smaller --context, a smaller model or another --device.",
@@ -121,9 +127,9 @@ class Reader:
         return logits.reshape(count, -1)
 
     def _make_room(self, length: int) -> None:
-        self._cache.reserve(length)
+        self.cache.reserve(length)
         if length > len(self._hidden):
-            grown = self._hidden.new_empty(self._cache.capacity, self._hidden.shape[1])
+            grown = self._hidden.new_empty(self.cache.capacity, self._hidden.shape[1])
             grown[: self.length] = self._hidden[: self.length]
             self._hidden = grown
 

@@ -23,7 +23,8 @@ def check_same(name: str, tokenizer: Tokenizer, draft: str, its: Tokenizer) -> N
         if ours == theirs or (not theirs and tokenizer.is_added(token_id)) or (not ours and its.is_added(token_id)):
             continue
         raise BadDraft(
-            f"{draft} cannot draft for {name}: token {token_id} is {_said(ours)} in {name} and {_said(theirs)} in {draft}.",
+            f"{draft} cannot draft for {name}: token {token_id} is {_said(theirs)} in the one and {_said(ours)} in the "
+            "other.",
             "A draft needs the same vocabulary: choose a smaller model of the same family.",
         )
 

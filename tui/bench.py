@@ -6,15 +6,18 @@ import argparse
 import json
 import statistics
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from core.errors import BadSetting
 from tui import tables
 
 if TYPE_CHECKING:
+    from core.draft import Draft
     from core.engine import Engine
     from core.guesses import Guesses
     from core.model import Model
+    from core.reader import Reader
 
 
 def bench(engine: Engine, arguments: argparse.Namespace) -> None:
@@ -74,20 +77,19 @@ def _drafted(engine: Engine, arguments: argparse.Namespace) -> dict[str, Any]:
     """With a draft that guesses: the likeliest token is written each time, as it depends on the text what is right."""
     if engine.draft is None:
         return {}
-    runs = [_write(engine.model, engine.draft, arguments) for _ in range(arguments.repeat)]
+    runs = [_write(engine.model, engine.draft.draft_for(engine.model), arguments) for _ in range(arguments.repeat)]
     return {
-        "draft": engine.draft.name,
+        "draft": engine.draft.model.name,
         "drafted_tokens_per_second": statistics.median(run[0] for run in runs),
         "guesses": sum(run[1].total for run in runs),
         "right_guesses": sum(run[1].right for run in runs),
     }
 
 
-def _write(model: Model, draft: Model, arguments: argparse.Namespace) -> tuple[float, Guesses]:
+def _write(model: Model, draft: Callable[[Reader], Draft], arguments: argparse.Namespace) -> tuple[float, Guesses]:
     from core.decoding import Decoder
-    from core.draft import draft_for
 
-    decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype, draft=draft_for(model, draft))
+    decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype, draft=draft)
     for _ in decoder.prefill([n % model.transformer.config.vocab_size for n in range(arguments.prompt_tokens)]):
         pass
     logits = decoder.logits(arguments.prompt_tokens - 1)

@@ -190,8 +190,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--draft",
         metavar="NAME_OR_PATH",
-        help="a smaller model of the same vocabulary that guesses what is read ahead, or int4 or int8 for the model itself "
-        "in fewer bits (which is faster where that pays, and changes nothing else)",
+        help="guess with a smaller model of the same vocabulary, or, if it is int4 or int8, with the model itself in "
+        "fewer bits (which makes writing faster where that pays and changes nothing else)",
     )
     sampling = parser.add_argument_group("sampling")
     for flag, kind, text in (

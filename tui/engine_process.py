@@ -127,7 +127,7 @@ class Worker:
                 context_length=model.context_length,
                 has_template=model.template is not None,
                 sampling=dict(model.sampling),
-                draft="" if draft is None else draft.name,
+                draft="" if draft is None else draft.model.name,
                 why_alone=pair.why_alone,
             )
         )

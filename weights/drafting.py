@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from core.draft import Drafter
 from core.errors import BadDraft, LogitscopeError
 from core.model import Model
 from core.native.step import why_no_step
@@ -22,7 +23,7 @@ class Pair:
     """A model, and what drafts for it."""
 
     model: Model
-    draft: Model | None = None
+    draft: Drafter | None = None
     why_alone: str = ""  # why no draft was opened though one was wanted, in a sentence
 
 
@@ -37,7 +38,7 @@ def load_with_draft(
     on_progress: Progress | None = None,
     needed: bool = True,
 ) -> Pair:
-    """Open a model and its draft, of the same vocabulary. The draft's weights are held in 8 bits, or fewer if stored so.
+    """Open a model and its draft, of the same vocabulary. The draft is held in 8 bits, or in fewer if it is stored so.
 
     Where tokens are not decoded in C, the draft would gain nothing and is not opened.
 
@@ -81,12 +82,14 @@ def _read_both(planned: Plan, draft: str, context: int | None, quantize: str | N
     share = sizes[0] / (sizes[0] + both.need.weights(both.room.dtype))
     its_context = min(fitting, its.config.context_length)
     draft_model = read(its, context=its_context, on_progress=_part(tell, 0.0, share))
-    return Pair(model=read(both, context=fitting, on_progress=_part(tell, share, 1.0)), draft=draft_model)
+    model = read(both, context=fitting, on_progress=_part(tell, share, 1.0))
+    return Pair(model=model, draft=Drafter(model=draft_model, itself=draft in ITSELF))
 
 
 def _plan_draft(planned: Plan, draft: str, tell: Progress) -> Plan:
     if draft in ITSELF:
-        return replace(planned.held(draft), name=f"{planned.name} in {draft}")
+        its = planned.held(draft)
+        return replace(its, name=f"{planned.name} in {draft}", need=replace(its.need, cache_values=0))
     dtype = planned.room.dtype
     its = plan(draft, device=str(planned.device), dtype=dtype, context=None, on_progress=tell)
     check_same(planned.name, planned.tokenizer, its.name, its.tokenizer)
