@@ -55,26 +55,24 @@ class DraftReader(Protocol):
 class Draft:
     """Guesses tokens as long as it is sure of them and they pay."""
 
-    def __init__(self, reader: DraftReader, *, n_tokens: int, limit: int, pace: Pace) -> None:
+    def __init__(self, reader: DraftReader, *, n_tokens: int, pace: Pace) -> None:
         """
         Args:
             n_tokens: only tokens below are guessed.
-            limit: the most positions that the smaller model can read.
         """
-        self._reader, self._n_tokens, self._limit, self._pace = reader, n_tokens, limit, pace
-        self._failed = False
+        self._reader, self._n_tokens, self._pace = reader, n_tokens, pace
+        self._failed = False  # on the text as it is
 
     def guess(self, ids: Sequence[int], most: int) -> list[int]:
         """What the smaller model would say, at most so many tokens.
 
         Of a text that is new to it, it first reads a part at each call, so that a stop is heard in between. A text
-        that it cannot read, or has no memory for, gets no guesses.
+        that it cannot read, as its context is shorter or there is no memory, gets no guesses.
         """
-        room = self._limit - len(ids) + 1
-        if self._failed or room < 1:
+        if self._failed:
             return []
         try:
-            size = min(self._pace.size(), room, most)
+            size = min(self._pace.size(), most)
             return self._write(ids, size) if size and self._is_near(ids) else []
         except (LogitscopeError, MemoryError, RuntimeError) as error:
             if not isinstance(error, LogitscopeError) and not is_out_of_memory(error):
@@ -149,7 +147,6 @@ class Drafter:
             else:
                 own = OwnCache(Decoder(its.transformer, device=its.device, dtype=its.dtype, n_threads=n_threads))
             n_tokens = min(one.transformer.config.vocab_size for one in (model, its))
-            limit = min(one.context_length for one in (model, its))
-            return Draft(own, n_tokens=n_tokens, limit=limit, pace=Pace(MOST - 1))
+            return Draft(own, n_tokens=n_tokens, pace=Pace(MOST - 1))
 
         return draft
