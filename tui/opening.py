@@ -25,12 +25,15 @@ class Opening:
         self._first = load
 
     def switch(self, entry: ShelfEntry) -> Load:
-        """The request for another model, with as much of the context that was asked for as it has."""
+        """The request for another model, with as much of the context that was asked for as it has.
+
+        A draft that does not fit it is not needed.
+        """
         self.wanted = entry.name
         context = self._first.context
         if context is not None and entry.context is not None:
             context = min(context, entry.context)
-        return replace(self._first, model=str(entry.path), context=context, draft_needed=False)
+        return replace(self._first, model=str(entry.path), context=context, draft_needed=self._first.draft is None)
 
     def done(self, model: Ready) -> Outcome:
         """A model is open; how that came about."""

@@ -11,7 +11,7 @@ from core.errors import BadDraft, LogitscopeError
 from core.model import Model
 from core.native.step import why_no_step
 from core.vocabularies import check_same
-from weights import memory
+from weights import memory, shelf
 from weights.load import Plan, Progress, plan, read, tell_nobody
 from weights.memory import gigabytes
 
@@ -43,7 +43,7 @@ def load_with_draft(
     Where tokens are not decoded in C, the draft would gain nothing and is not opened.
 
     Args:
-        draft: as `source`, or one of `ITSELF`; None for none. The others: see `load`.
+        draft: as `source`, or one of `ITSELF`; None for none. The others: see `load`. The same name is itself in int8.
         needed: without it the model is not opened either; else the sentence says why there is none.
 
     Raises:
@@ -83,10 +83,12 @@ def _read_both(planned: Plan, draft: str, context: int | None, quantize: str | N
     its_context = min(fitting, its.config.context_length)
     draft_model = read(its, context=its_context, on_progress=_part(tell, 0.0, share))
     model = read(both, context=fitting, on_progress=_part(tell, share, 1.0))
-    return Pair(model=model, draft=Drafter(model=draft_model, itself=draft in ITSELF))
+    return Pair(model=model, draft=Drafter(model=draft_model, itself=its.files is planned.files))
 
 
 def _plan_draft(planned: Plan, draft: str, tell: Progress) -> Plan:
+    if draft not in ITSELF and shelf.find(draft) == planned.files.place:
+        draft = "int8"
     if draft in ITSELF:
         its = planned.held(draft)
         return replace(its, name=f"{planned.name} in {draft}", need=replace(its.need, cache_values=0))

@@ -59,8 +59,9 @@ class StatusBar(Widget):
 What the model is doing, its name, the device it runs on, the format its weights are held in, tokens a second, the time
 from Enter to the first token, and how many of the context's tokens are used; and how far a model is that is fetched
 meanwhile. (torch) behind the format says that the faster decoding in C is not there for this model; `logitscope bench`
-says why. Guesses are tokens that were read before they were chosen, because they had followed the same words before:
-where they are right the answer comes faster, and it is the same answer in any case.
+says why. Guesses are tokens that were read before they were chosen, because they had followed the same words before
+or because a draft (--draft) came up with them: where they are right the answer comes faster, and it is the same answer
+in any case.
 """
     DEFAULT_CSS = """
     StatusBar {
