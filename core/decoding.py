@@ -137,6 +137,8 @@ class Decoder:
 
     def _guess(self, token_id: int) -> list[int]:
         """Tokens that may follow this one, as many as there is room for."""
+        if self.guesses.none_ever:
+            return []
         most = self._reader.room_behind(len(self.ids) + 1, MOST - 1)  # what has to be read anew is read without one
         self.ids.append(token_id)
         guess = self.guesses.make(self.ids, most) if most > 0 else []

@@ -45,6 +45,11 @@ class Guesses:
         self.total, self.right = 0, 0  # tokens, since the beginning
         self.newest_was_right = False  # whether the token that was asked for last had been read
 
+    @property
+    def none_ever(self) -> bool:
+        """Whether there is nothing to guess with."""
+        return not self._sources
+
     def take(self, token_id: int) -> NDArray[np.float32] | None:
         """The logits after a token that was chosen, if it is the one that stands ahead."""
         self.newest_was_right = self._ahead[:1] == [token_id]

@@ -69,6 +69,8 @@ class Reader:
         """The tokens, at most so many, that can be added to a text of this length with nothing read anew; -1 if the
         text itself cannot."""
         most = min(most, self.limit - length)
+        if not self.must_start_anew(length) and not self.must_start_anew(length + most):
+            return most
         return next((n for n in range(most + 1) if self.must_start_anew(length + n)), most + 1) - 1
 
     def must_start_anew(self, length: int) -> bool:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from core.conversation import Message
 from core.errors import BadSetting
 from tui import tables
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from core.guesses import Guesses
     from core.model import Model
     from core.reader import Reader
+
+_ASKED = "Tell me a story about a dog and a cat who go to the sea."
 
 
 def bench(engine: Engine, arguments: argparse.Namespace) -> None:
@@ -74,28 +77,39 @@ def _limit(model: Model, decode: float, context: int) -> dict[str, float]:
 
 
 def _drafted(engine: Engine, arguments: argparse.Namespace) -> dict[str, Any]:
-    """With a draft that guesses: the likeliest token is written each time, as it depends on the text what is right."""
+    """With a draft that guesses, and alone. What is right depends on the text, so an answer is written."""
     if engine.draft is None:
         return {}
-    runs = [_write(engine.model, engine.draft.draft_for(engine.model), arguments) for _ in range(arguments.repeat)]
+    draft, model = engine.draft.draft_for(engine.model), engine.model
+    runs = [(_write(model, None, arguments), _write(model, draft, arguments)) for _ in range(arguments.repeat)]
     return {
         "draft": engine.draft.model.name,
-        "drafted_tokens_per_second": statistics.median(run[0] for run in runs),
-        "guesses": sum(run[1].total for run in runs),
-        "right_guesses": sum(run[1].right for run in runs),
+        "drafted_tokens_per_second": statistics.median(drafted[0] for _, drafted in runs),
+        "undrafted_tokens_per_second": statistics.median(alone[0] for alone, _ in runs),
+        "guesses": sum(drafted[1].total for _, drafted in runs),
+        "right_guesses": sum(drafted[1].right for _, drafted in runs),
     }
 
 
-def _write(model: Model, draft: Callable[[Reader], Draft], arguments: argparse.Namespace) -> tuple[float, Guesses]:
+def _write(
+    model: Model, draft: Callable[[Reader], Draft] | None, arguments: argparse.Namespace
+) -> tuple[float, Guesses]:
+    """Tokens per second of the likeliest answer, written again and again."""
+    from core.chat_template import prompt_ids
     from core.decoding import Decoder
 
     decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype, draft=draft)
-    for _ in decoder.prefill([n % model.transformer.config.vocab_size for n in range(arguments.prompt_tokens)]):
+    ids = prompt_ids((Message(role="user", text=_ASKED),), model.template, model.tokenizer)
+    for _ in decoder.prefill(ids):
         pass
-    logits = decoder.logits(arguments.prompt_tokens - 1)
+    first = logits = decoder.logits(len(ids) - 1)
     start = time.perf_counter()
     for _ in range(arguments.new_tokens):
-        logits = decoder.decode_one(int(logits.argmax()))
+        token = int(logits.argmax())
+        if token in model.end_ids or len(decoder.ids) == decoder.limit:
+            decoder.rewind(len(ids))
+            token = int(first.argmax())
+        logits = decoder.decode_one(token)
     return arguments.new_tokens / (time.perf_counter() - start), decoder.guesses
 
 

@@ -114,8 +114,9 @@ def show_bench(record: Mapping[str, Any]) -> None:
     for what, tokens in (("prefill", "prompt_tokens"), ("decode", "new_tokens")):
         console.print(f"{what:8} {record[f'{what}_tokens_per_second']:>12,.1f} tokens/s   ({record[tokens]} tokens)")
     if "draft" in record:
-        right = f"{record['right_guesses']:,} of {record['guesses']:,} guesses right, {record['draft']}"
-        console.print(Text(f"drafted  {record['drafted_tokens_per_second']:>12,.1f} tokens/s   ({visible(right)})"))
+        alone = f"{record['undrafted_tokens_per_second']:,.1f} alone"
+        right = f"{record['right_guesses']:,} of {record['guesses']:,} guesses right"
+        console.print(f"drafted  {record['drafted_tokens_per_second']:>12,.1f} tokens/s   ({alone}; {right})")
     if "limit_tokens_per_second" in record:
         read = (
             f"{record['bytes_per_token'] / 1e6:,.0f} MB per token at {record['read_bytes_per_second'] / 1e9:.1f} GB/s"

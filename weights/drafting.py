@@ -58,7 +58,7 @@ def load_with_draft(
         try:
             if no_step is None:
                 return _read_both(planned, draft, context, quantize, tell)
-            why = f"{draft} does not draft for {planned.name}: guesses need decoding in C, but {no_step}."
+            why = f"{draft} does not draft for {planned.name}, as guesses need decoding in C: {no_step}."
         except LogitscopeError as error:
             if needed:
                 raise

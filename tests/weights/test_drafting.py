@@ -131,7 +131,7 @@ def test_where_nothing_is_decoded_in_c_it_is_said_and_no_draft_is_read(model: st
     pair = opened(model, small, dtype="float16")
     assert pair.draft is None
     assert pair.why_alone == (
-        f"{small} does not draft for model: guesses need decoding in C, but it computes in float32 and bfloat16, "
+        f"{small} does not draft for model, as guesses need decoding in C: it computes in float32 and bfloat16, "
         "not in float16."
     )
     assert opened(model, "no/such", dtype="float16").draft is None
