@@ -172,6 +172,7 @@ class LogitscopeApp(App[None]):
             used=0,
             tokens_per_second=None,
             first_token_seconds=None,
+            guesses=0,
         )
         self._prompt.focus()
 
@@ -397,7 +398,7 @@ class LogitscopeApp(App[None]):
             self._writing.rename(model.name)
         if outcome == "switched":
             self._panel.show(None)
-            self._show(used=0, tokens_per_second=None, first_token_seconds=None)
+            self._show(used=0, tokens_per_second=None, first_token_seconds=None, guesses=0)
         for sentence in wording.opened(model, outcome, name, self._choices.given):
             self._transcript.add_note(sentence)
         if self._choices.recommend(model.sampling):

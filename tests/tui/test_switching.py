@@ -193,9 +193,13 @@ def test_another_model_is_opened_with_the_same_draft_if_it_fits() -> None:
 
 async def test_what_drafts_is_said_and_why_nothing_does(screen: Screen) -> None:
     app, engine, pilot = screen
+    await send(pilot, "Hi")
+    engine.tell(step(10, "Hello"), replace(finished("Hello"), guesses=9, right_guesses=4))
+    await until(pilot, lambda: app.query_one(StatusBar).status.guesses == 9)
     await pick(pilot, "other")
     engine.say(replace(ready(engine), draft="small"))
     await until(pilot, lambda: "small guesses ahead where that makes it faster." in notes(app))
+    assert app.query_one(StatusBar).status.guesses == 0, "those were of another model's answer"
     await pick(pilot, "scripted")
     engine.say(replace(READY, load=loads(engine)[-1], why_alone="Without a draft: small cannot draft for scripted."))
     await until(pilot, lambda: "Without a draft: small cannot draft for scripted." in notes(app))
