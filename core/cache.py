@@ -55,11 +55,14 @@ class KVCache:
             return
         wanted = max(length, self.capacity + self.capacity // 4)  # by a part of it, or a long text is copied too often
         wanted = min(self.limit, -(-wanted // GROWTH) * GROWTH)
-        self.keys = self._grown(self.keys, wanted)  # and the old ones are freed before there are two of the values too
-        self.values = self._grown(self.values, wanted)
+        shape = (*self.keys.shape[:3], wanted, self.keys.shape[4])
+        # Both are had before either is taken, as whoever writes believes that they are alike. On a CPU, what is not
+        # yet written to takes no memory, so there are still never two of both.
+        keys, values = (in_large_pages(shape, self.keys.dtype, self.keys.device) for _ in range(2))
+        self.keys = self._moved(self.keys, keys)
+        self.values = self._moved(self.values, values)
 
-    def _grown(self, slab: Tensor, capacity: int) -> Tensor:
-        bigger = in_large_pages((*slab.shape[:3], capacity, slab.shape[4]), slab.dtype, slab.device)
+    def _moved(self, slab: Tensor, bigger: Tensor) -> Tensor:
         bigger[:, :, :, : self.length] = slab[:, :, :, : self.length]
         return bigger
 

@@ -5,7 +5,8 @@ Knows no text and no sampling: ids in, logits out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from core.errors import BadCheckpoint, ContextFull
 from core.graph.compiling import Compiler
-from core.guesses import Guesses
+from core.guesses import Guesses, Source
 from core.native.step import MOST
 from core.reader import Reader
 from core.speculation import PromptLookup
@@ -30,19 +31,29 @@ class Decoder:
         device: torch.device,
         dtype: torch.dtype,
         native: bool = True,
+        n_threads: int | None = None,
         speculate: bool = False,
+        draft: Callable[[Reader], Source] | None = None,
         compiler: Compiler | None = None,
     ) -> None:
         """
         Args:
             native: read a few tokens at a time with the C library, or one as a CUDA graph, where that is possible.
+            n_threads: of the library; None for as many as torch has.
             speculate: guess tokens and read them along with the one that is decoded, in C. It is only faster.
+            draft: what guesses where what has been said gives nothing to guess from, for the reader of this sequence.
             compiler: fuses what is recorded as a CUDA graph, in the background.
         """
         self.ids: list[int] = []
-        self._reader = Reader(transformer, device=device, dtype=dtype, native=native, compiler=compiler)
+        self._reader = Reader(
+            transformer, device=device, dtype=dtype, native=native, n_threads=n_threads, compiler=compiler
+        )
         self.vocab_size = transformer.config.vocab_size
-        self.guesses = Guesses([PromptLookup(MOST - 1)] if speculate and self._reader.reads_ahead else [])
+        sources: list[Source] = []
+        if self._reader.reads_ahead:  # elsewhere they would gain nothing
+            sources += [PromptLookup(MOST - 1)] if speculate else []
+            sources += [] if draft is None else [draft(self._reader)]
+        self.guesses = Guesses(sources)
 
     @property
     def why_torch(self) -> str | None:
@@ -85,8 +96,11 @@ class Decoder:
         self._require(len(ids))
         self._require_known(ids)
         self.rewind(len(self.ids))  # what was guessed is not read
+        began = time.perf_counter()
         for _ in self._read(list(ids)):
+            self.guesses.model_took(time.perf_counter() - began, 0)
             yield len(self.ids)
+            began = time.perf_counter()
 
     def decode_one(self, token_id: int) -> NDArray[np.float32]:
         """Read one token; the logits (vocab,) of the one after it.
@@ -107,11 +121,10 @@ class Decoder:
         self.guesses.judge()
         self._reader.rewind(len(self.ids))
         guess = self._guess(token_id)
-        if guess:
-            return self._read_with(token_id, guess)
-        for _ in self._read([token_id]):
-            pass
-        return self.logits(len(self.ids) - 1)
+        began = time.perf_counter()
+        logits = self._read_with(token_id, guess) if guess else self._read_alone(token_id)
+        self.guesses.model_took(time.perf_counter() - began, 1 + len(guess))
+        return logits
 
     def logits(self, position: int) -> NDArray[np.float32]:
         """What the model expects after the token at `position`: (vocab,). One matrix product, no forward pass.
@@ -134,19 +147,29 @@ class Decoder:
 
     def _guess(self, token_id: int) -> list[int]:
         """Tokens that may follow this one, as many as there is room for."""
-        end = len(self.ids) + 1
+        if self.guesses.none_ever:
+            return []
+        most = self._reader.room_behind(len(self.ids) + 1, MOST - 1)  # what has to be read anew is read without one
         self.ids.append(token_id)
-        guess = self.guesses.make(self.ids, self.limit - end)
+        guess = self.guesses.make(self.ids, most) if most > 0 else []
         self.ids.pop()
-        anew = self._reader.must_start_anew(end) or self._reader.must_start_anew(end + len(guess))
-        return [] if anew else guess  # what has to be read anew is read without one
+        return guess
+
+    def _read_alone(self, token_id: int) -> NDArray[np.float32]:
+        start = len(self.ids)
+        if self._reader.must_start_anew(start + 1):
+            for _ in self._read([token_id]):
+                pass
+            return self.logits(start)
+        logits = self._reader.decode([token_id])
+        self.ids.append(token_id)
+        return self._checked(logits[0], start)
 
     def _read_with(self, token_id: int, guess: list[int]) -> NDArray[np.float32]:
         """Read a token and those that may follow it in one step; the logits after the token."""
         start = len(self.ids)
-        self._reader.read([token_id, *guess], length=start + 1)
+        first, *rest = self._reader.decode([token_id, *guess])
         self.ids.append(token_id)
-        first, *rest = self._reader.logits(start, 1 + len(guess))
         self.guesses.hold(guess, rest)
         return self._checked(first, start)
 

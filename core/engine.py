@@ -22,6 +22,7 @@ from core.conversation import Conversation, fit
 from core.decoding import Decoder
 from core.device import threads_for
 from core.distribution import Distribution
+from core.draft import Drafter
 from core.errors import BadSetting, ContextFull, EmptyPrompt
 from core.graph.compiling import Compiler
 from core.model import Model
@@ -57,10 +58,18 @@ class _Writing:
 class Engine:
     """One model and the one sequence it has in mind."""
 
-    def __init__(self, model: Model, *, speculate: bool = True, compiler: Compiler | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        speculate: bool = True,
+        draft: Drafter | None = None,
+        compiler: Compiler | None = None,
+    ) -> None:
         """
         Args:
             speculate: guess tokens where that makes writing faster; what is written stays the same.
+            draft: a smaller model to guess with.
             compiler: fuses the work for a token on a GPU, while tokens are written without that.
 
         Raises:
@@ -68,12 +77,16 @@ class Engine:
         """
         if compiler is not None and model.device.type != "cuda":
             raise BadSetting(f"There is nothing to compile for {model.device}.", "Leave --compile out, or use CUDA.")
-        self.model = model
-        self.compiler = compiler
+        self.model, self.draft, self.compiler = model, draft, compiler
         if model.device.type == "cpu":
             torch.set_num_threads(threads_for(model.n_parameters))
         self._decoder = Decoder(
-            model.transformer, device=model.device, dtype=model.dtype, speculate=speculate, compiler=compiler
+            model.transformer,
+            device=model.device,
+            dtype=model.dtype,
+            speculate=speculate,
+            draft=None if draft is None else draft.draft_for(model),
+            compiler=compiler,
         )
         self._seed = 0
         self._newest: tuple[Token, Distribution] | None = None

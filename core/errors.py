@@ -42,6 +42,10 @@ class UnsupportedModel(LogitscopeError):
     """The files are fine, but the model is of a kind we would run wrongly."""
 
 
+class BadDraft(LogitscopeError):
+    """A draft model that cannot guess for the model it was chosen for."""
+
+
 class BadTemplate(LogitscopeError):
     """The model's chat template does not render this conversation."""
 

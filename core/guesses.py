@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 class Source(Protocol):
     """Guesses what comes next in one growing sequence."""
 
-    def guess(self, ids: Sequence[int]) -> list[int]:
-        """Tokens that may follow; empty if nothing comes to mind."""
+    def guess(self, ids: Sequence[int], most: int) -> list[int]:
+        """At most so many tokens that may follow; empty if nothing comes to mind."""
         ...
 
     def forget(self, length: int) -> None:
@@ -24,6 +24,9 @@ class Source(Protocol):
 
     def judge(self, right: int, guessed: int) -> None:
         """So many of the tokens guessed last were right, up to the first that was not."""
+
+    def model_took(self, seconds: float, n_tokens: int) -> None:
+        """The model was busy so long, with a step of so many tokens; 0 if it was reading a prompt."""
 
 
 class Guesses:
@@ -42,6 +45,11 @@ class Guesses:
         self.total, self.right = 0, 0  # tokens, since the beginning
         self.newest_was_right = False  # whether the token that was asked for last had been read
 
+    @property
+    def none_ever(self) -> bool:
+        """Whether there is nothing to guess with."""
+        return not self._sources
+
     def take(self, token_id: int) -> NDArray[np.float32] | None:
         """The logits after a token that was chosen, if it is the one that stands ahead."""
         self.newest_was_right = self._ahead[:1] == [token_id]
@@ -54,7 +62,7 @@ class Guesses:
     def make(self, ids: Sequence[int], most: int) -> list[int]:
         """At most so many tokens that may follow these; once they are read, `hold` them."""
         for source in self._sources:
-            if guess := source.guess(ids)[:most]:
+            if guess := source.guess(ids, most):
                 self._source = source
                 return guess
         return []
@@ -70,6 +78,11 @@ class Guesses:
         if self._source is not None and self._guessed:
             self._source.judge(self._guessed - len(self._ahead), self._guessed)
         self._drop()
+
+    def model_took(self, seconds: float, n_tokens: int) -> None:
+        """Reading took so long: a token and what was guessed behind it, or, if 0, a part of a prompt."""
+        for source in self._sources:
+            source.model_took(seconds, n_tokens)
 
     def forget(self, length: int) -> None:
         """The sequence was cut to this length, or goes on without being asked: nobody will know what was right."""

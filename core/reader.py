@@ -6,6 +6,7 @@ Knows no sampling and no guesses: whoever calls decides which tokens are read, a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -49,12 +50,12 @@ class Reader:
         """
         self.transformer = transformer
         self._device = device
-        self._cache = KVCache(transformer.config, device=device, dtype=dtype)
+        self.cache = KVCache(transformer.config, device=device, dtype=dtype)
         self._step: FastStep | None = None
         self._why_none: str | None = "it was not wanted"
         if native:
             found = fast_step(
-                transformer, self._cache, device=device, dtype=dtype, n_threads=n_threads, compiler=compiler
+                transformer, self.cache, device=device, dtype=dtype, n_threads=n_threads, compiler=compiler
             )
             self._step, self._why_none = found
         self._chunk = chunk_of(transformer)
@@ -80,26 +81,33 @@ class Reader:
 
     @property
     def length(self) -> int:
-        return self._cache.length
+        return self.cache.length
 
     @property
     def limit(self) -> int:
         """The most positions there can be."""
-        return self._cache.limit
+        return self.cache.limit
+
+    def room_behind(self, length: int, most: int) -> int:
+        """The tokens, at most so many, that can be added to a text of this length with nothing read anew; -1 if the
+        text itself cannot."""
+        most = min(most, self.limit - length)
+        if not self.must_start_anew(length) and not self.must_start_anew(length + most):
+            return most
+        return next((n for n in range(most + 1) if self.must_start_anew(length + n)), most + 1) - 1
 
     def must_start_anew(self, length: int) -> bool:
         """Whether a text of this length has every position turned otherwise than what was read so far."""
-        return self.transformer.is_long(length) != self._cache.long
+        return self.transformer.is_long(length) != self.cache.long
 
     def rewind(self, length: int) -> None:
         """Forget every position from `length` on."""
-        self._cache.rewind(length)
+        self.cache.rewind(length)
 
     def chunks(self, ids: list[int]) -> Iterator[list[int]]:
         """The tokens in parts, each of which is one pass."""
         return (ids[start : start + self._chunk] for start in range(0, len(ids), self._chunk))
 
-    @torch.inference_mode()
     def read(self, ids: list[int], *, length: int, known: int = 0) -> None:
         """One pass over the next tokens of a text that will have `length`.
 
@@ -111,20 +119,41 @@ class Reader:
         """
         start, end = self.length, self.length + len(ids)
         first = min(max(start, known), end)
-        try:
-            self._make_room(end)
+        with self._with_room(end):
             if first == start:
                 self._pass(ids, self._hidden[start:end], length)
             else:
                 hidden = self._hidden.new_empty(len(ids), self._hidden.shape[1])
                 self._pass(ids, hidden, length)
                 self._hidden[first:end] = hidden[first - start :]
+
+    def decode(self, ids: list[int]) -> NDArray[np.float32]:
+        """Read a few tokens, at most `MOST`, and say what the model expects after each: (len(ids), vocab).
+
+        Raises:
+            OutOfMemory: there is no room for them; then none is read.
+        """
+        start, end = self.length, self.length + len(ids)
+        with self._with_room(end):
+            if self._step is not None and len(ids) <= self._few:
+                return self._step.decode(ids, self.cache, self._hidden[start:end])
+            self._pass(ids, self._hidden[start:end], end)
+        return self.logits(start, len(ids))
+
+    @contextmanager
+    def _with_room(self, length: int) -> Iterator[None]:
+        """Read up to this length, or nothing."""
+        start = self.length
+        try:
+            with torch.inference_mode():
+                self._make_room(length)
+                yield
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            self._cache.rewind(start)
+            self.cache.rewind(start)
             raise OutOfMemory(
-                f"There is not enough memory on {self._device} for {end} tokens of context.",
+                f"There is not enough memory on {self._device} for {length} tokens of context.",
                 "Use a smaller --context, a smaller model or another --device.",
             ) from error
 
@@ -132,14 +161,14 @@ class Reader:
         """Read tokens, whose hidden states go into `hidden` (len(ids), d_model)."""
         step = self._step
         if isinstance(step, NativeStep) and MOST < len(ids) <= step.most:
-            step.read(ids, self._cache, hidden, length=length)
+            step.read(ids, self.cache, hidden, length=length)
         elif step is not None and len(ids) <= self._few:
             for at in range(0, len(ids), MOST):
                 part = ids[at : at + MOST]
-                step.forward(part, self._cache, hidden[at : at + len(part)], length=length)
+                step.forward(part, self.cache, hidden[at : at + len(part)], length=length)
         else:
             tokens = torch.tensor([ids], device=self._device)
-            hidden[:] = self.transformer(tokens, self._cache, length=length)[0]
+            hidden[:] = self.transformer(tokens, self.cache, length=length)[0]
 
     @torch.inference_mode()
     def logits(self, position: int, count: int = 1) -> NDArray[np.float32]:
@@ -154,9 +183,9 @@ class Reader:
         return logits.reshape(count, -1)
 
     def _make_room(self, length: int) -> None:
-        self._cache.reserve(length)
+        self.cache.reserve(length)
         if length > len(self._hidden):
-            grown = self._hidden.new_empty(self._cache.capacity, self._hidden.shape[1])
+            grown = self._hidden.new_empty(self.cache.capacity, self._hidden.shape[1])
             grown[: self.length] = self._hidden[: self.length]
             self._hidden = grown
 

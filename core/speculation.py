@@ -26,11 +26,12 @@ class PromptLookup:
         self._seen: dict[tuple[int, ...], int] = {}  # three tokens: the position after them
         self._known = 0  # positions before this one are in it
 
-    def guess(self, ids: Sequence[int]) -> list[int]:
+    def guess(self, ids: Sequence[int], most: int) -> list[int]:
         """What followed the last three of these tokens before; empty if they are new.
 
         Args:
             ids: the whole sequence. It may have been cut, and have grown otherwise, since the last call.
+            most: tokens there is room for.
         """
         end = len(ids)
         last = tuple(ids[-_SAME:])
@@ -40,7 +41,7 @@ class PromptLookup:
         at = self._seen.get(last, end)
         if end <= _SAME or at >= end or tuple(ids[at - _SAME : at]) != last:  # of a text that has been cut
             return []
-        return list(ids[at : at + self._size])
+        return list(ids[at : at + min(most, self._size)])
 
     def forget(self, length: int) -> None:
         """The sequence was cut to this length, so what comes next has to be looked at anew."""
@@ -49,3 +50,6 @@ class PromptLookup:
     def judge(self, right: int, guessed: int) -> None:
         """Guess more after a guess that was right from beginning to end, and less after one that was not."""
         self._size = min(self._most, 2 * self._size) if right == guessed else max(_FEWEST, right)
+
+    def model_took(self, seconds: float, n_tokens: int) -> None:
+        """It does not matter: looking up takes no time."""

@@ -65,6 +65,11 @@ class Tokenizer:
         return self._backend.get_vocab_size(with_added_tokens=True)
 
     @property
+    def end(self) -> int:
+        """The first id behind all tokens; there may be ids below it that are none."""
+        return 1 + max(self._backend.get_vocab(with_added_tokens=True).values(), default=-1)
+
+    @property
     def ordinary_size(self) -> int:
         """The size of the vocabulary that text is cut into, without what was added to it later."""
         return self._backend.get_vocab_size(with_added_tokens=False)
@@ -99,6 +104,10 @@ class Tokenizer:
     def piece(self, token_id: int) -> str:
         """The token as the vocabulary spells it, such as `Ġthe` or `▁the`; empty for an id beyond the vocabulary."""
         return self._backend.id_to_token(token_id) or ""
+
+    def is_added(self, token_id: int) -> bool:
+        """Whether it was added to the vocabulary that text is cut into, such as a mark of the template."""
+        return token_id in self._added
 
     def has_special(self, text: str) -> bool:
         """Whether some part of the text would be read as a special token."""

@@ -64,6 +64,7 @@ class Answering:
             used=0,
             tokens_per_second=None,
             first_token_seconds=None,
+            guesses=0,
         )
 
     def turn_to_another_model(self) -> None:

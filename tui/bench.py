@@ -6,15 +6,22 @@ import argparse
 import json
 import statistics
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+from core.conversation import Message
 from core.errors import BadSetting
 from tui import tables
 
 if TYPE_CHECKING:
     from core.decoding import Decoder
+    from core.draft import Draft
     from core.engine import Engine
+    from core.guesses import Guesses
     from core.model import Model
+    from core.reader import Reader
+
+_ASKED = "Tell me a story about a dog and a cat who go to the sea."
 
 
 def bench(engine: Engine, arguments: argparse.Namespace) -> None:
@@ -44,6 +51,7 @@ def bench(engine: Engine, arguments: argparse.Namespace) -> None:
         "decoding": decoder.how,
         "why_torch": decoder.why_torch,
         "why_not_compiled": "it was not wanted" if engine.compiler is None else engine.compiler.why_not,
+        **_drafted(engine, arguments),
         **_limit(model, decode, arguments.prompt_tokens + arguments.new_tokens // 2),
     }
     if arguments.json:
@@ -73,6 +81,43 @@ def _limit(model: Model, decode: float, context: int) -> dict[str, float]:
         "limit_tokens_per_second": limit,
         "share_of_limit": decode / limit,
     }
+
+
+def _drafted(engine: Engine, arguments: argparse.Namespace) -> dict[str, Any]:
+    """With a draft that guesses, and alone. What is right depends on the text, so an answer is written."""
+    if engine.draft is None:
+        return {}
+    draft, model = engine.draft.draft_for(engine.model), engine.model
+    runs = [(_write(model, None, arguments), _write(model, draft, arguments)) for _ in range(arguments.repeat)]
+    return {
+        "draft": engine.draft.model.name,
+        "drafted_tokens_per_second": statistics.median(drafted[0] for _, drafted in runs),
+        "undrafted_tokens_per_second": statistics.median(alone[0] for alone, _ in runs),
+        "guesses": sum(drafted[1].total for _, drafted in runs),
+        "right_guesses": sum(drafted[1].right for _, drafted in runs),
+    }
+
+
+def _write(
+    model: Model, draft: Callable[[Reader], Draft] | None, arguments: argparse.Namespace
+) -> tuple[float, Guesses]:
+    """Tokens per second of the likeliest answer, written again and again."""
+    from core.chat_template import prompt_ids
+    from core.decoding import Decoder
+
+    decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype, draft=draft)
+    ids = prompt_ids((Message(role="user", text=_ASKED),), model.template, model.tokenizer)
+    for _ in decoder.prefill(ids):
+        pass
+    first = logits = decoder.logits(len(ids) - 1)
+    start = time.perf_counter()
+    for _ in range(arguments.new_tokens):
+        token = int(logits.argmax())
+        if token in model.end_ids or len(decoder.ids) == decoder.limit:
+            decoder.rewind(len(ids))
+            token = int(first.argmax())
+        logits = decoder.decode_one(token)
+    return arguments.new_tokens / (time.perf_counter() - start), decoder.guesses
 
 
 def _warm(engine: Engine, prompt_tokens: int, new_tokens: int) -> Decoder:

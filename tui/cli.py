@@ -89,6 +89,10 @@ def parse(argv: Sequence[str]) -> Options:
         raise BadSetting(
             f"--context must be at least 2 tokens, not {given['context']}.", "Leave it out for all there is."
         )
+    if given.get("draft") is not None and given.get("no_speculation"):
+        raise BadSetting(
+            f"--draft {given['draft']} guesses tokens, and --no-speculation forbids it.", "Leave out one of them."
+        )
     load = Load(
         model=given.get("model") or "bundled",
         device=given.get("device"),
@@ -97,6 +101,7 @@ def parse(argv: Sequence[str]) -> Options:
         quantize=given.get("quantize"),
         speculate=not given.get("no_speculation", False),
         compiled=given.get("compile", False),
+        draft=given.get("draft"),
     )
     return Options(
         command=given.get("command"),
@@ -190,6 +195,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--compile",
         action="store_true",
         help="on a CUDA GPU, have the work for a token fused by torch's compiler, in the background; slow at first",
+    )
+    model.add_argument(
+        "--draft",
+        metavar="NAME_OR_PATH",
+        help="guess with a smaller model of the same vocabulary, or, if it is int4 or int8, with the model itself in "
+        "fewer bits (which makes writing faster where that pays and changes nothing else)",
     )
     sampling = parser.add_argument_group("sampling")
     for flag, kind, text in (

@@ -99,7 +99,7 @@ class Worker:
     def _open(self, job: Load, number: int) -> None:
         from core.engine import Engine
         from core.graph.compiling import Compiler
-        from weights.load import load
+        from weights.drafting import load_with_draft
 
         def progress(fraction: float, what: str) -> None:
             cancelled = self._inbox.cancelled(number) and self._home is not None  # else there is nothing to go back to
@@ -107,16 +107,19 @@ class Worker:
                 raise _Unwanted
             self._send(Loading(fraction=self._share + (1 - self._share) * fraction, what=what))
 
-        model = load(
+        pair = load_with_draft(
             job.model,
+            job.draft,
             device=job.device,
             dtype=job.dtype,
             context=job.context,
             quantize=job.quantize,
             on_progress=progress,
+            needed=job.draft_needed,
         )
         compiler = Compiler(tell=lambda busy: self._send(Compiling(busy))) if job.compiled else None
-        self._engine = Engine(model, speculate=job.speculate, compiler=compiler)
+        model, draft = pair.model, pair.draft
+        self._engine = Engine(model, speculate=job.speculate, draft=draft, compiler=compiler)
         self._home, self._share = job, 0.0
         self._send(
             Ready(
@@ -129,6 +132,8 @@ class Worker:
                 context_length=model.context_length,
                 has_template=model.template is not None,
                 sampling=dict(model.sampling),
+                draft="" if draft is None else draft.model.name,
+                why_alone=pair.why_alone,
             )
         )
 

@@ -47,7 +47,7 @@ def ask(options: Options) -> None:
 def next_token(options: Options) -> None:
     """Show the distribution of the token after a text."""
     text = _text(options.arguments.text, "a text", 'logitscope next "Once upon a"', keep_space=options.arguments.raw)
-    engine = open_engine(options)
+    engine = open_engine(options, writes=False)
     tokenizer = engine.model.tokenizer
     if options.arguments.raw:
         ids = tokenizer.encode(text, add_special=True)
@@ -112,24 +112,29 @@ def _folder(text: str) -> Path:
     return folder
 
 
-def open_engine(options: Options) -> Engine:
-    """The model the options name, ready to speak."""
+def open_engine(options: Options, *, writes: bool = True) -> Engine:
+    """The model the options name, ready to speak.
+
+    Args:
+        writes: several tokens, so that a draft has something to guess.
+    """
     from core.engine import Engine
     from core.graph.compiling import Compiler
-    from weights.load import load
+    from weights.drafting import load_with_draft
 
     wanted = options.load
-    return Engine(
-        load(
-            wanted.model,
-            device=wanted.device,
-            dtype=wanted.dtype,
-            context=wanted.context,
-            quantize=wanted.quantize,
-        ),
-        speculate=wanted.speculate,
-        compiler=Compiler() if wanted.compiled else None,
+    pair = load_with_draft(
+        wanted.model,
+        wanted.draft if writes else None,
+        device=wanted.device,
+        dtype=wanted.dtype,
+        context=wanted.context,
+        quantize=wanted.quantize,
     )
+    if pair.why_alone:
+        print(f"logitscope: {visible(pair.why_alone)}", file=sys.stderr)
+    compiler = Compiler() if wanted.compiled else None
+    return Engine(pair.model, speculate=wanted.speculate, draft=pair.draft, compiler=compiler)
 
 
 def _settings(options: Options, engine: Engine) -> Settings:

@@ -30,12 +30,15 @@ class Opening:
         return self.is_open and not self.wanted
 
     def switch(self, entry: ShelfEntry) -> Load:
-        """The request for another model, with as much of the context that was asked for as it has."""
+        """The request for another model, with as much of the context that was asked for as it has.
+
+        A draft that does not fit it is not needed.
+        """
         self.wanted = entry.name
         context = self._first.context
         if context is not None and entry.context is not None:
             context = min(context, entry.context)
-        return replace(self._first, model=str(entry.path), context=context)
+        return replace(self._first, model=str(entry.path), context=context, draft_needed=self._first.draft is None)
 
     def done(self, model: Ready) -> Outcome:
         """A model is open; how that came about."""

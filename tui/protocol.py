@@ -27,6 +27,8 @@ class Load:
     context: int | None = None  # None: what the model was made for
     quantize: str | None = None  # None: as it is stored
     speculate: bool = True  # guess tokens ahead
+    draft: str | None = None  # what guesses: a smaller model, or how this one is held for it; None: nothing does
+    draft_needed: bool = True  # or the model is opened all the same, if the draft does not fit it
     compiled: bool = False  # have the work on a GPU fused
 
 
@@ -91,6 +93,8 @@ class Ready:
     context_length: int
     has_template: bool
     sampling: Mapping[str, float] = field(default_factory=dict)  # `Settings` its makers recommend, by name
+    draft: str = ""  # the name of what guesses for it
+    why_alone: str = ""  # why nothing does, though it was asked for
 
 
 @dataclass(frozen=True)

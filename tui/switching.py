@@ -64,7 +64,7 @@ class Switching:
         self._answering.rename(model.name)
         if outcome == "switched":
             self._last_choice.clear()
-            self._panes.show_status(used=0, tokens_per_second=None, first_token_seconds=None)
+            self._panes.show_status(used=0, tokens_per_second=None, first_token_seconds=None, guesses=0)
         for sentence in wording.opened(model, outcome, wanted, self._tuning.given):
             self._panes.transcript.add_note(sentence)
         self._tuning.recommend(model.sampling)

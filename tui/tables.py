@@ -113,6 +113,10 @@ def show_bench(record: Mapping[str, Any]) -> None:
     console.print(Text(f"{visible(record['model'])}: {where}"))
     for what, tokens in (("prefill", "prompt_tokens"), ("decode", "new_tokens")):
         console.print(f"{what:8} {record[f'{what}_tokens_per_second']:>12,.1f} tokens/s   ({record[tokens]} tokens)")
+    if "draft" in record:
+        alone = f"{record['undrafted_tokens_per_second']:,.1f} alone"
+        right = f"{record['right_guesses']:,} of {record['guesses']:,} guesses right"
+        console.print(f"drafted  {record['drafted_tokens_per_second']:>12,.1f} tokens/s   ({alone}; {right})")
     if "limit_tokens_per_second" in record:
         read = (
             f"{record['bytes_per_token'] / 1e6:,.0f} MB per token at {record['read_bytes_per_second'] / 1e9:.1f} GB/s"

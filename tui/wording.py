@@ -47,8 +47,7 @@ def opened(model: Ready, outcome: Outcome, wanted: str, given: Mapping[str, Any]
     if outcome == "back":
         return [f"{wanted} was not opened: {model.name} is open again."]
     said = [f"{model.name} goes on from here."] if outcome == "switched" else []
-    settings = recommended(model, given)
-    return [*said, *introduction(model), *([settings] if settings else [])]
+    return [*said, *introduction(model), *filter(None, [recommended(model, given), drafting(model)])]
 
 
 def what_if(answer: Inspected, step: Step) -> str:
@@ -63,6 +62,13 @@ def recommended(model: Ready, given: Mapping[str, Any]) -> str:
     kept = [names[name] for name in model.sampling if name in given]
     said = f"This model's own settings are used: {', '.join(taken)}." if taken else ""
     return f"{said} {'Yours stay: ' + ', '.join(kept) + '.' if kept else ''}".strip()
+
+
+def drafting(model: Ready) -> str:
+    """What guesses for it, or why nothing does; empty if nobody asked for it."""
+    if model.why_alone:
+        return model.why_alone
+    return f"{model.draft} guesses ahead where that makes it faster." if model.draft else ""
 
 
 def dropped(count: int) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import torch
 
 from core.config import ModelConfig
 from core.device import choose
@@ -20,6 +22,53 @@ from weights.opening import open_files
 from weights.room import Room, room
 from weights.tensors import read_transformer
 
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A model whose files were looked at, before any weight is read."""
+
+    name: str
+    files: ModelFiles
+    layout: Layout
+    config: ModelConfig
+    tokenizer: Tokenizer
+    device: torch.device
+    dtype: torch.dtype
+    room: Room
+    need: Need
+    mode: str | None = "none"  # of `quantisation.held`
+
+    def held(self, quantize: str | None, *, draft: Need | None = None) -> Plan:
+        """The same model with its weights held as is said.
+
+        Args:
+            quantize: one of `quantisation.MODES`; None for as they are stored, where the CPU can work with that.
+            draft: what a model beside it needs.
+
+        Raises:
+            BadSetting: there is no such quantisation.
+        """
+        if quantize not in (None, *quantisation.MODES):
+            choices = ", ".join(quantisation.MODES)
+            raise BadSetting(f"There is no quantisation {quantize!r}.", f"The choices are {choices}.")
+        need = replace(self.need, draft=draft)
+        if quantize is None and not quantisation.is_kept(self.room.device, self.room.dtype):
+            quantize = "none"
+        if quantize == "auto":
+            quantize = memory.first_that_fits(need, self.room)
+        if quantize is None:
+            need = replace(need, bits=self.bits_as_stored)
+        elif quantize != "none":
+            need = need.quantised(quantize)
+        return replace(self, mode=quantize, need=need)
+
+    @property
+    def bits_as_stored(self) -> float:
+        """Per weight, if quantised matrices are kept so."""
+        return quantisation.bits_as_stored(self.files.tensors, self.layout.ends, memory.BITS[self.room.dtype])
+
 
 def load(
     source: str | Path,
@@ -28,7 +77,7 @@ def load(
     dtype: str | None = None,
     context: int | None = None,
     quantize: str | None = None,
-    on_progress: Callable[[float, str], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> Model:
     """Open a model.
 
@@ -45,66 +94,71 @@ def load(
         LogitscopeError: of the kind that says what is wrong: ModelNotFound, BadCheckpoint, UnsupportedModel,
             BadTemplate, BadDevice, BadSetting, OutOfMemory.
     """
-    tell = on_progress or _tell_nobody
+    tell = on_progress or tell_nobody
+    planned = plan(source, device=device, dtype=dtype, context=context, on_progress=tell)
+    return read(planned.held(quantize), context=context, on_progress=tell)
+
+
+def plan(
+    source: str | Path, *, device: str | None, dtype: str | None, context: int | None, on_progress: Progress
+) -> Plan:
+    """Look at a model, to be held as its number format says. For the arguments and errors see `load`."""
     place, number_format = choose(device, dtype)
     files = open_files(shelf.find(source))
     name = shelf.title(files.place)
-    tell(0.0, name)
+    on_progress(0.0, name)
     layout, config = files.read_config()
     _check_context(context, config, name)
     tokenizer = files.read_tokenizer()
     _check_vocabulary(tokenizer, config, name)
+    return Plan(
+        name=name,
+        files=files,
+        layout=layout,
+        config=config,
+        tokenizer=tokenizer,
+        device=place,
+        dtype=number_format,
+        room=room(place, number_format),
+        need=memory.need_of(config, layout.count_parameters(files.tensors, config)),
+    )
+
+
+def read(planned: Plan, *, context: int | None, on_progress: Progress) -> Model:
+    """Read what was planned. For the arguments and errors see `load`."""
+    files, name = planned.files, planned.name
     template = vocabulary.read_template(files)
-    there = room(place, number_format)
-    need = memory.need_of(config, layout.count_parameters(files.tensors, config))
-    mode, need = _how_held(quantize, files, layout, need, there)
-    fitting = config.context_length
+    fitting = planned.config.context_length
 
     def estimate() -> None:
         nonlocal fitting
-        fitting = memory.context_that_fits(need, there, asked=context, name=name)
+        fitting = memory.context_that_fits(planned.need, planned.room, asked=context, name=name)
 
     transformer = read_transformer(
         files.tensors,
-        layout,
-        config,
-        device=place,
-        dtype=number_format,
+        planned.layout,
+        planned.config,
+        device=planned.device,
+        dtype=planned.dtype,
         before_reading=estimate,
-        held=quantisation.held(mode),
-        on_progress=lambda fraction: tell(fraction, name),
+        held=quantisation.held(planned.mode),
+        on_progress=lambda fraction: on_progress(fraction, name),
     )
     transformer.config = replace(transformer.config, context_length=fitting)
     return Model(
         name=name,
         transformer=transformer,
-        tokenizer=tokenizer,
+        tokenizer=planned.tokenizer,
         template=template,
-        end_ids=vocabulary.end_ids(files, tokenizer, template),
+        end_ids=vocabulary.end_ids(files, planned.tokenizer, template),
         sampling=sampling(files.generation_config),
-        device=place,
-        dtype=number_format,
+        device=planned.device,
+        dtype=planned.dtype,
     )
 
 
-def _how_held(
-    quantize: str | None, files: ModelFiles, layout: Layout, need: Need, there: Room
-) -> tuple[str | None, Need]:
-    """The mode of `quantisation.held`, and what the model will need with it."""
-    if quantize not in (None, *quantisation.MODES):
-        raise BadSetting(f"There is no quantisation {quantize!r}.", f"The choices are {', '.join(quantisation.MODES)}.")
-    if quantize is None:
-        if not quantisation.is_kept(there.device, there.dtype):
-            return "none", need
-        bits = quantisation.bits_as_stored(files.tensors, layout.ends, memory.BITS[there.dtype])
-        return None, replace(need, bits=bits)
-    if quantize == "auto":
-        quantize = memory.first_that_fits(need, there)
-    return quantize, need if quantize == "none" else need.quantised(quantize)
-
-
-def _tell_nobody(fraction: float, what: str) -> None:
-    pass
+def tell_nobody(fraction: float, what: str) -> None:
+    """Progress that nobody wants to know."""
 
 
 def _check_context(context: int | None, config: ModelConfig, name: str) -> None:

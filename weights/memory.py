@@ -24,10 +24,12 @@ class Need:
     context: int  # tokens, the most the model was made for
     bits: float | None = None  # of a weight; None: those of the number format that the arithmetic is done in
     n_ends: int = field(default=0, compare=False)  # parameters of the embedding and the unembedding
+    draft: Need | None = None  # of a model beside it that reads the same text
 
     def weights(self, dtype: str) -> int:
-        """Bytes of the weights."""
-        return int(self.n_parameters * (self.bits or BITS[dtype]) / 8)
+        """Bytes of the weights, the draft's among them."""
+        own = int(self.n_parameters * (self.bits or BITS[dtype]) / 8)
+        return own if self.draft is None else own + self.draft.weights(dtype)
 
     def quantised(self, kind: str) -> Need:
         """Of the same model with its matrices in 8 or 4 bits."""
@@ -35,13 +37,21 @@ class Need:
 
     def total(self, dtype: str, context: int) -> int:
         """Bytes of the weights and a full KV cache."""
-        return self.weights(dtype) + self.cache_values * context * BITS[dtype] // 8
+        return self.weights(dtype) + self._values(context) * BITS[dtype] // 8
 
     def largest_context(self, dtype: str, free: int, part: float = 1.0) -> int:
         """The tokens of context for which `part` of what is left beside the weights is enough; 0 if none."""
         left = part * (free - self.weights(dtype))
-        tokens = int(max(0.0, left) // max(1, self.cache_values * BITS[dtype] // 8))
-        return self.context if tokens >= self.context else tokens // _STEP * _STEP
+        if self._values(self.context) * BITS[dtype] // 8 <= left:
+            return self.context
+        of_both = self.cache_values + (0 if self.draft is None else self.draft.cache_values)
+        tokens = int(max(0.0, left) // max(1, of_both * BITS[dtype] // 8))  # the draft's may be full sooner
+        return tokens // _STEP * _STEP
+
+    def _values(self, context: int) -> int:
+        """Numbers in the caches of so many tokens."""
+        own = self.cache_values * context
+        return own if self.draft is None else own + self.draft._values(min(context, self.draft.context))
 
     @property
     def least_context(self) -> int:
@@ -98,16 +108,18 @@ def what_would_fit(need: Need, room: Room, wanted: int) -> str:
     ways = []
     fitting = need.largest_context(room.dtype, free)
     if fitting >= min(need.least_context, wanted):
-        ways.append(f"--context {min(fitting, wanted)}")
+        ways.append(f"with --context {min(fitting, wanted)}")
     if BITS[room.dtype] > 16:
         fitting = need.largest_context("bfloat16", free)
         if fitting >= wanted:
-            ways.append("--dtype bfloat16")
+            ways.append("with --dtype bfloat16")
         elif fitting >= need.least_context:
-            ways.append(f"--dtype bfloat16 --context {fitting}")
-    ways += [f"--quantize {kind}" for kind in _quantised(need, room, wanted)]
+            ways.append(f"with --dtype bfloat16 --context {fitting}")
+    ways += [f"with --quantize {kind}" for kind in _quantised(need, room, wanted)]
+    if need.draft is not None and replace(need, draft=None).total(room.dtype, wanted) <= free:
+        ways.append("without --draft")
     if ways:
-        return f"It would fit with {' or with '.join(ways)}."
+        return f"It would fit {' or '.join(ways)}."
     return "Not even in 4 bits a weight would it fit. Close other programs, or choose a smaller model."
 
 

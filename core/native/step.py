@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.cache import KVCache
+from core.config import ModelConfig
 from core.native.library import MANY_TOKENS, MAX_TOKENS, Run, library, why_absent
 from core.native.packing import FORMATS
 from core.native.plan import Plan
@@ -23,14 +24,19 @@ MOST = MAX_TOKENS  # tokens in one step
 
 def why_not(transformer: Transformer, device: torch.device, dtype: torch.dtype) -> str | None:
     """Why a model has to be run in torch; None if it need not."""
+    return why_no_step(transformer.config, device, dtype)
+
+
+def why_no_step(config: ModelConfig, device: torch.device, dtype: torch.dtype) -> str | None:
+    """The same, before there is a model."""
     if device.type != "cpu":
         return f"it is for the CPU, and this is {device}"
     if library() is None:
         return why_absent()
     if dtype not in FORMATS:
         return f"it computes in float32 and bfloat16, not in {str(dtype).removeprefix('torch.')}"
-    if transformer.config.expert_layers and transformer.config.n_experts_used > MOST:
-        return f"a token goes through {transformer.config.n_experts_used} experts, and it knows of {MOST} at most"
+    if config.expert_layers and config.n_experts_used > MOST:
+        return f"a token goes through {config.n_experts_used} experts, and it knows of {MOST} at most"
     return None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -54,6 +56,24 @@ def test_a_short_context_takes_no_more_than_it_needs() -> None:
 def test_more_than_the_context_does_not_fit() -> None:
     with pytest.raises(ValueError, match="701 positions do not fit in a context of 700"):
         new_cache().reserve(701)
+
+
+@pytest.mark.parametrize("place", [1, 2])
+def test_a_cache_that_cannot_grow_stays_as_it_is(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys that have grown beside values that have not would be believed to be alike, and written behind."""
+    cache, asked = new_cache(), []
+
+    def without_memory(*wanted: Any) -> Tensor:
+        asked.append(wanted)
+        if len(asked) == place:
+            raise RuntimeError("not enough memory")
+        return torch.empty(wanted[0])
+
+    monkeypatch.setattr("core.cache.in_large_pages", without_memory)
+    with pytest.raises(RuntimeError, match="not enough memory"):
+        cache.reserve(300)
+    assert cache.keys.shape == cache.values.shape
+    assert cache.capacity == GROWTH
 
 
 @pytest.mark.parametrize("length", [-1, 6])

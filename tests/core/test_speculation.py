@@ -40,25 +40,25 @@ def followed_by(ids: list[int], most: int) -> list[int]:
 @given(ids=st.lists(st.integers(0, 3), max_size=60), most=st.integers(1, 7))
 def test_a_guess_is_what_followed_the_last_time(ids: list[int], most: int) -> None:
     lookup = PromptLookup(most)
-    assert lookup.guess(ids) == followed_by(ids, min(most, 3))
+    assert lookup.guess(ids, most) == followed_by(ids, min(most, 3))
 
 
 @given(first=st.lists(st.integers(0, 2), max_size=40), cut=st.integers(0, 40), more=st.lists(st.integers(0, 2)))
 def test_after_a_cut_no_guess_comes_from_what_was_cut(first: list[int], cut: int, more: list[int]) -> None:
     lookup = PromptLookup(3)
-    lookup.guess(first)
+    lookup.guess(first, 3)
     now = first[:cut] + more
-    guess = lookup.guess(now)
+    guess = lookup.guess(now, 3)
     places = [now[n : n + 3] for n in range(3, len(now)) if now[n - 3 : n] == now[-3:]]
     assert not guess or guess in places
 
 
 def test_guesses_grow_while_they_are_right() -> None:
     lookup = PromptLookup(7)
-    assert len(lookup.guess(REPEATS)) == 3
+    assert len(lookup.guess(REPEATS, 7)) == 3
     for right, guessed, next_time in ((3, 3, 6), (6, 6, 7), (0, 7, 1), (1, 1, 2), (2, 2, 4), (2, 4, 2)):
         lookup.judge(right, guessed)
-        assert len(lookup.guess(REPEATS)) == next_time
+        assert len(lookup.guess(REPEATS, 7)) == next_time
 
 
 def logits_of(decoder: Decoder, ids: list[int]) -> np.ndarray:

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from core.native.library import library
+
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 
@@ -110,6 +112,33 @@ def test_models_and_bench(folder: str) -> None:
     assert (speed["decoding"] == "torch") == (speed["why_torch"] is not None)
 
 
+@pytest.mark.skipif(library() is None, reason="guesses are for the C library, which is not built")
+def test_a_draft_changes_no_answer_and_bench_tells_what_it_brings(folder: str) -> None:
+    options = ("--model", folder, "--dtype", "float32", "--seed", "3", "--max-tokens", "60")
+    alone, drafted = (succeed("ask", "Hello", "--json", *options, *more) for more in ((), ("--draft", "int4")))
+    fields = ("id", "candidates", "probability", "drawn")
+    for one, other in zip(alone.splitlines()[:-1], drafted.splitlines()[:-1], strict=True):
+        assert [json.loads(one)[name] for name in fields] == [json.loads(other)[name] for name in fields]
+    bench = ("bench", "--model", folder, "--dtype", "float32", "--draft", "int4", "--prompt-tokens", "8")
+    speed = json.loads(succeed(*bench, "--new-tokens", "40", "--json"))
+    assert speed["draft"].endswith(" in int4")
+    assert speed["drafted_tokens_per_second"] > 0
+    assert 0 <= speed["right_guesses"] <= speed["guesses"]
+    assert "guesses right" in succeed(*bench)
+    assert "drafted" not in succeed("bench", "--model", folder, "--prompt-tokens", "8", "--new-tokens", "4")
+
+
+def test_where_a_draft_is_of_no_use_that_is_said_beside_the_answer(folder: str) -> None:
+    code, out, errors = run(
+        "ask", "hi", "--model", folder, "--dtype", "float16", "--draft", "int4", "--max-tokens", "2"
+    )
+    assert (code, errors.count("\n")) == (0, 1)
+    assert out.strip()
+    assert errors.startswith("logitscope: int4 does not draft for ")
+    assert "decoding in C" in errors
+    assert run("next", "hi", "--model", folder, "--draft", "textbook")[0] == 0, "one token is no work for a draft"
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -129,6 +158,10 @@ def test_models_and_bench(folder: str) -> None:
         (("ask", "hi", "--device", "tpu"), "tpu"),
         (("ask", "hi", "--dtype", "int3"), "int3"),
         (("ask", "hi", "--stop", ""), "empty"),
+        (("ask", "hi", "--dtype", "float32", "--draft", "textbook"), "textbook cannot draft for tiny0: token 1 is "),
+        (("ask", "hi", "--draft", "no/such"), "no/such"),
+        (("ask", "hi", "--draft", "int4", "--no-speculation"), "--no-speculation"),
+        (("bench", "--quantize", "int4", "--draft", "int4"), "cannot draft"),
         (("ask", "  "), "empty"),
         (("ask",), "empty"),
         (("ask", "hi", "--top", "0"), "0"),

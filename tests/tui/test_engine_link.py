@@ -9,6 +9,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from safetensors.torch import save_file
 
 from core.config import ModelConfig
 from core.conversation import Message
+from core.native.library import library
 from core.settings import Settings
 from core.step import Finished, Prefill, Step, Token
 from core.transformer import Transformer
@@ -293,6 +295,49 @@ def test_of_two_models_asked_for_in_a_row_only_the_last_is_opened(engine: Engine
     opened = [answer.load.model for answer in until(engine, is_end) if isinstance(answer, Ready)]
     assert opened[-1] == "textbook"
     assert str(tmp_path / "large") not in opened
+
+
+@pytest.mark.skipif(library() is None, reason="guesses are for the C library, which is not built")
+def test_a_draft_stays_with_the_models_it_fits(engine: Engine, checkpoint: Path) -> None:
+    """The same answer with it; a model of another vocabulary is opened without, and the one before again with it."""
+    engine.send(Load(model=str(checkpoint), device="cpu", dtype="float32"))
+    settings = Settings(seed=1, temperature=0.5, max_tokens=60)
+    engine.send(Reply(number=1, conversation=HELLO, settings=settings))
+    alone = end(until(engine, is_end))
+    for name, draft, why in (
+        (str(checkpoint), "tiny0 in int8", ""),
+        ("textbook", "", "Without a draft: tiny0 cannot draft for textbook: token 1 is "),
+        (str(checkpoint), "tiny0 in int8", ""),
+    ):
+        wanted = str(checkpoint)
+        engine.send(Load(model=name, device="cpu", dtype="float32", draft=wanted, draft_needed=False))
+        ready = until(engine, is_ready)[-1]
+        assert isinstance(ready, Ready)
+        assert (ready.draft, ready.why_alone[: len(why)]) == (draft, why)
+        engine.send(Reply(number=1, conversation=HELLO, settings=settings))
+        said = end(until(engine, is_end))
+        assert name == "textbook" or said.ids == alone.ids
+
+
+def test_a_draft_that_is_needed_and_does_not_fit_leaves_the_model_before(engine: Engine, checkpoint: Path) -> None:
+    until(engine, is_ready)
+    wanted = Load(model=str(checkpoint), device="cpu", draft="textbook")
+    engine.send(wanted)
+    failure = until(engine, lambda a: isinstance(a, Failed))[-1]
+    assert isinstance(failure, Failed)
+    assert failure.load == wanted
+    assert "textbook cannot draft for tiny0: token 1 is " in failure.message
+    assert isinstance(until(engine, is_ready)[-1], Ready)
+
+
+def test_opening_can_be_cancelled_while_the_draft_is_read(engine: Engine, checkpoint: Path, tmp_path: Path) -> None:
+    until(engine, is_ready)
+    engine.send(replace(large(tmp_path / "large"), draft="int4"))
+    until(engine, lambda a: isinstance(a, Loading) and a.what == "large in int4")
+    engine.send(Cancel())
+    back = until(engine, is_ready)[-1]
+    assert isinstance(back, Ready)
+    assert back.load.model == str(checkpoint)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills with a signal")

@@ -183,3 +183,23 @@ def test_a_context_too_large_for_one_model_is_back_with_the_next() -> None:
     assert opening.switch(OTHER).context == 300
     assert opening.switch(HERE).context == 400
     assert Opening(Load(model="a")).switch(OTHER).context is None
+
+
+def test_another_model_is_opened_with_the_same_draft_if_it_fits() -> None:
+    first = Load(model="a", draft="small")
+    assert first.draft_needed, "as it was asked for with this very model"
+    assert Opening(first).switch(OTHER) == Load(model="/here/other", draft="small", draft_needed=False)
+
+
+async def test_what_drafts_is_said_and_why_nothing_does(screen: Screen) -> None:
+    app, engine, pilot = screen
+    await send(pilot, "Hi")
+    engine.tell(step(10, "Hello"), replace(finished("Hello"), guesses=9, right_guesses=4))
+    await until(pilot, lambda: app.query_one(StatusBar).status.guesses == 9)
+    await pick(pilot, "other")
+    engine.say(replace(ready(engine), draft="small"))
+    await until(pilot, lambda: "small guesses ahead where that makes it faster." in notes(app))
+    assert app.query_one(StatusBar).status.guesses == 0, "those were of another model's answer"
+    await pick(pilot, "scripted")
+    engine.say(replace(READY, load=loads(engine)[-1], why_alone="Without a draft: small cannot draft for scripted."))
+    await until(pilot, lambda: "Without a draft: small cannot draft for scripted." in notes(app))

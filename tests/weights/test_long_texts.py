@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core import decoding
+from core import reader
 from core.cache import KVCache
 from core.decoding import Decoder
 from core.errors import ContextFull
@@ -31,7 +31,7 @@ def _no_gradients() -> Iterator[None]:
 
 @pytest.fixture
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "CHUNK", 16)
+    monkeypatch.setattr(reader, "CHUNK", 16)
 
 
 def opened(folder: Path) -> Model:

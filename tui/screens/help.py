@@ -78,6 +78,11 @@ NUMBERS: Groups = (
         (
             ("tok/s", "Tokens written a second, the reading of the prompt not counted."),
             ("first token", "From Enter to the first token of the reply."),
+            (
+                "guesses",
+                "Tokens that were read before they were chosen, as they had followed the same words before or as a "
+                "draft (--draft) came up with them. The answer is the same, and comes faster.",
+            ),
             ("context", "Tokens of the conversation so far, and how many the model can hold."),
         ),
     ),

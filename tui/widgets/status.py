@@ -61,8 +61,8 @@ What the model is doing, its name, the device it runs on, the format its weights
 from Enter to the first token, and how many of the context's tokens are used; and how far a model is that is fetched
 meanwhile. (torch) behind the format says that the faster decoding, in C or as a CUDA graph, is not there for this
 model; `logitscope bench` says why. (compiling) says that a still faster one is being made, after --compile. Guesses
-are tokens that were read before they were chosen, because they had followed the same words before: where they are
-right the answer comes faster, and it is the same answer in any case.
+are tokens that were read before they were chosen, because they had followed the same words before or because a draft
+(--draft) came up with them: where they are right the answer comes faster, and it is the same answer in any case.
 """
     DEFAULT_CSS = """
     StatusBar {
