@@ -5,6 +5,7 @@ Knows no sampling and no guesses: whoever calls decides which tokens are read, a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -27,6 +28,7 @@ from core.transformer import Transformer
 CHUNK, _SHORTEST = 512, 128
 _FEW = 64  # if torch has to unpack all weights first
 _WORK = 140e9  # multiplications in one pass, about
+_PATIENCE = 0.5  # seconds of one pass, where its length is free
 
 
 class Reader:
@@ -105,8 +107,10 @@ class Reader:
         self.cache.rewind(length)
 
     def chunks(self, ids: list[int]) -> Iterator[list[int]]:
-        """The tokens in parts, each of which is one pass."""
-        return (ids[start : start + self._chunk] for start in range(0, len(ids), self._chunk))
+        """The tokens in parts, each of which is one pass, to be read before the next is asked for."""
+        while ids:
+            part, ids = ids[: self._chunk], ids[self._chunk :]
+            yield part
 
     def read(self, ids: list[int], *, length: int, known: int = 0) -> None:
         """One pass over the next tokens of a text that will have `length`.
@@ -161,7 +165,9 @@ class Reader:
         """Read tokens, whose hidden states go into `hidden` (len(ids), d_model)."""
         step = self._step
         if isinstance(step, NativeStep) and MOST < len(ids) <= step.most:
+            began = time.perf_counter()
             step.read(ids, self.cache, hidden, length=length)
+            self._learn(len(ids), time.perf_counter() - began)
         elif step is not None and len(ids) <= self._few:
             for at in range(0, len(ids), MOST):
                 part = ids[at : at + MOST]
@@ -181,6 +187,12 @@ class Reader:
             return self._step.logits(hidden)
         logits: NDArray[np.float32] = self.transformer.unembed(hidden.squeeze(0)).cpu().numpy()  # of one: (vocab,)
         return logits.reshape(count, -1)
+
+    def _learn(self, count: int, seconds: float) -> None:
+        """C gives the same numbers however a text is cut, so passes may be as long as one may wait for a stop."""
+        if count >= _SHORTEST:
+            affordable = int(_PATIENCE * count / max(seconds, 1e-6)) // _SHORTEST * _SHORTEST
+            self._chunk = min(CHUNK, max(_SHORTEST, affordable))
 
     def _make_room(self, length: int) -> None:
         self.cache.reserve(length)
