@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -123,13 +123,16 @@ class Reader:
         """
         start, end = self.length, self.length + len(ids)
         first = min(max(start, known), end)
-        with self._with_room(end):
+        try:
+            self._make_room(end)
             if first == start:
                 self._pass(ids, self._hidden[start:end], length)
             else:
                 hidden = self._hidden.new_empty(len(ids), self._hidden.shape[1])
                 self._pass(ids, hidden, length)
                 self._hidden[first:end] = hidden[first - start :]
+        except (MemoryError, RuntimeError) as error:
+            self._give_up(error, start, end)
 
     def decode(self, ids: list[int]) -> NDArray[np.float32]:
         """Read a few tokens, at most `MOST`, and say what the model expects after each: (len(ids), vocab).
@@ -138,28 +141,24 @@ class Reader:
             OutOfMemory: there is no room for them; then none is read.
         """
         start, end = self.length, self.length + len(ids)
-        with self._with_room(end):
+        try:
+            self._make_room(end)
             if self._step is not None and len(ids) <= self._few:
                 return self._step.decode(ids, self.cache, self._hidden[start:end])
             self._pass(ids, self._hidden[start:end], end)
+        except (MemoryError, RuntimeError) as error:
+            self._give_up(error, start, end)
         return self.logits(start, len(ids))
 
-    @contextmanager
-    def _with_room(self, length: int) -> Iterator[None]:
-        """Read up to this length, or nothing."""
-        start = self.length
-        try:
-            with torch.inference_mode():
-                self._make_room(length)
-                yield
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            self.cache.rewind(start)
-            raise OutOfMemory(
-                f"There is not enough memory on {self._device} for {length} tokens of context.",
-                "Use a smaller --context, a smaller model or another --device.",
-            ) from error
+    def _give_up(self, error: Exception, start: int, end: int) -> NoReturn:
+        """Positions from `start` to `end` could not be read."""
+        if not is_out_of_memory(error):
+            raise error
+        self.cache.rewind(start)
+        raise OutOfMemory(
+            f"There is not enough memory on {self._device} for {end} tokens of context.",
+            "Use a smaller --context, a smaller model or another --device.",
+        ) from error
 
     def _pass(self, ids: list[int], hidden: Tensor, length: int) -> None:
         """Read tokens, whose hidden states go into `hidden` (len(ids), d_model)."""
@@ -173,8 +172,9 @@ class Reader:
                 part = ids[at : at + MOST]
                 step.forward(part, self.cache, hidden[at : at + len(part)], length=length)
         else:
-            tokens = torch.tensor([ids], device=self._device)
-            hidden[:] = self.transformer(tokens, self.cache, length=length)[0]
+            with torch.inference_mode():
+                tokens = torch.tensor([ids], device=self._device)
+                hidden[:] = self.transformer(tokens, self.cache, length=length)[0]
 
     @torch.inference_mode()
     def logits(self, position: int, count: int = 1) -> NDArray[np.float32]:
@@ -195,11 +195,15 @@ class Reader:
             self._chunk = min(CHUNK, max(_SHORTEST, affordable))
 
     def _make_room(self, length: int) -> None:
+        if length > self.cache.capacity or length > len(self._hidden):
+            self._grow(length)
+
+    @torch.inference_mode()
+    def _grow(self, length: int) -> None:
         self.cache.reserve(length)
-        if length > len(self._hidden):
-            grown = self._hidden.new_empty(self.cache.capacity, self._hidden.shape[1])
-            grown[: self.length] = self._hidden[: self.length]
-            self._hidden = grown
+        grown = self._hidden.new_empty(self.cache.capacity, self._hidden.shape[1])
+        grown[: self.length] = self._hidden[: self.length]
+        self._hidden = grown
 
 
 def chunk_of(transformer: Transformer) -> int:
