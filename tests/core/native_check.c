@@ -137,11 +137,11 @@ static void run_model(int format, int cache_format, int n_threads, float *logits
 
 int main(void) {
     static float first[TOKENS * VOCAB], other[TOKENS * VOCAB];
-    const char *targets[] = {"plain", "avx2", "avx512"};
+    const char *targets[] = {"plain", "avx2", "avx512", "neon", "dotprod"};
     int steps = 0;
     for (int format = F32; format <= INT4; format++) {
         int compared = 0;
-        for (int target = 0; target < 3; target++) {
+        for (int target = 0; target < (int)(sizeof targets / sizeof *targets); target++) {
             if (!logitscope_use(targets[target])) continue;
             for (int n_threads = 1; n_threads <= 3; n_threads++) {
                 float *logits = compared++ ? other : first;
