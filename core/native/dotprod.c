@@ -46,6 +46,7 @@ int dotprod_is_here(void) {
 
 ALWAYS_INLINE void int8_group(const uint8_t *weights, const Input *x, int g, const int tokens, vi (*products)[4]) {
     const uint8x16_t offset = vdupq_n_u8(128);
+#pragma GCC unroll 4
     for (int four = 0; four < 4; four++) {
         int32x4_t coarse[AT_ONCE], rest[AT_ONCE];
         for (int t = 0; t < tokens; t++) coarse[t] = rest[t] = vdupq_n_s32(0);
@@ -66,6 +67,7 @@ ALWAYS_INLINE void int8_group(const uint8_t *weights, const Input *x, int g, con
 
 ALWAYS_INLINE void int4_group(const uint8_t *weights, const Input *x, int g, const int tokens, vi (*products)[4]) {
     const uint8x16_t mask = vdupq_n_u8(15);
+#pragma GCC unroll 4
     for (int four = 0; four < 4; four++) {
         int32x4_t sums[AT_ONCE];
         for (int t = 0; t < tokens; t++) sums[t] = vdupq_n_s32(-8 * x[t].sums[g]);

@@ -18,7 +18,7 @@ ALWAYS_INLINE void whole_columns(const Input *x, int g, int16x8_t *columns) {
 
 /* Four rows at a time, each with a sum in four lanes, one per column. */
 ALWAYS_INLINE void int8_group(const uint8_t *weights, const Input *x, int g, const int tokens, vi (*products)[4]) {
-    const uint8x8_t offset = vdup_n_u8(128);
+    const uint8x16_t offset = vdupq_n_u8(128);
     int16x8_t columns[AT_ONCE][8];
     for (int t = 0; t < tokens; t++) whole_columns(x + t, g, columns[t]);
     for (int four = 0; four < 4; four++) {
@@ -27,8 +27,8 @@ ALWAYS_INLINE void int8_group(const uint8_t *weights, const Input *x, int g, con
             for (int r = 0; r < 4; r++) sums[t][r] = vdupq_n_s32(0);
         for (int i = 0; i < 8; i++) {
             uint8x16_t bytes = vld1q_u8(weights + 64 * i + 16 * four);
-            int16x8_t low = vreinterpretq_s16_u16(vsubl_u8(vget_low_u8(bytes), offset));
-            int16x8_t high = vreinterpretq_s16_u16(vsubl_u8(vget_high_u8(bytes), offset));
+            int16x8_t low = vreinterpretq_s16_u16(vsubl_u8(vget_low_u8(bytes), vget_low_u8(offset)));
+            int16x8_t high = vreinterpretq_s16_u16(vsubl_high_u8(bytes, offset));
             for (int t = 0; t < tokens; t++) {
                 sums[t][0] = vmlal_s16(sums[t][0], vget_low_s16(low), vget_low_s16(columns[t][i]));
                 sums[t][1] = vmlal_high_s16(sums[t][1], low, columns[t][i]);

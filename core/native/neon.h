@@ -42,10 +42,10 @@ ALWAYS_INLINE void tile_bf16_in_parts(const uint16_t *const *rows, const Input *
             __builtin_prefetch((const char *)(rows[side] + k) + AHEAD);
             add_to_parts(sums[side], rows[side] + k, x[side], tokens, k);
         }
-    for (int side = 0; side < 2 && k < columns; side++) {
-        uint16_t last[16] = {0};
-        memcpy(last, rows[side] + k, (size_t)(columns - k) * sizeof *last);
-        add_to_parts(sums[side], last, x[side], tokens, k);
+    if (k < columns) {
+        uint16_t last[2][16] = {0};
+        for (int side = 0; side < 2; side++) memcpy(last[side], rows[side] + k, (size_t)(columns - k) * sizeof **last);
+        for (int side = 0; side < 2; side++) add_to_parts(sums[side], last[side], x[side], tokens, k);
     }
     for (int side = 0; side < 2; side++)
         for (int t = 0; t < tokens; t++) out[side][t][0] = sums[side][t][0] + sums[side][t][1];
