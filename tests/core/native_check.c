@@ -39,7 +39,9 @@ static Matrix matrix(int format, int rows, int columns, int bias) {
         uint16_t *weights = room(sizeof(uint16_t) * (size_t)rows * (size_t)columns);
         for (int i = 0; i < rows * columns; i++) {
             float value = noise();
-            memcpy(weights + i, (char *)&value + 2, sizeof *weights);
+            uint32_t bits;
+            memcpy(&bits, &value, sizeof bits);
+            weights[i] = (uint16_t)(bits >> 16);
         }
         made.weights = weights;
     }
