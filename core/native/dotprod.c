@@ -1,4 +1,4 @@
-/* NEON with dot products of bytes: Apple from M1, Graviton from 2, Raspberry Pi from 5, most ARM processors since 2018. */
+/* NEON with dot products of bytes: Apple from M1, Graviton from 2, Raspberry Pi from 5. */
 #include "kernels.h"
 
 #ifdef HAVE_DOTPROD
@@ -35,7 +35,7 @@ int dotprod_is_here(void) {
 #define KERNELS kernels_dotprod
 #include "neon.h"
 
-/* Four rows of weights (in `w`, columns 4 * i on, rows four times four) times the columns of x that are lane i. */
+/* Four rows times 16 columns of an input: w[i] holds columns 4 * i to 4 * i + 3 of each row, lane i of x those of x. */
 #define ADD_DOTS(sums, w, x) \
     do { \
         sums = vdotq_laneq_s32(sums, (w)[0], x, 0); \
@@ -46,7 +46,7 @@ int dotprod_is_here(void) {
 
 ALWAYS_INLINE void int8_group(const uint8_t *weights, const Input *x, int g, const int tokens, vi (*products)[4]) {
     const uint8x16_t offset = vdupq_n_u8(128);
-#pragma GCC unroll 4
+#pragma GCC unroll 4 /* or Clang spreads the lanes of x before the loop, into more registers than there are */
     for (int four = 0; four < 4; four++) {
         int32x4_t coarse[AT_ONCE], rest[AT_ONCE];
         for (int t = 0; t < tokens; t++) coarse[t] = rest[t] = vdupq_n_s32(0);

@@ -24,8 +24,8 @@ ALWAYS_INLINE void load_scales(const uint16_t *scales, float *out) {
     for (int i = 0; i < ROWS; i += 4) vst1q_f32(out + i, vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(scales + i))));
 }
 
-/* 16 weights of one row times `tokens` inputs. An addition takes four cycles and two can begin in each: with one sum for
- * a row, every addition would wait for the last. */
+/* 16 weights of one row times `tokens` inputs. An addition commonly takes four cycles, and two or more begin in each: with
+ * one sum for a row, it would be waited for. */
 ALWAYS_INLINE void add_to_parts(vf (*sums)[2], const uint16_t *weights, const Input *x, const int tokens, int k) {
     for (int t = 0; t < tokens; t++)
         for (int part = 0; part < 2; part++)
