@@ -5,5 +5,5 @@ Without it everything runs in torch. `library` loads it, `plan` writes down what
 it, `packing` quantises matrices and reads them for torch. Must not know text, sampling or files.
 
 In C: step.h says what an operation is, step.c carries them out, threads.c shares the work, arithmetic.h is the
-arithmetic, compiled once for each set of instructions (plain.c, avx2.c, avx512.c).
+arithmetic, compiled once for each set of instructions (plain.c, avx2.c, avx512.c, neon.c, dotprod.c).
 """

@@ -119,9 +119,6 @@ static void prepare(Input *input, int32_t columns, int32_t format) {
         for (int g = 0; g < columns / GROUP; g++) quantise_input(input, g, 0);
 }
 
-enum { AT_ONCE = 4 };  /* tokens of one tile: with two rows or blocks, their sums fit into the registers */
-enum { AHEAD = 2048 }; /* bytes to ask of memory before they are needed, in each of the two streams */
-
 /* call(n), or call(4) where n is more, each compiled for its number */
 #define UP_TO_FOUR(n, call) \
     switch (n) { \
@@ -194,7 +191,9 @@ static int32_t rows_of(const Block *block) {
     }
 
 #define PLACE ((vf(*)[MAX_TOKENS][ROWS])(sums[0][t] + r))
+#ifndef TILE_BF16 /* a set of instructions may have one of its own */
 #define TILE_BF16(tokens) tile_bf16(rows, x, tokens, columns, PLACE)
+#endif
 #define TILE_F32(tokens) tile_f32(rows, x, tokens, columns, PLACE)
 BLOCKS_OF_ROWS(blocks_bf16, uint16_t, TILE_BF16)
 BLOCKS_OF_ROWS(blocks_f32, float, TILE_F32)

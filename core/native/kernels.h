@@ -76,7 +76,16 @@ typedef struct {
 #if defined(__x86_64__) && (defined(__clang__) || __GNUC__ >= 10)
 #define HAVE_AVX512 1
 #endif
+#if defined(__aarch64__) && !defined(__ARM_BIG_ENDIAN)
+#define HAVE_NEON 1
+#if defined(__clang__) || __GNUC__ >= 9
+#define HAVE_DOTPROD 1
+#endif
+#endif
 
-extern const Kernels kernels_plain, kernels_avx2, kernels_avx512;
+extern const Kernels kernels_plain, kernels_avx2, kernels_avx512, kernels_neon, kernels_dotprod;
+
+/* Whether this processor knows the instructions of kernels_dotprod. */
+int dotprod_is_here(void);
 
 #endif

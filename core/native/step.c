@@ -55,6 +55,12 @@ static int able(const Kernels *wanted) {
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") &&
                __builtin_cpu_supports("avx512bf16");
 #endif
+#ifdef HAVE_NEON
+    if (wanted == &kernels_neon) return 1;
+#endif
+#ifdef HAVE_DOTPROD
+    if (wanted == &kernels_dotprod) return dotprod_is_here();
+#endif
     return wanted == &kernels_plain;
 }
 
@@ -70,6 +76,12 @@ int32_t logitscope_use(const char *target) {
 #endif
 #ifdef HAVE_AVX2
         &kernels_avx2,
+#endif
+#ifdef HAVE_DOTPROD
+        &kernels_dotprod,
+#endif
+#ifdef HAVE_NEON
+        &kernels_neon,
 #endif
         &kernels_plain};
     amx = 0;

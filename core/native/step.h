@@ -133,7 +133,8 @@ void logitscope_pack(Pool *pool, const Matrix *matrix, int32_t first, int32_t co
 /* Read n bytes of memory with all threads, and do nothing with them: as fast as weights can come in at best. */
 void logitscope_add_up(Pool *pool, const void *memory, int64_t n_bytes);
 
-/* The instructions used: "amx" (which is "avx512" where few tokens are read), "avx512", "avx2" or "plain". */
+/* The instructions used: "amx" (which is "avx512" where few tokens are read), "avx512", "avx2", "dotprod", "neon" or
+ * "plain". */
 const char *logitscope_target(void);
 
 /* Use another target, for tests: 0 if this processor cannot, else 1. */

@@ -14,6 +14,9 @@ typedef uint32_t vu __attribute__((vector_size(4 * LANES)));
 typedef uint16_t vh __attribute__((vector_size(2 * LANES)));
 typedef int8_t vb __attribute__((vector_size(LANES)));
 
+enum { AT_ONCE = 4 };  /* tokens of one tile: with two rows or blocks, their sums fit into the registers */
+enum { AHEAD = 2048 }; /* bytes to ask of memory before they are needed, in each of the two streams */
+
 ALWAYS_INLINE vf all(float x) { return (vf){0} + x; }
 
 ALWAYS_INLINE vf load(const float *from) {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "step.h"
+#include "kernels.h"
 
 enum { D = 96, HEADS_ = 3, KV = 1, D_HEAD = 40, WIDE = 64, VOCAB = 37, CAPACITY = 70, TOKENS = 66, LAYERS = 2, EXPERTS = 3 };
 
@@ -39,7 +39,9 @@ static Matrix matrix(int format, int rows, int columns, int bias) {
         uint16_t *weights = room(sizeof(uint16_t) * (size_t)rows * (size_t)columns);
         for (int i = 0; i < rows * columns; i++) {
             float value = noise();
-            memcpy(weights + i, (char *)&value + 2, sizeof *weights);
+            uint32_t bits;
+            memcpy(&bits, &value, sizeof bits);
+            weights[i] = (uint16_t)(bits >> 16);
         }
         made.weights = weights;
     }
@@ -135,14 +137,58 @@ static void run_model(int format, int cache_format, int n_threads, float *logits
     while (n_rooms) free(rooms[--n_rooms]);
 }
 
+/* A matrix times MAX_TOKENS inputs, `at_once` of them in a step. Weights and inputs of a quantised one are such that every
+ * product is exact: scales are powers of two, inputs multiples of what they are rounded to, many as large as they can be. */
+static void multiply(int format, int at_once, float *out) {
+    state = 7;
+    const int columns = format < INT8 ? 77 : 5 * GROUP;
+    static const float largest[] = {127.0f, -127.0f, 126.5f, -126.5f}; /* with rests of 0 and -64 */
+    Matrix m = matrix(format, VOCAB, columns, 0);
+    uint8_t *bytes = (uint8_t *)m.weights;
+    for (int i = 0; format >= INT8 && i < 2 * group_bytes(format); i++) bytes[i] = noise() < 0.0f ? 0 : 255;
+    Rows x = rows(columns);
+    for (int i = 0; i < MAX_TOKENS * columns; i++) {
+        x.at[i] = (float)(int)(noise() * 2.0f * 127.0f * FINE) / FINE;
+        if (i % 2 && i / columns % 2) x.at[i] = largest[(int)(4.0f * (noise() + 0.5f))];
+        if (i % columns % GROUP == 0) x.at[i] = noise() < 0.0f ? 127.0f : -127.0f;
+    }
+    Operation op = {.kind = LINEAR, .input = x, .output = {NULL, VOCAB, 0}, .n_matrices = 1, .matrices = {m}, .scale = 1.0f};
+    Pool *pool = logitscope_pool(1, columns, D_HEAD);
+    if (!pool) abort();
+    for (int t = 0; t < MAX_TOKENS; t += at_once) {
+        Run run = {.n_tokens = MAX_TOKENS - t < at_once ? MAX_TOKENS - t : at_once, .logits = out + t * VOCAB};
+        op.input.at = x.at + t * columns;
+        logitscope_run(pool, &op, 1, &run);
+    }
+    logitscope_free(pool);
+    while (n_rooms) free(rooms[--n_rooms]);
+}
+
+/* An input's numbers do not depend on which are multiplied along with it, and exact ones on no set of instructions. */
+static int multiplies_alike(const char *target, int format, float *expected, int known) {
+    float out[MAX_TOKENS * VOCAB];
+    if (!known || format < INT8) multiply(format, MAX_TOKENS, expected);
+    for (int at_once = 1; at_once <= MAX_TOKENS; at_once++) {
+        multiply(format, at_once, out);
+        for (int i = 0; i < MAX_TOKENS * VOCAB; i++)
+            if (out[i] != expected[i]) {
+                fprintf(stderr, "%s, format %d, %d at once: %.9g, not %.9g\n", target, format, at_once, (double)out[i],
+                        (double)expected[i]);
+                return 0;
+            }
+    }
+    return 1;
+}
+
 int main(void) {
-    static float first[TOKENS * VOCAB], other[TOKENS * VOCAB];
-    const char *targets[] = {"plain", "avx2", "avx512"};
+    static float first[TOKENS * VOCAB], other[TOKENS * VOCAB], products[MAX_TOKENS * VOCAB];
+    const char *targets[] = {"plain", "avx2", "avx512", "neon", "dotprod"};
     int steps = 0;
     for (int format = F32; format <= INT4; format++) {
         int compared = 0;
-        for (int target = 0; target < 3; target++) {
+        for (int target = 0; target < (int)(sizeof targets / sizeof *targets); target++) {
             if (!logitscope_use(targets[target])) continue;
+            if (!multiplies_alike(targets[target], format, products, compared)) return 1;
             for (int n_threads = 1; n_threads <= 3; n_threads++) {
                 float *logits = compared++ ? other : first;
                 run_model(format, format == F32 ? F32 : BF16, n_threads, logits);

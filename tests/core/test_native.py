@@ -30,7 +30,7 @@ from core.transformer import Transformer
 from tests.core.test_transformer import CONFIGS, SMALL
 
 CPU = torch.device("cpu")
-TARGETS = ("avx512", "avx2", "plain")
+TARGETS = ("avx512", "avx2", "dotprod", "neon", "plain")
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 ODD = {  # sizes that fill no vector, no group and no block
     "odd sizes": replace(SMALL, vocab_size=83, d_model=50, d_head=10, n_heads=6, n_kv_heads=3, d_ff=37),
