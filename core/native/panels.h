@@ -111,3 +111,9 @@ static inline Sixteen copied(const uint16_t *from, int32_t count, int32_t column
     }
     return (Sixteen){room, STEP, ROWS * STEP};
 }
+
+/* Where the key or value of a position begins in its slab. */
+static inline uint16_t *place_of(void *slab, const Heads *heads, const Run *run, int32_t kv_head, int64_t position) {
+    int64_t head = (int64_t)heads->layer * heads->n_kv_heads + kv_head;
+    return (uint16_t *)slab + (head * run->capacity + position) * heads->d_head;
+}
