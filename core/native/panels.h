@@ -38,7 +38,7 @@ static inline int32_t tokens_in(const Run *run, int32_t panel) {
     int32_t left = run->n_tokens - panel * PANEL;
     return left < PANEL ? left : PANEL;
 }
-static inline float *panel_at(Rows rows, int32_t panel) { return rows.at + panel * rows.stride * PANEL; }
+static inline float *panel_at(Rows rows, int32_t panel) { return rows.at + (int64_t)panel * rows.stride * PANEL; }
 static inline uint16_t *pairs_at(uint16_t *pairs, int32_t columns, int32_t panel) {
     return pairs + (int64_t)panel * whole(columns) * PANEL;
 }
