@@ -153,6 +153,21 @@ def test_inputs_that_are_no_numbers_give_logits_that_are_none(kind: str, odd: fl
     assert torch.from_numpy(logits).isfinite().all(-1).tolist() == [row != 3 for row in range(MOST)]
 
 
+@pytest.mark.parametrize("bits", [0x7FFFFFFF, -1, 0x7F800001, 0x7FC00003])
+def test_no_kind_of_nan_is_lost_on_the_way(bits: int, target: str) -> None:
+    """Rounding it to bfloat16 could carry over into 0, and an exponential moves bits: numbers that look sound."""
+    odd = torch.tensor([bits], dtype=torch.int32).view(torch.float32)
+    config = replace(SMALL, logit_softcap=3.0, mlp_bias=True, attention_softcap=2.0)
+    transformer = model(config)
+    hidden = torch.randn(1, SMALL.d_model)
+    hidden[0, 5] = odd
+    assert np.isnan(NativeStep(transformer, dtype=torch.float32, n_threads=1).logits(hidden)).all()
+    halves = model(config, torch.bfloat16)
+    halves.norm.float().weight[7] = odd
+    halves.blocks[0].attention_norm.float().weight[7] = odd
+    assert by_c(halves, [1, 2, 3], dtype=torch.bfloat16).isnan().all()
+
+
 @pytest.mark.parametrize("name", ["plain", "wide windows"])
 def test_a_text_of_several_blocks_of_positions(name: str, target: str) -> None:
     config = (CONFIGS | ODD)[name]
