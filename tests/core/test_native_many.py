@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import cycle
+from threading import Barrier
 
 import pytest
 import torch
@@ -367,3 +370,33 @@ def test_few_tokens_are_read_with_vectors_where_there_are_matrix_instructions() 
         for _ in using(name):
             both.append(stepped(transformer, ids))
     assert_same_bits(*both)
+
+
+def test_two_threads_of_python_may_read_at_once(target: str) -> None:
+    """The memory for it is taken by whoever comes first."""
+    transformer, ids = halves("plain"), some_ids(SMALL, 40)
+    expected, together = read(transformer, ids), Barrier(2)
+
+    def read_once(step: NativeStep) -> tuple[Tensor, KVCache]:
+        cache, hidden = cache_of(SMALL, BF16), torch.empty(40, SMALL.d_model, dtype=BF16)
+        together.wait()
+        with torch.inference_mode():
+            step.read(ids, cache, hidden)
+        return hidden, cache
+
+    with ThreadPoolExecutor(2) as threads:
+        for _ in range(20):
+            step = NativeStep(transformer, dtype=BF16, n_threads=3)
+            for one in threads.map(read_once, (step, step)):
+                assert_same_bits(one, expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_child_of_this_process_may_use_matrix_instructions_too() -> None:
+    transformer, ids = halves("plain"), some_ids(SMALL, 40)
+    for _ in using("amx"):
+        expected, _ = read(transformer, ids)
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if torch.equal(read(transformer, ids)[0], expected) else 1)
+        assert os.waitpid(child, 0)[1] == 0
