@@ -1,7 +1,7 @@
 /* AMX: Intel's instructions for whole matrices, on servers from 2023. 16 rows by 32 columns at a time. */
 #include "many.h"
 
-#if defined(HAVE_AVX512) && defined(__linux__)
+#ifdef HAVE_AMX
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>

@@ -69,12 +69,16 @@ typedef struct {
     float (*add_up)(const void *memory, int64_t n_bytes);
 } Kernels;
 
-/* Which sets of instructions can be compiled. GCC knows those for BF16 since version 10. */
+/* Which sets of instructions can be compiled. GCC knows those for BF16 since version 10, those for AMX since 11; whether
+ * AMX may be used is asked of Linux alone. */
 #if defined(__x86_64__)
 #define HAVE_AVX2 1
 #endif
 #if defined(__x86_64__) && (defined(__clang__) || __GNUC__ >= 10)
 #define HAVE_AVX512 1
+#endif
+#if defined(HAVE_AVX512) && defined(__linux__) && (defined(__clang__) || __GNUC__ >= 11)
+#define HAVE_AMX 1
 #endif
 #if defined(__aarch64__) && !defined(__ARM_BIG_ENDIAN)
 #define HAVE_NEON 1

@@ -74,7 +74,7 @@ class Run(Structure):
         *((name, c_void_p * 2) for name in ("cos", "sin")),
         *((name, c_void_p) for name in ("hidden", "logits")),
     ]
-    kept: Any  # what `tokens` points at, for as long as this lives
+    kept: Any  # what `tokens`, `cos` and `sin` point at, for as long as this lives
 
 
 def library() -> ctypes.CDLL | None:

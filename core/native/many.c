@@ -200,29 +200,8 @@ typedef struct {
     const Operation *operations;
     int32_t n_operations;
     const Run *run;
-    int amx;
+    int amx, done;
 } Job;
-
-static void work_on(void *what, int thread) {
-    const Job *job = what;
-    const Run *run = job->run;
-    Pool *pool = job->pool;
-    int threads = team_size(pool->team);
-    Room *room = pool->many->rooms + thread;
-    if (job->amx) amx_begin();
-    for (int32_t i = 0; i < job->n_operations; i++) {
-        const Operation *op = job->operations + i;
-        switch (op->kind) {
-            case EMBED: embed(op, run, room, thread, threads); break;
-            case LINEAR: linear(op, run, pool, thread, threads); break;
-            case NORM: norm(op, run, thread, threads); break;
-            case HEADS: many_heads(op, run, pool->many, thread, threads); break;
-            case ATTEND: many_attend(op, run, pool->many, thread, threads); break;
-        }
-        if (i + 1 < job->n_operations) team_meet(pool->team);
-    }
-    if (job->amx) amx_end();
-}
 
 static void lay_out(char *memory, size_t *at, const Pool *pool, Many *many, int threads) {
     size_t columns = (size_t)whole(pool->columns), d = (size_t)whole(pool->d_head), size = sizeof(uint16_t);
@@ -259,12 +238,41 @@ static Many *many_new(const Pool *pool) {
     return many;
 }
 
+/* Here, as another caller may wait for the team. */
+static void make_ready(Pool *pool, int amx) {
+    if (!pool->many) pool->many = many_new(pool);
+    if (pool->many) pool->many->multiply = amx ? multiply_amx : multiply_avx512;
+}
+
+static void work_on(void *what, int thread) {
+    Job *job = what;
+    const Run *run = job->run;
+    Pool *pool = job->pool;
+    int threads = team_size(pool->team);
+    if (thread == 0) make_ready(pool, job->amx);
+    team_meet(pool->team);
+    if (!pool->many) return;
+    Room *room = pool->many->rooms + thread;
+    if (job->amx) amx_begin();
+    for (int32_t i = 0; i < job->n_operations; i++) {
+        const Operation *op = job->operations + i;
+        switch (op->kind) {
+            case EMBED: embed(op, run, room, thread, threads); break;
+            case LINEAR: linear(op, run, pool, thread, threads); break;
+            case NORM: norm(op, run, thread, threads); break;
+            case HEADS: many_heads(op, run, pool->many, thread, threads); break;
+            case ATTEND: many_attend(op, run, pool->many, thread, threads); break;
+        }
+        if (i + 1 < job->n_operations) team_meet(pool->team);
+    }
+    if (job->amx) amx_end();
+    if (thread == 0) job->done = 1;
+}
+
 int many_run(Pool *pool, const Operation *operations, int32_t n_operations, const Run *run, int amx) {
-    if (!pool->many && !(pool->many = many_new(pool))) return 0;
-    pool->many->multiply = amx ? multiply_amx : multiply_avx512;
-    Job job = {pool, operations, n_operations, run, amx};
+    Job job = {pool, operations, n_operations, run, amx, 0};
     team_do(pool->team, work_on, &job);
-    return 1;
+    return job.done;
 }
 
 void many_free(Many *many) {

@@ -38,7 +38,7 @@ static inline int32_t tokens_in(const Run *run, int32_t panel) {
     int32_t left = run->n_tokens - panel * PANEL;
     return left < PANEL ? left : PANEL;
 }
-static inline float *panel_at(Rows rows, int32_t panel) { return rows.at + panel * rows.stride * PANEL; }
+static inline float *panel_at(Rows rows, int32_t panel) { return rows.at + (int64_t)panel * rows.stride * PANEL; }
 static inline uint16_t *pairs_at(uint16_t *pairs, int32_t columns, int32_t panel) {
     return pairs + (int64_t)panel * whole(columns) * PANEL;
 }
@@ -110,4 +110,10 @@ static inline Sixteen copied(const uint16_t *from, int32_t count, int32_t column
         }
     }
     return (Sixteen){room, STEP, ROWS * STEP};
+}
+
+/* Where the key or value of a position begins in its slab. */
+static inline uint16_t *place_of(void *slab, const Heads *heads, const Run *run, int32_t kv_head, int64_t position) {
+    int64_t head = (int64_t)heads->layer * heads->n_kv_heads + kv_head;
+    return (uint16_t *)slab + (head * run->capacity + position) * heads->d_head;
 }

@@ -15,6 +15,7 @@ ALWAYS_INLINE void totals(const vf *v, float *out) {
 ALWAYS_INLINE void load_scales(const uint16_t *scales, float *out) {
     for (int i = 0; i < ROWS; i++) { /* the exponent's bias is mended by a multiplication, subnormal numbers too */
         uint32_t bits = (uint32_t)(scales[i] & 0x7fff) << 13;
+        if ((scales[i] & 0x7c00) == 0x7c00) bits |= 0x7f800000; /* infinite, or no number */
         float size;
         memcpy(&size, &bits, sizeof size);
         size *= 0x1p112f;

@@ -7,6 +7,8 @@
 #include "kernels.h"
 #include "threads.h"
 
+extern const Kernels *kernels; /* those in use, see target.c */
+
 /* What one thread works with when it reads a few tokens. */
 typedef struct {
     Input inputs[MAX_TOKENS];

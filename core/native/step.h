@@ -106,6 +106,8 @@ typedef struct {
     float *logits;                  /* (n_tokens, vocab) */
 } Run;
 
+#pragma GCC visibility push(default) /* all else is built hidden */
+
 typedef struct Pool Pool;
 
 /* Threads that carry out steps together, the caller one of them; NULL: not enough memory, or threads.
@@ -142,5 +144,7 @@ int32_t logitscope_use(const char *target);
 
 /* INTERFACE of the sources that the library was built from. */
 int32_t logitscope_interface(void);
+
+#pragma GCC visibility pop
 
 #endif

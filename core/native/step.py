@@ -67,8 +67,8 @@ class NativeStep:
             raise MemoryError(f"{n_threads} threads could not be started")
         freed = weakref.finalize(self, found.logitscope_free, self._pool)
         freed.atexit = False  # then a thread may still be at work
-        self._turns: list[tuple[Tensor, Tensor]] = []  # cosines and sines, see `_tables`
-        self._turned_for = (0, False)  # how many positions they are for, and whether of a long text
+        # For how many positions, and whether of a long text; cosines and sines, see `_tables`.
+        self._turns: tuple[tuple[int, bool], list[tuple[Tensor, Tensor]]] = ((0, False), [])
         self._vocab_size = config.vocab_size
 
     def forward(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, *, length: int = 0) -> None:
@@ -145,9 +145,10 @@ class NativeStep:
         cache.turn(long)
         tokens = (c_int64 * len(ids))(*ids)
         run = Run(n_tokens=len(ids), start=start, format=self._format, capacity=cache.capacity)
-        run.tokens, run.kept = addressof(tokens), tokens
+        tables = self._tables(cache.capacity, long)
+        run.tokens, run.kept = addressof(tokens), (tokens, tables)
         run.keys, run.values, run.hidden = cache.keys.data_ptr(), cache.values.data_ptr(), hidden.data_ptr()
-        for number, (cos, sin) in enumerate(self._tables(cache.capacity, long)):
+        for number, (cos, sin) in enumerate(tables):
             run.cos[number], run.sin[number] = cos.data_ptr(), sin.data_ptr()
         return run
 
@@ -160,10 +161,11 @@ class NativeStep:
 
     def _tables(self, positions: int, long: bool) -> list[tuple[Tensor, Tensor]]:
         """How positions turn in ordinary layers and in windowed ones, worked out as far as the cache reaches."""
-        transformer = self._transformer
-        if transformer.config.positions == "rotary" and self._turned_for != (positions, long):
+        transformer, (turned_for, tables) = self._transformer, self._turns
+        if transformer.config.positions == "rotary" and turned_for != (positions, long):
             local = [] if transformer.config.rotary_local is None else [transformer.rotary_local]
-            tables = [one(torch.arange(positions), long=long) for one in (transformer.rotary, *local)]
-            tables = [(cos.float().contiguous(), sin.float().contiguous()) for cos, sin in tables]
-            self._turns, self._turned_for = [tables[0], tables[-1]], (positions, long)
-        return self._turns
+            found = [one(torch.arange(positions), long=long) for one in (transformer.rotary, *local)]
+            found = [(cos.float().contiguous(), sin.float().contiguous()) for cos, sin in found]
+            tables = [found[0], found[-1]]
+            self._turns = ((positions, long), tables)
+        return tables

@@ -39,6 +39,9 @@ ALWAYS_INLINE void store_some(float *to, vf v, int count) {
     memcpy(to, &v, (size_t)(count < LANES ? count : LANES) * sizeof(float));
 }
 
+ALWAYS_INLINE vf choose(vi where, vf yes, vf no) { return (vf)((where & (vi)yes) | (~where & (vi)no)); }
+ALWAYS_INLINE vf larger(vf a, vf b) { return choose(a > b, a, b); }
+
 ALWAYS_INLINE vf load_halves(const uint16_t *from) {
     vh v;
     memcpy(&v, from, sizeof v);
@@ -46,14 +49,11 @@ ALWAYS_INLINE vf load_halves(const uint16_t *from) {
 }
 
 ALWAYS_INLINE void store_halves(uint16_t *to, vf v) {
-    vu bits = (vu)v;
+    vu bits = (vu)choose(v == v, v, all(NAN)); /* or rounding could carry a NaN over into 0 */
     bits += 0x7fff + ((bits >> 16) & 1); /* to the nearest, ties to even */
     vh halves = __builtin_convertvector(bits >> 16, vh);
     memcpy(to, &halves, sizeof halves);
 }
-
-ALWAYS_INLINE vf choose(vi where, vf yes, vf no) { return (vf)((where & (vi)yes) | (~where & (vi)no)); }
-ALWAYS_INLINE vf larger(vf a, vf b) { return choose(a > b, a, b); }
 
 ALWAYS_INLINE float total(vf v) {
     float lanes[LANES];
@@ -96,7 +96,7 @@ ALWAYS_INLINE vf exponential(vf x) {
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * (r * r) + r + 1.0f;
-    return (vf)((vi)p + (((vi)shifted - (vi)magic) << 23));
+    return choose(x == x, (vf)((vi)p + (((vi)shifted - (vi)magic) << 23)), x);
 }
 
 ALWAYS_INLINE vf hyperbolic_tangent(vf x) {

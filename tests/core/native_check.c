@@ -7,7 +7,7 @@
 
 #include "kernels.h"
 
-enum { D = 96, HEADS_ = 3, KV = 1, D_HEAD = 40, WIDE = 64, VOCAB = 37, CAPACITY = 70, TOKENS = 66, LAYERS = 2, EXPERTS = 3 };
+enum { D = 96, HEADS_ = 3, KV = 1, WIDE = 64, VOCAB = 37, CAPACITY = 70, TOKENS = 66, LAYERS = 2, EXPERTS = 3 };
 
 static unsigned long long state;
 
@@ -57,31 +57,55 @@ static Matrix matrix(int format, int rows, int columns, int bias) {
     return made;
 }
 
-static Rows rows(int width) { return (Rows){floats((int64_t)MAX_TOKENS * width), width}; }
+/* Nothing in it may be used before it is written: it begins as NaN. */
+static Rows rows_for(int tokens, int width) {
+    size_t size = sizeof(float) * (size_t)tokens * (size_t)width;
+    return (Rows){memset(room(size), 0xff, size), width, 0};
+}
+
+static Rows rows(int width) { return rows_for(MAX_TOKENS, width); }
+
+/* Rows of a pass over `cut` tokens: panels, if that is more than a step takes. */
+static Rows rows_of(int cut, int width) { return cut <= MAX_TOKENS ? rows(width) : rows_for((cut + 15) / 16 * 16, width); }
+
+static Rows pairs_of(int cut, int width) {
+    if (cut <= MAX_TOKENS) return rows(width);
+    size_t size = sizeof(uint16_t) * (size_t)((cut + 15) / 16 * 16) * (size_t)((width + 31) / 32 * 32);
+    return (Rows){memset(room(size), 0, size), width, 1};
+}
+
 static Norm norm(int kind, int width) { return (Norm){kind, 1e-5f, floats(width), kind == LAYER_NORM ? floats(width) : NULL}; }
 
-/* The logits of TOKENS tokens, read in steps of 1, 2 ... 8, 1 ... */
-static void run_model(int format, int cache_format, int n_threads, float *logits) {
+typedef struct {
+    int format, cache_format, d_head;
+    int cut;     /* tokens in a pass; of steps, the most: 1, 2 ... cut, 1 ... */
+    int experts; /* whether there are any */
+} Model;
+
+/* The logits of TOKENS tokens. */
+static void run_model(Model model, int n_threads, float *logits) {
     state = 42;
     Operation ops[6 + 7 * LAYERS + 2];
     memset(ops, 0, sizeof ops);
-    int n = 0, qkv = (HEADS_ + 2 * KV) * D_HEAD, plain = format >= INT8 ? BF16 : format;
-    Rows x = rows(D), branch = rows(D), heads = rows(qkv), mixed = rows(HEADS_ * D_HEAD), wide = rows(WIDE);
+    const int format = model.format, d_head = model.d_head, cut = model.cut;
+    int n = 0, qkv = (HEADS_ + 2 * KV) * d_head, plain = format >= INT8 ? BF16 : format;
+    Rows x = rows_of(cut, D), branch = rows_of(cut, D), heads = rows_of(cut, qkv), mixed = pairs_of(cut, HEADS_ * d_head),
+         wide = pairs_of(cut, WIDE), one = rows(D);
     ops[n++] = (Operation){.kind = EMBED, .input = branch, .output = x, .width = D, .scale = 2.0f, .n_matrices = 2,
                            .matrices = {matrix(format, VOCAB, D, 0), matrix(plain, TOKENS, D, 0)}};
     for (int layer = 0; layer < LAYERS; layer++) {
-        Heads h = {.layer = layer, .n_heads = HEADS_, .n_kv_heads = KV, .d_head = D_HEAD, .turns = layer,
-                   .rotary_width = layer ? 30 : D_HEAD, .window = layer ? 9 : 0, .norm_per_head = layer, .scale = 0.3f,
-                   .softcap = layer ? 5.0f : 0.0f, .query_norm = norm(RMS_NORM, HEADS_ * D_HEAD),
-                   .key_norm = norm(RMS_NORM, KV * D_HEAD)};
+        Heads h = {.layer = layer, .n_heads = HEADS_, .n_kv_heads = KV, .d_head = d_head, .turns = layer,
+                   .rotary_width = layer ? 30 : d_head, .window = layer ? 9 : 0, .norm_per_head = layer, .scale = 0.3f,
+                   .softcap = layer ? 5.0f : 0.0f, .query_norm = norm(RMS_NORM, HEADS_ * d_head),
+                   .key_norm = norm(RMS_NORM, KV * d_head)};
         ops[n++] = (Operation){.kind = LINEAR, .input = x, .output = heads, .norm = norm(layer ? LAYER_NORM : RMS_NORM, D),
                                .n_matrices = 3, .scale = 1.0f,
-                               .matrices = {matrix(format, HEADS_ * D_HEAD, D, 1), matrix(format, KV * D_HEAD, D, 1),
-                                            matrix(plain, KV * D_HEAD, D, 1)}};
+                               .matrices = {matrix(format, HEADS_ * d_head, D, 1), matrix(format, KV * d_head, D, 1),
+                                            matrix(plain, KV * d_head, D, 1)}};
         ops[n++] = (Operation){.kind = HEADS, .input = heads, .output = heads, .heads = h};
         ops[n++] = (Operation){.kind = ATTEND, .input = heads, .output = mixed, .heads = h};
         ops[n++] = (Operation){.kind = LINEAR, .input = mixed, .output = branch, .n_matrices = 1, .scale = 1.0f,
-                               .matrices = {matrix(plain, D, HEADS_ * D_HEAD, 0)}};
+                               .matrices = {matrix(plain, D, HEADS_ * d_head, 0)}};
         ops[n++] = (Operation){.kind = NORM, .input = branch, .output = x, .norm = norm(RMS_NORM, D), .width = D,
                                .add = 1, .scale = 0.5f};
         ops[n++] = (Operation){.kind = LINEAR, .input = x, .output = wide, .norm = norm(RMS_NORM, D), .n_matrices = 2,
@@ -98,32 +122,44 @@ static void run_model(int format, int cache_format, int n_threads, float *logits
     }
     Experts experts = {.n_experts = EXPERTS, .n_used = 2, .renormalised = 1, .matrices = expert, .choice = rows(4)};
     Rows scores = rows(EXPERTS), both = rows(2 * WIDE);
-    ops[n++] = (Operation){.kind = LINEAR, .input = x, .output = scores, .norm = norm(RMS_NORM, D), .n_matrices = 1,
-                           .scale = 1.0f, .matrices = {matrix(plain, EXPERTS, D, 0)}};
-    ops[n++] = (Operation){.kind = ROUTE, .input = scores, .output = scores, .experts = experts};
-    ops[n++] = (Operation){.kind = EXPERTS_IN, .input = x, .output = both, .norm = norm(RMS_NORM, D), .gated = 1,
-                           .activation = SILU, .experts = experts};
-    ops[n++] = (Operation){.kind = EXPERTS_OUT, .input = both, .output = x, .add = 1, .scale = 1.0f, .experts = experts};
+    Matrix router = matrix(plain, EXPERTS, D, 0);
+    Norm before = norm(RMS_NORM, D), within = norm(RMS_NORM, D);
+    if (model.experts) {
+        ops[n++] = (Operation){.kind = LINEAR, .input = x, .output = scores, .norm = before, .n_matrices = 1,
+                               .scale = 1.0f, .matrices = {router}};
+        ops[n++] = (Operation){.kind = ROUTE, .input = scores, .output = scores, .experts = experts};
+        ops[n++] = (Operation){.kind = EXPERTS_IN, .input = x, .output = both, .norm = within, .gated = 1,
+                               .activation = SILU, .experts = experts};
+        ops[n++] = (Operation){.kind = EXPERTS_OUT, .input = both, .output = x, .add = 1, .scale = 1.0f, .experts = experts};
+    }
     ops[n++] = (Operation){.kind = NORM, .input = x, .output = branch, .norm = norm(RMS_NORM, D), .width = D, .keep = 1,
                            .scale = 1.0f};
     int forward = n;
-    ops[n++] = (Operation){.kind = RECALL, .input = branch, .output = branch, .width = D};
-    ops[n++] = (Operation){.kind = LINEAR, .input = branch, .output = {NULL, VOCAB}, .n_matrices = 1, .scale = 1.0f,
+    ops[n++] = (Operation){.kind = RECALL, .input = one, .output = one, .width = D};
+    ops[n++] = (Operation){.kind = LINEAR, .input = one, .output = {NULL, VOCAB, 0}, .n_matrices = 1, .scale = 1.0f,
                            .softcap = 30.0f, .matrices = {matrix(format, VOCAB, D, 1)}};
-    size_t number = cache_format == F32 ? 4 : 2, slab = (size_t)LAYERS * KV * CAPACITY * D_HEAD * number;
-    char *hidden = room((size_t)MAX_TOKENS * D * number);
-    Run run = {.format = cache_format, .capacity = CAPACITY, .keys = room(slab), .values = room(slab), .hidden = hidden,
-               .cos = {floats(TOKENS * D_HEAD / 2), floats(TOKENS * 15)}, .sin = {floats(TOKENS * D_HEAD / 2), floats(TOKENS * 15)}};
-    Pool *pool = logitscope_pool(n_threads, HEADS_ * D_HEAD, D_HEAD);
+    size_t number = model.cache_format == F32 ? 4 : 2, slab = (size_t)LAYERS * KV * CAPACITY * (size_t)d_head * number;
+    char *hidden = room((size_t)(cut > MAX_TOKENS ? cut : MAX_TOKENS) * D * number);
+    Run run = {.format = model.cache_format, .capacity = CAPACITY, .hidden = hidden,
+               .keys = memset(room(slab), 0xff, slab), .values = memset(room(slab), 0xff, slab),
+               .cos = {floats(TOKENS * d_head / 2), floats(TOKENS * 15)},
+               .sin = {floats(TOKENS * d_head / 2), floats(TOKENS * 15)}};
+    Pool *pool = logitscope_pool(n_threads, HEADS_ * d_head, d_head);
     if (!pool) abort();
-    for (int size = 1; run.start < TOKENS; size = size % MAX_TOKENS + 1) {
-        int64_t tokens[MAX_TOKENS];
+    for (int size = cut > MAX_TOKENS ? cut : 1; run.start < TOKENS; size = cut > MAX_TOKENS ? cut : size % cut + 1) {
+        int64_t *tokens = malloc(sizeof(int64_t) * (size_t)size);
+        if (!tokens) abort();
         run.n_tokens = TOKENS - run.start < size ? TOKENS - run.start : size;
         for (int t = 0; t < run.n_tokens; t++) tokens[t] = (run.start + t) * 7 % VOCAB;
         run.tokens = tokens;
-        run.logits = logits + run.start * VOCAB;
-        logitscope_run(pool, ops, forward, &run);
-        logitscope_run(pool, ops + forward, n - forward, &run);
+        if (cut <= MAX_TOKENS) logitscope_run(pool, ops, forward, &run);
+        else if (!logitscope_read(pool, ops, forward, &run)) abort();
+        free(tokens);
+        for (int t = 0; t < run.n_tokens; t += MAX_TOKENS) {
+            Run last = {.n_tokens = run.n_tokens - t < MAX_TOKENS ? run.n_tokens - t : MAX_TOKENS, .format = run.format,
+                        .hidden = hidden + (size_t)t * D * number, .logits = logits + (run.start + t) * VOCAB};
+            logitscope_run(pool, ops + forward, n - forward, &last);
+        }
         run.start += run.n_tokens;
     }
     if (format >= INT8) {
@@ -153,7 +189,7 @@ static void multiply(int format, int at_once, float *out) {
         if (i % columns % GROUP == 0) x.at[i] = noise() < 0.0f ? 127.0f : -127.0f;
     }
     Operation op = {.kind = LINEAR, .input = x, .output = {NULL, VOCAB, 0}, .n_matrices = 1, .matrices = {m}, .scale = 1.0f};
-    Pool *pool = logitscope_pool(1, columns, D_HEAD);
+    Pool *pool = logitscope_pool(1, columns, 40);
     if (!pool) abort();
     for (int t = 0; t < MAX_TOKENS; t += at_once) {
         Run run = {.n_tokens = MAX_TOKENS - t < at_once ? MAX_TOKENS - t : at_once, .logits = out + t * VOCAB};
@@ -180,28 +216,50 @@ static int multiplies_alike(const char *target, int format, float *expected, int
     return 1;
 }
 
+static float first[TOKENS * VOCAB], other[TOKENS * VOCAB];
+static int compared, steps;
+
+/* All have to agree; those with the same instructions, whatever is cut and shared, to the last bit. */
+static int agree(Model model, const char *target, int n_threads, float tolerance) {
+    float *logits = compared++ ? other : first;
+    run_model(model, n_threads, logits);
+    steps++;
+    for (int i = 0; i < TOKENS * VOCAB; i++)
+        if (!(fabsf(logits[i] - first[i]) <= tolerance)) {
+            fprintf(stderr, "%s, format %d, %d at once, %d threads: %f, not %f\n", target, model.format, model.cut, n_threads,
+                    (double)logits[i], (double)first[i]);
+            return 0;
+        }
+    return 1;
+}
+
 int main(void) {
-    static float first[TOKENS * VOCAB], other[TOKENS * VOCAB], products[MAX_TOKENS * VOCAB];
-    const char *targets[] = {"plain", "avx2", "avx512", "neon", "dotprod"};
-    int steps = 0;
+    static float products[MAX_TOKENS * VOCAB];
+    const char *targets[] = {"plain", "avx2", "neon", "dotprod", "avx512", "amx"};
+    enum { FEW = 5, MANY = 4 }; /* those that read a few tokens differently, and the first that reads many */
     for (int format = F32; format <= INT4; format++) {
-        int compared = 0;
-        for (int target = 0; target < (int)(sizeof targets / sizeof *targets); target++) {
+        compared = 0;
+        for (int target = 0; target < FEW; target++) {
             if (!logitscope_use(targets[target])) continue;
             if (!multiplies_alike(targets[target], format, products, compared)) return 1;
             for (int n_threads = 1; n_threads <= 3; n_threads++) {
-                float *logits = compared++ ? other : first;
-                run_model(format, format == F32 ? F32 : BF16, n_threads, logits);
-                steps++;
-                for (int i = 0; i < TOKENS * VOCAB; i++)
-                    if (!(fabsf(logits[i] - first[i]) < (format == F32 ? 1e-3f : 0.3f))) {
-                        fprintf(stderr, "%s, format %d, %d threads: %f, not %f\n", targets[target], format, n_threads,
-                                (double)logits[i], (double)first[i]);
-                        return 1;
-                    }
+                Model model = {format, format == F32 ? F32 : BF16, 40, MAX_TOKENS, 1};
+                if (!agree(model, targets[target], n_threads, format == F32 ? 1e-3f : 0.3f)) return 1;
             }
         }
     }
+    static const int d_heads[] = {40, 64}, cuts[] = {TOKENS, 50, 9};
+    for (int target = MANY; target < (int)(sizeof targets / sizeof *targets); target++)
+        for (int format = BF16; logitscope_use(targets[target]) && format <= INT4; format++)
+            for (int d = 0; d < 2; d++) {
+                compared = 0;
+                if (!agree((Model){format, BF16, d_heads[d], MAX_TOKENS, 0}, targets[target], 1, 0.0f)) return 1;
+                if (!agree((Model){format, BF16, d_heads[d], TOKENS, 0}, targets[target], 1, 0.3f)) return 1;
+                memcpy(first, other, sizeof first);
+                for (int cut = 0; cut < 3; cut++)
+                    for (int n_threads = 1; n_threads <= 3; n_threads++)
+                        if (!agree((Model){format, BF16, d_heads[d], cuts[cut], 0}, targets[target], n_threads, 0.0f)) return 1;
+            }
     printf("steps: %d\n", steps);
     return 0;
 }

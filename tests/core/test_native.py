@@ -15,98 +15,45 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
-from core.cache import KVCache
-from core.config import ModelConfig, Rotary
 from core.decoding import Decoder
 from core.errors import BadCheckpoint
 from core.native import library as native
 from core.native import packing
 from core.native.bandwidth import read_bandwidth
 from core.native.step import MOST, NativeStep, why_not
-from core.quantized import install, pack
-from core.transformer import Transformer
+from core.quantized import Kind, install, pack
+from tests.core.native_models import (
+    CPU,
+    LONG,
+    ODD,
+    by_c,
+    by_torch,
+    cache_of,
+    exactly,
+    model,
+    quantise,
+    some_ids,
+    using,
+    without_gradients,
+)
 from tests.core.test_transformer import CONFIGS, SMALL
 
-CPU = torch.device("cpu")
 TARGETS = ("avx512", "avx2", "dotprod", "neon", "plain")
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-ODD = {  # sizes that fill no vector, no group and no block
-    "odd sizes": replace(SMALL, vocab_size=83, d_model=50, d_head=10, n_heads=6, n_kv_heads=3, d_ff=37),
-    "wide heads": replace(SMALL, n_heads=7, n_kv_heads=1, d_head=144, rotary=Rotary(width=100)),
-    "relu, not gated": replace(SMALL, activation="relu", gated=False, mlp_bias=True),
-    "gelu": replace(SMALL, activation="gelu"),
-    "plain experts": replace(
-        SMALL, expert_layers=frozenset({1}), n_experts=9, n_experts_used=8, d_expert=20, gated=False, mlp_bias=True
-    ),
-    "wide windows": replace(SMALL, window=70, windowed_layers=frozenset({0, 1})),
-    "gelu by tanh": replace(SMALL, activation="gelu_tanh", embedding_scale=6.0),
-}
-LONG = replace(  # turned otherwise as soon as there are more than 20 tokens
-    SMALL,
-    rotary=Rotary(scaling="longrope", original_context=20, short_factors=(1.0,) * 4, long_factors=(1.0, 2.0, 3.0, 9.0)),
-)
 
 pytestmark = pytest.mark.skipif(native.library() is None, reason="the C library is not built")
 
 
 @pytest.fixture(autouse=True)
 def _no_gradients() -> Iterator[None]:
-    torch.manual_seed(0)
-    with torch.inference_mode():
-        yield
+    yield from without_gradients()
 
 
 @pytest.fixture(params=TARGETS)
 def target(request: pytest.FixtureRequest) -> Iterator[str]:
     """The instructions that the library uses."""
-    found = native.library()
-    assert found is not None
-    if not found.logitscope_use(request.param.encode()):
-        pytest.skip(f"this processor has no {request.param}")
-    assert found.logitscope_target().decode() == request.param
-    yield request.param
-    found.logitscope_use(None)
-
-
-def model(config: ModelConfig, dtype: torch.dtype = torch.float32) -> Transformer:
-    return Transformer(config).to(dtype).eval()
-
-
-def cache_of(config: ModelConfig, dtype: torch.dtype = torch.float32) -> KVCache:
-    return KVCache(config, device=CPU, dtype=dtype)
-
-
-def in_parts(ids: list[int]) -> Iterator[list[int]]:
-    """One token, then two, and so on up to as many as a step takes, and again."""
-    start = 0
-    while start < len(ids):
-        for size in range(1, MOST + 1):
-            if part := ids[start : start + size]:
-                yield part
-            start += size
-
-
-def by_c(transformer: Transformer, ids: list[int], *, dtype: torch.dtype = torch.float32, n_threads: int = 2) -> Tensor:
-    """Logits (len(ids), vocab)."""
-    step = NativeStep(transformer, dtype=dtype, n_threads=n_threads)
-    cache, logits = cache_of(transformer.config, dtype), []
-    for part in in_parts(ids):
-        hidden = torch.empty(len(part), transformer.config.d_model, dtype=dtype)
-        step.forward(part, cache, hidden)
-        logits.append(torch.from_numpy(step.logits(hidden)))
-    return torch.cat(logits)
-
-
-def by_torch(transformer: Transformer, ids: list[int], *, dtype: torch.dtype = torch.float32) -> Tensor:
-    cache = cache_of(transformer.config, dtype)
-    hidden = [transformer(torch.tensor([part]), cache)[0] for part in in_parts(ids)]
-    return transformer.unembed(torch.cat(hidden))
-
-
-def some_ids(config: ModelConfig, count: int = 50) -> list[int]:
-    return torch.randint(0, config.vocab_size, (count,)).tolist()
+    yield from using(request.param)
 
 
 @pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
@@ -126,11 +73,8 @@ def test_every_arrangement_gives_the_logits_of_torch(name: str, target: str) -> 
 def test_in_bfloat16_it_is_at_least_as_close_to_the_truth_as_torch(name: str, target: str) -> None:
     config = CONFIGS[name]
     transformer = model(config, torch.bfloat16)
-    exact = model(config)
-    exact.load_state_dict(transformer.state_dict())
-    exact.double()
     ids = some_ids(config)
-    truth = by_torch(exact, ids, dtype=torch.float64)
+    truth = by_torch(exactly(transformer), ids, dtype=torch.float64)
     ours = (by_c(transformer, ids, dtype=torch.bfloat16) - truth).abs().mean()
     theirs = (by_torch(transformer, ids, dtype=torch.bfloat16) - truth).abs().mean()
     assert 0 < ours < theirs
@@ -146,17 +90,6 @@ def test_the_number_of_threads_changes_no_bit(kind: str, target: str) -> None:
     alone = by_c(transformer, ids, dtype=dtype, n_threads=1)
     for n_threads in (2, 3, 7):
         assert torch.equal(by_c(transformer, ids, dtype=dtype, n_threads=n_threads), alone)
-
-
-def quantise(transformer: Transformer, kind: str) -> None:
-    names = ("query", "key", "value", "output", "gate", "up", "down")  # of experts too
-    packed = {
-        f"{name}.weight": pack(module.weight, kind)
-        for name, module in transformer.named_modules()
-        if name.endswith(names) and module.weight.shape[1] % 32 == 0
-    }
-    ends = pack(transformer.head.weight, "int8")
-    install(transformer, packed | {"embedding.weight": ends, "head.weight": ends}, transformer.norm.weight.dtype)
 
 
 @pytest.mark.parametrize("kind", ["int8", "int4"])
@@ -218,6 +151,33 @@ def test_inputs_that_are_no_numbers_give_logits_that_are_none(kind: str, odd: fl
     hidden[3, 5] = odd
     logits = NativeStep(transformer, dtype=torch.float32, n_threads=1).logits(hidden)
     assert torch.from_numpy(logits).isfinite().all(-1).tolist() == [row != 3 for row in range(MOST)]
+
+
+@pytest.mark.parametrize("bits", [0x7FFFFFFF, -1, 0x7F800001, 0x7FC00003])
+def test_no_kind_of_nan_is_lost_on_the_way(bits: int, target: str) -> None:
+    """Rounding it to bfloat16 could carry over into 0, and an exponential moves bits: numbers that look sound."""
+    odd = torch.tensor([bits], dtype=torch.int32).view(torch.float32)
+    config = replace(SMALL, logit_softcap=3.0, mlp_bias=True, attention_softcap=2.0)
+    transformer = model(config)
+    hidden = torch.randn(1, SMALL.d_model)
+    hidden[0, 5] = odd
+    assert np.isnan(NativeStep(transformer, dtype=torch.float32, n_threads=1).logits(hidden)).all()
+    halves = model(config, torch.bfloat16)
+    halves.norm.float().weight[7] = odd
+    halves.blocks[0].attention_norm.float().weight[7] = odd
+    assert by_c(halves, [1, 2, 3], dtype=torch.bfloat16).isnan().all()
+
+
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+@pytest.mark.parametrize("odd", [torch.nan, torch.inf])
+def test_weights_that_are_no_numbers_give_logits_that_are_none(kind: Kind, odd: float, target: str) -> None:
+    """What a damaged scale makes of its row is not taken for a number."""
+    transformer = model(SMALL)
+    head = pack(torch.randn(SMALL.vocab_size, SMALL.d_model), kind)
+    install(transformer, {"head.weight": head}, torch.float32)
+    head.scales[1, 0, 3] = odd  # of the group of 16 rows, columns, and row
+    logits = NativeStep(transformer, dtype=torch.float32, n_threads=1).logits(torch.randn(1, SMALL.d_model))[0]
+    assert np.flatnonzero(~np.isfinite(logits)).tolist() == [19]
 
 
 @pytest.mark.parametrize("name", ["plain", "wide windows"])
