@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator
 
 import numpy as np
 import torch
@@ -29,30 +28,11 @@ from core.model import Model
 from core.sampling import dice
 from core.settings import Settings
 from core.step import Finished, FinishReason, Prediction, Prefill, Step, Token
-from core.thoughts import ThoughtSplitter, opened_by
-from core.tokenizer import StopStrings, TextStream
+from core.unfinished import Unfinished
 
 TOP = 20  # candidates recorded one by one
-_TAIL = 16  # tokens in which the tag of a thought fits, and the whitespace after it
 _TINY = 1e-300  # below, a probability has lost digits that its logarithm still has
 _ROOM = 256  # tokens an answer should find free, where the context is large enough
-
-
-@dataclass
-class _Writing:
-    """The reply so far."""
-
-    stream: TextStream
-    started: float
-    prompt_tokens: int = 0
-    prefill_seconds: float = 0.0
-    first_token_seconds: float | None = None
-    ids: list[int] = field(default_factory=list)
-    text: str = ""
-    stops: StopStrings = field(default_factory=StopStrings)
-    thoughts: ThoughtSplitter = field(default_factory=ThoughtSplitter)
-    thought_tokens: int = 0
-    guesses_before: tuple[int, int] = (0, 0)  # the decoder's count
 
 
 class Engine:
@@ -125,24 +105,27 @@ class Engine:
             BadTemplate: the model's template refuses the conversation.
         """
         self._newest = None
-        stream = self.model.tokenizer.stream(continues=self.model.template is None)
-        writing = _Writing(stream=stream, started=time.perf_counter())
+        unfinished = Unfinished(self.model, limit=self._decoder.limit)
         now = settings()
         self._seed = now.seed if now.seed is not None else secrets.randbits(32)
-        writing.guesses_before = self._decoder.guesses.total, self._decoder.guesses.right
+        before = self._decoder.guesses.total, self._decoder.guesses.right
+
+        def finished(reason: FinishReason) -> Finished:
+            total, right = self._decoder.guesses.total - before[0], self._decoder.guesses.right - before[1]
+            return unfinished.finish(reason, seed=self._seed, guesses=total, right_guesses=right)
+
         ids, dropped = self._prompt(conversation)
-        writing.prompt_tokens = len(ids)
-        thinking = opened_by(b"".join(map(self.model.tokenizer.token_bytes, ids[-_TAIL:])).decode("utf-8", "replace"))
-        writing.thoughts = ThoughtSplitter(opened=thinking)
+        thinking = unfinished.ask(ids)
         reused = self._decoder.keep_common(ids)
         yield Prefill(done=reused, total=len(ids), reused=reused, dropped=dropped, thinking=thinking)
         for done in self._decoder.prefill(ids[reused:]):
             yield Prefill(done=done, total=len(ids), reused=reused, dropped=dropped, thinking=thinking)
             if stopped() and done < len(ids):
-                yield self._finished("stopped", writing)
+                yield finished("stopped")
                 return
-        writing.prefill_seconds = time.perf_counter() - writing.started
-        yield from self._write(writing, settings, stopped)
+        unfinished.begin()
+        reason = yield from self._write(unfinished, settings, stopped)
+        yield finished(reason)
 
     def step(self, *, top: int = TOP) -> Step:
         """The newest token and everything that led to it, as long as no other has been asked for.
@@ -223,41 +206,39 @@ class Engine:
         return ids, dropped
 
     def _write(
-        self, writing: _Writing, settings: Callable[[], Settings], stopped: Callable[[], bool]
-    ) -> Iterator[Token | Finished]:
+        self, unfinished: Unfinished, settings: Callable[[], Settings], stopped: Callable[[], bool]
+    ) -> Generator[Token, None, FinishReason]:
+        """Token after token; returns why the last of them is the last."""
         before = time.perf_counter()
         logits = self._decoder.logits(len(self._decoder.ids) - 1)
         while not stopped():
             forward_ms = (time.perf_counter() - before) * 1e3
             now = settings()
-            token = self._choose(logits, now, writing, forward_ms)
-            reason = self._end_of(token, now, writing)
+            token = self._choose(logits, now, unfinished, forward_ms)
+            reason = unfinished.end(token.position, now)
             yield token
             if reason is not None:
-                yield self._finished(reason, writing)
-                return
+                return reason
             before = time.perf_counter()
             logits = self._decoder.decode_one(token.id)
-        yield self._finished("stopped", writing)
+        return "stopped"
 
-    def _choose(self, logits: NDArray[np.float32], settings: Settings, writing: _Writing, forward_ms: float) -> Token:
+    def _choose(
+        self, logits: NDArray[np.float32], settings: Settings, unfinished: Unfinished, forward_ms: float
+    ) -> Token:
         began = time.perf_counter()
         position = len(self._decoder.ids)
         distribution = Distribution.of(logits, settings, self._decoder.ids)
         uniform = dice(self._seed_of(settings), position)
         chosen = distribution.draw(uniform)
-        ends = chosen in self.model.end_ids
-        text = self._readable(chosen, ends, settings, writing)
-        thought = self._is_thought(chosen, ends, writing)
-        if writing.first_token_seconds is None:
-            writing.first_token_seconds = time.perf_counter() - writing.started
+        text, thought = unfinished.add(chosen, position, settings)
         token = Token(
             position=position,
             id=chosen,
             bytes=self.model.tokenizer.token_bytes(chosen),
             text=text,
             drawn=uniform,
-            ends=ends,
+            ends=chosen in self.model.end_ids,
             thought=thought,
             guessed=self._decoder.guesses.newest_was_right,
             forward_ms=forward_ms,
@@ -265,51 +246,3 @@ class Engine:
         )
         self._newest = token, distribution
         return token
-
-    def _is_thought(self, chosen: int, ends: bool, writing: _Writing) -> bool:
-        before = writing.thoughts.thinking
-        writing.thoughts.push(self.model.tokenizer.token_text(chosen))
-        thought = (before or writing.thoughts.thinking) and not ends
-        writing.thought_tokens += thought
-        return thought
-
-    def _readable(self, chosen: int, ends: bool, settings: Settings, writing: _Writing) -> str:
-        """What this token adds to the text that is shown; the last token of a reply also brings what was held back."""
-        writing.ids.append(chosen)
-        text = writing.stream.flush() if ends else writing.stream.push(chosen)
-        full = settings.max_tokens is not None and len(writing.ids) >= settings.max_tokens
-        last = ends or full or len(self._decoder.ids) + 1 == self._decoder.limit
-        if last and not ends:
-            text += writing.stream.flush()
-        text = writing.stops.push(text, settings.stop)
-        if last and not writing.stops.hit:
-            text += writing.stops.flush()
-        writing.text += text
-        return text
-
-    def _end_of(self, token: Token, settings: Settings, writing: _Writing) -> FinishReason | None:
-        if token.ends:
-            return "end"
-        if writing.stops.hit:
-            return "stop string"
-        if settings.max_tokens is not None and len(writing.ids) >= settings.max_tokens:
-            return "length"
-        return "context" if token.position + 1 >= self._decoder.limit else None
-
-    def _finished(self, reason: FinishReason, writing: _Writing) -> Finished:
-        tail = writing.stops.flush() if reason == "stopped" else ""
-        ids = writing.ids[:-1] if reason == "end" else writing.ids
-        return Finished(
-            reason=reason,
-            text=writing.text + tail,
-            ids=None if reason == "stop string" else tuple(ids),
-            prompt_tokens=writing.prompt_tokens,
-            completion_tokens=len(writing.ids),
-            prefill_seconds=writing.prefill_seconds,
-            seconds=time.perf_counter() - writing.started,
-            first_token_seconds=writing.first_token_seconds,
-            seed=self._seed,
-            thought_tokens=writing.thought_tokens,
-            guesses=self._decoder.guesses.total - writing.guesses_before[0],
-            right_guesses=self._decoder.guesses.right - writing.guesses_before[1],
-        )
