@@ -34,12 +34,10 @@ from tests.core.native_models import (
     model,
     quantise,
     some_ids,
-    using,
     without_gradients,
 )
 from tests.core.test_transformer import CONFIGS, SMALL
 
-TARGETS = ("avx512", "avx2", "dotprod", "neon", "plain")
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 
 pytestmark = pytest.mark.skipif(native.library() is None, reason="the C library is not built")
@@ -48,12 +46,6 @@ pytestmark = pytest.mark.skipif(native.library() is None, reason="the C library 
 @pytest.fixture(autouse=True)
 def _no_gradients() -> Iterator[None]:
     yield from without_gradients()
-
-
-@pytest.fixture(params=TARGETS)
-def target(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The instructions that the library uses."""
-    yield from using(request.param)
 
 
 @pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")

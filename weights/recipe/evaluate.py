@@ -27,7 +27,7 @@ from weights.recipe import dataset
 from weights.recipe.export import TARGETS
 from weights.recipe.judging import faults
 from weights.recipe.ngrams import NGrams
-from weights.recipe.prepare import WORK
+from weights.recipe.prepare import RUNS
 from weights.recipe.prompts import Prompt, prompts
 
 LONGEST = 120  # tokens of a reply
@@ -166,7 +166,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", choices=list(TARGETS), default="chat")
     parser.add_argument("--directory", type=Path, help="default: where export wrote it")
-    parser.add_argument("--work", type=Path, default=WORK)
+    parser.add_argument("--runs", type=Path, default=RUNS)
     parser.add_argument("--talks", action="store_true", help="the conversations of talks.txt, nothing else")
     asked = parser.parse_args()
     model = load(asked.directory or TARGETS[asked.model], device="cpu", dtype="float32")
@@ -174,7 +174,7 @@ def main() -> None:
     if asked.talks:
         print(talks(engine, WARM, SEEDS[0]))
         return
-    kept, held = documents(asked.work / asked.model)
+    kept, held = documents(asked.runs / asked.model)
     counted = NGrams([piece.ids.astype(np.int64) for piece in kept], model.tokenizer.vocab_size)
     print(losses_table(held_out(model, counted, held)))
     if model.template is not None:

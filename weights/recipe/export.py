@@ -20,7 +20,7 @@ from core.config import ModelConfig
 from weights.families import read_config
 from weights.own_format import fields_of
 from weights.recipe.models import END_OF_TEXT, MODELS, TURN_END
-from weights.recipe.prepare import WORK
+from weights.recipe.prepare import RUNS
 
 BUNDLED = Path(__file__).parents[1] / "bundled"
 TARGETS = {"chat": BUNDLED, "textbook": BUNDLED / "textbook"}
@@ -75,10 +75,10 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def export(name: str, stage: str, work: Path, target: Path) -> None:
+def export(name: str, stage: str, runs: Path, target: Path) -> None:
     model = MODELS[name]
     target.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(work / name / "tokenizer.json", target / "tokenizer.json")
+    shutil.copyfile(runs / name / "tokenizer.json", target / "tokenizer.json")
     tokenizer = Tokenizer.from_file(str(target / "tokenizer.json"))
     chats = tokenizer.token_to_id(TURN_END) is not None
     ends = [tokenizer.token_to_id(mark) for mark in (TURN_END, END_OF_TEXT) if tokenizer.token_to_id(mark) is not None]
@@ -98,7 +98,7 @@ def export(name: str, stage: str, work: Path, target: Path) -> None:
     )
     if chats:
         (target / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
-    weights = torch.load(work / name / f"{stage}.pt", weights_only=True)["model"]
+    weights = torch.load(runs / name / f"{stage}.pt", weights_only=True)["model"]
     save_file(tensors(config, weights), target / "model.safetensors", metadata={"format": "pt"})
     (target / "model.safetensors").chmod(0o644)  # save_file leaves it to its owner alone
 
@@ -107,11 +107,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", choices=list(MODELS), default="chat")
     parser.add_argument("--stage", choices=["language", "chat"], help="default: the model's last one")
-    parser.add_argument("--work", type=Path, default=WORK)
+    parser.add_argument("--runs", type=Path, default=RUNS)
     parser.add_argument("--to", type=Path)
     asked = parser.parse_args()
     stage = asked.stage or ("chat" if asked.model == "chat" else "language")
-    export(asked.model, stage, asked.work, asked.to or TARGETS[asked.model])
+    export(asked.model, stage, asked.runs, asked.to or TARGETS[asked.model])
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ from weights.keys import show
 from weights.load import load
 from weights.recipe.export import BUNDLED
 from weights.recipe.models import TURN_END
-from weights.recipe.prepare import WORK
+from weights.recipe.prepare import RUNS
 from weights.text_file import read_text
 
 ARCHITECTURE = "llama"
@@ -249,10 +249,10 @@ def write(writer: GGUFWriter, to: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model-directory", type=Path, default=BUNDLED, help="default: where export wrote it")
-    parser.add_argument("--to", type=Path, help="default: logitscope-chat-TYPE.gguf in weights/recipe/work")
+    parser.add_argument("--to", type=Path, help="default: logitscope-chat-TYPE.gguf in weights/recipe/runs")
     parser.add_argument("--type", choices=list(TYPES), default="bf16", help="of the matrices, default: as trained")
     asked = parser.parse_args()
-    to: Path = asked.to or WORK / f"logitscope-chat-{asked.type}.gguf"
+    to: Path = asked.to or RUNS / f"logitscope-chat-{asked.type}.gguf"
     try:
         export(shelf.find(asked.model_directory), to, asked.type)
     except LogitscopeError as error:

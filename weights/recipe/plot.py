@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from weights.recipe.export import TARGETS
-from weights.recipe.prepare import WORK
+from weights.recipe.prepare import RUNS
 
 STAGES = ("language", "chat")
 POINTS = 150  # of a curve; more is not seen and makes the file large
@@ -43,10 +43,10 @@ def draw(folder: Path, target: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", choices=list(TARGETS), default="chat")
-    parser.add_argument("--work", type=Path, default=WORK)
+    parser.add_argument("--runs", type=Path, default=RUNS)
     parser.add_argument("--to", type=Path, help="default: loss.svg in the model's directory")
     asked = parser.parse_args()
-    draw(asked.work / asked.model, asked.to or TARGETS[asked.model] / "loss.svg")
+    draw(asked.runs / asked.model, asked.to or TARGETS[asked.model] / "loss.svg")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """From the corpus to token ids: `python -m weights.recipe.prepare`. Knows nothing of training.
 
-Writes to weights/recipe/work/<model>/: tokenizer.json, and one .npz of documents per stage. A tokenizer that is
+Writes to weights/recipe/runs/<model>/: tokenizer.json, and one .npz of documents per stage. A tokenizer that is
 already there is kept, because what was trained with one is worth nothing with another.
 """
 
@@ -20,7 +20,7 @@ from weights.recipe.sources import Document
 HERE = Path(__file__).parent
 OWN = 100_000  # conversations of our own
 ROLES = ("user", "assistant", "system")
-WORK = HERE / "work"
+RUNS = HERE / "runs"
 CORPUS = HERE.parents[2] / "shared" / "corpus"
 
 
@@ -89,19 +89,19 @@ def write(folder: Path, stage: str, documents: list[Document], tokenizer: Tokeni
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, default=CORPUS)
-    parser.add_argument("--work", type=Path, default=WORK)
+    parser.add_argument("--runs", type=Path, default=RUNS)
     asked = parser.parse_args()
     for name in MODELS:
-        (asked.work / name).mkdir(parents=True, exist_ok=True)
+        (asked.runs / name).mkdir(parents=True, exist_ok=True)
     public = [found for found in sources.documents(asked.corpus) if not gives_away(found)]
     own = [made for made in conversations.documents(OWN) if not gives_away(made)]
 
-    folder = asked.work / "chat"
+    folder = asked.runs / "chat"
     tokenizer = tokenizer_for(folder, [*public, *own])
     write(folder, "language", public, tokenizer)
     write(folder, "chat", [*(document for document in public if document.turns), *own], tokenizer)
 
-    folder = asked.work / "textbook"
+    folder = asked.runs / "textbook"
     stories = [document for document in public if document.source == "tinystories"]
     write(folder, "language", stories, tokenizer_for(folder, stories))
 

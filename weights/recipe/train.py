@@ -22,7 +22,7 @@ from core import device
 from core.transformer import Transformer
 from weights.recipe import dataset
 from weights.recipe.models import MODELS, PLANS, SHARES, Plan
-from weights.recipe.prepare import WORK
+from weights.recipe.prepare import RUNS
 
 SEED = 20
 SAVE_EVERY = 180.0  # seconds
@@ -102,9 +102,9 @@ def loss_of(model: Transformer, forward: Callable[[Tensor], Tensor], batch: Batc
 class Run:
     """One stage on its way: the model, the optimisers' memory, how far it is, and where all that is kept."""
 
-    def __init__(self, name: str, stage: str, budget: int, work: Path, compiled: bool, where: str = "auto") -> None:
+    def __init__(self, name: str, stage: str, budget: int, runs: Path, compiled: bool, where: str = "auto") -> None:
         self.name, self.stage, self.budget = name, stage, budget
-        self.folder, self.plan = work / name, PLANS[name, stage]
+        self.folder, self.plan = runs / name, PLANS[name, stage]
         self.path = self.folder / f"{stage}.pt"
         self.device, self.format = device.choose(where)
         self.model = Transformer(MODELS[name]).to(self.device)
@@ -216,11 +216,11 @@ def main() -> None:
     parser.add_argument("--tokens", type=float, default=12.0, help="how many millions to read")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--work", type=Path, default=WORK)
+    parser.add_argument("--runs", type=Path, default=RUNS)
     parser.add_argument("--no-compile", action="store_true")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
-    Run(asked.model, asked.stage, round(asked.tokens * 1e6), asked.work, not asked.no_compile, asked.device).run()
+    Run(asked.model, asked.stage, round(asked.tokens * 1e6), asked.runs, not asked.no_compile, asked.device).run()
 
 
 if __name__ == "__main__":
