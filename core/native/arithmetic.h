@@ -29,8 +29,8 @@ static float add_up(const void *memory, int64_t n_bytes) {
     const float *low = memory, *high = low + n_bytes / 128 * 16, *end = low + n_bytes / 4;
     vf sums[4] = {0};
     for (int64_t left = n_bytes / 128; left; left--, low += 16, high += 16) { /* two streams, as weights come in */
-        __builtin_prefetch((const char *)low + AHEAD);
-        __builtin_prefetch((const char *)high + AHEAD);
+        ask_ahead(low);
+        ask_ahead(high);
         for (int i = 0; i < 16; i += LANES) {
             sums[i / LANES % 2] += load(low + i);
             sums[2 + i / LANES % 2] += load(high + i);

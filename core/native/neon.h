@@ -39,7 +39,7 @@ ALWAYS_INLINE void tile_bf16_in_parts(const uint16_t *const *rows, const Input *
     int k = 0;
     for (; k + 16 <= columns; k += 16)
         for (int side = 0; side < 2; side++) {
-            __builtin_prefetch((const char *)(rows[side] + k) + AHEAD);
+            ask_ahead(rows[side] + k);
             add_to_parts(sums[side], rows[side] + k, x[side], tokens, k);
         }
     if (k < columns) {

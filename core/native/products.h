@@ -45,7 +45,7 @@ ALWAYS_INLINE void tile_bf16(const uint16_t *const *rows, const Input *const *x,
     int k = 0;
     for (; k + 2 * LANES <= columns; k += 2 * LANES)
         for (int side = 0; side < 2; side++) {
-            __builtin_prefetch((const char *)(rows[side] + k) + AHEAD);
+            ask_ahead(rows[side] + k);
             for (int t = 0; t < tokens; t++) sums[side][t] = add_products(sums[side][t], rows[side] + k, x[side] + t, k);
         }
     if (k < columns) {
@@ -64,7 +64,7 @@ ALWAYS_INLINE void tile_f32(const float *const *rows, const Input *const *x, con
     vf sums[2][AT_ONCE] = {0};
     for (int k = 0; k < columns; k += LANES)
         for (int side = 0; side < 2; side++) {
-            __builtin_prefetch((const char *)(rows[side] + k) + AHEAD);
+            ask_ahead(rows[side] + k);
             vf weights = load_some(rows[side] + k, columns - k);
             for (int t = 0; t < tokens; t++) sums[side][t] += weights * load(x[side][t].values + k);
         }
@@ -113,7 +113,6 @@ BLOCKS_OF_ROWS(blocks_f32, float, TILE_F32)
 /* Two blocks times `tokens` inputs, from token t on, group by group; whole numbers are multiplied exactly. */
 ALWAYS_INLINE void tile_quantised(const Block *const *blocks, int t0, const int tokens, const int int4) {
     const int groups = blocks[0]->matrix->columns / GROUP, size = group_bytes(int4 ? INT4 : INT8);
-    const int ahead = int4 ? AHEAD : AHEAD / 2; /* measured */
     const uint8_t *weights[2];
     const uint16_t *scales[2];
     vf sums[2][AT_ONCE][ROWS / LANES] = {0};
@@ -125,8 +124,8 @@ ALWAYS_INLINE void tile_quantised(const Block *const *blocks, int t0, const int 
     for (int g = 0; g < groups; g++)
         for (int side = 0; side < 2; side++) {
             const Input *x = blocks[side]->inputs + t0;
-            for (int i = 0; i < size; i += 64) __builtin_prefetch(weights[side] + ahead + i);
-            __builtin_prefetch(scales[side] + AHEAD / 16);
+            for (int i = 0; i < size; i += 64) ask_ahead(weights[side] + i);
+            __builtin_prefetch(scales[side] + FAR / size * ROWS + 2 * ROWS);
             vf scale[ROWS / LANES];
             load_scales(scales[side], (float *)scale);
             vi products[AT_ONCE][ROWS / LANES];
