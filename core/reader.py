@@ -64,7 +64,8 @@ class Reader:
         self._few = 1  # tokens that are read in steps sooner than in torch
         if self.reads_ahead:
             self._few = _FEW if packed_in(transformer) else MOST
-        self._hidden = torch.empty(0, transformer.config.d_model, device=device, dtype=dtype)  # (capacity, d_model)
+        self._room = 0  # positions; not asked of the tensors, which takes longer than one should think
+        self._hidden = torch.empty(0, transformer.config.d_model, device=device, dtype=dtype)  # (room, d_model)
 
     @property
     def why_torch(self) -> str | None:
@@ -144,7 +145,7 @@ class Reader:
         try:
             self._make_room(end)
             if self._step is not None and len(ids) <= self._few:
-                return self._step.decode(ids, self.cache, self._hidden[start:end])
+                return self._step.decode(ids, self.cache, self._hidden, start)
             self._pass(ids, self._hidden[start:end], end)
         except (MemoryError, RuntimeError) as error:
             self._give_up(error, start, end)
@@ -195,7 +196,7 @@ class Reader:
             self._chunk = min(CHUNK, max(_SHORTEST, affordable))
 
     def _make_room(self, length: int) -> None:
-        if length > self.cache.capacity or length > len(self._hidden):
+        if length > self._room:
             self._grow(length)
 
     @torch.inference_mode()
@@ -203,7 +204,7 @@ class Reader:
         self.cache.reserve(length)
         grown = self._hidden.new_empty(self.cache.capacity, self._hidden.shape[1])
         grown[: self.length] = self._hidden[: self.length]
-        self._hidden = grown
+        self._hidden, self._room = grown, self.cache.capacity
 
 
 def chunk_of(transformer: Transformer) -> int:

@@ -109,10 +109,13 @@ class GraphStep:
         found = self._replays.do(wanted, lambda: self._transformer.unembed(self._expects))
         return self._recorder.fetch(found).copy()
 
-    def decode(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, *, length: int = 0) -> NDArray[np.float32]:
-        """`forward`, then `logits`."""
-        self.forward(ids, cache, hidden, length=length)
-        return self.logits(hidden)
+    def decode(
+        self, ids: Sequence[int], cache: KVCache, hidden: Tensor, at: int = 0, *, length: int = 0
+    ) -> NDArray[np.float32]:
+        """`forward`, then `logits`. The hidden state goes into row `at` of `hidden`."""
+        row = hidden[at : at + 1]
+        self.forward(ids, cache, row, length=length)
+        return self.logits(row)
 
     def _pass(self, cache: KVCache, long: bool) -> Pass:
         """What is to be done for the token after those cached, with everything where it is looked for."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from ctypes import addressof, byref, c_int64
-from typing import Any
+from ctypes import addressof, byref, c_char, c_int64
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -47,6 +47,26 @@ def _readable(transformer: Transformer, dtype: torch.dtype) -> bool:
     return whole and dtype == torch.bfloat16 and not config.expert_layers and config.d_head % 2 == 0
 
 
+class _Places(NamedTuple):
+    """Where the newest step found everything. Kept alive by others, who may let go of it before the next step."""
+
+    keys: weakref.ref[Tensor]
+    values: weakref.ref[Tensor]
+    hidden: weakref.ref[Tensor]
+    long: bool
+    run: Run  # that points at them
+    n_rows: int
+    row_bytes: int
+
+    def are_those_of(self, cache: KVCache, hidden: Tensor, long: bool) -> bool:
+        return (
+            self.hidden() is hidden
+            and self.keys() is cache.keys
+            and self.values() is cache.values
+            and self.long == long
+        )
+
+
 class NativeStep:
     """The transformer's own weights and the cache that torch fills, read by the library. For what `why_not` allows."""
 
@@ -70,28 +90,36 @@ class NativeStep:
         # For how many positions, and whether of a long text; cosines and sines, see `_tables`.
         self._turns: tuple[tuple[int, bool], list[tuple[Tensor, Tensor]]] = ((0, False), [])
         self._vocab_size = config.vocab_size
+        # After a token everything has to come from memory again, Python too; so what stays as it was is not looked at.
+        self._places: _Places | None = None
 
     def forward(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, *, length: int = 0) -> None:
         """Read tokens after those cached, and add them to the cache.
 
         Args:
             ids: at most `MOST`, each below the vocabulary's size.
-            hidden: (len(ids), d_model), contiguous: where the hidden states after the last norm go.
+            hidden: (n, d_model), contiguous: where the hidden states after the last norm go, n at least len(ids).
             length: of the whole text, if more of it follows; see `Transformer.forward`.
 
         Raises:
             ValueError: they do not fit, are no tokens of the model or too many, what is cached was turned otherwise
                 than a text of this length is, or the hidden states have no such place.
         """
-        run = self._prepared(ids, cache, hidden, length, MOST)
+        run = self._prepared(ids, cache, hidden, 0, length, MOST)
         self._run(self._plan.forward, run)
         cache.advance(len(ids))
 
-    def decode(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, *, length: int = 0) -> NDArray[np.float32]:
-        """`forward`, then `logits`: (len(ids), vocab). In one call, between whose halves no thread has to be woken."""
-        run = self._prepared(ids, cache, hidden, length, MOST)
+    def decode(
+        self, ids: Sequence[int], cache: KVCache, hidden: Tensor, at: int = 0, *, length: int = 0
+    ) -> NDArray[np.float32]:
+        """`forward`, then `logits`: (len(ids), vocab). In one call, between whose halves no thread has to be woken.
+
+        Args:
+            hidden: (n, d_model), contiguous: the hidden states go into the rows from `at` on.
+        """
+        run = self._prepared(ids, cache, hidden, at, length, MOST)
         logits = np.empty((len(ids), self._vocab_size), dtype=np.float32)
-        run.logits = logits.ctypes.data
+        run.logits = addressof(c_char.from_buffer(logits.data))
         self._run(self._plan.decode, run)
         cache.advance(len(ids))
         return logits
@@ -111,7 +139,7 @@ class NativeStep:
             MemoryError: there is too little memory to work in.
         """
         assert self._many is not None
-        run = self._prepared(ids, cache, hidden, length, MANY_TOKENS)
+        run = self._prepared(ids, cache, hidden, 0, length, MANY_TOKENS)
         operations = self._many.forward
         if not self._library.logitscope_read(self._pool, operations, len(operations), byref(run)):
             raise MemoryError("there is not enough memory to read many tokens at once")
@@ -125,7 +153,7 @@ class NativeStep:
         """
         if len(hidden) > MOST:
             raise ValueError(f"logits of {MOST} hidden states at most, not of {len(hidden)}")
-        self._check(hidden, len(hidden))
+        self._check(hidden)
         logits = np.empty((len(hidden), self._vocab_size), dtype=np.float32)
         run = Run(n_tokens=len(hidden), format=self._format, hidden=hidden.data_ptr(), logits=logits.ctypes.data)
         self._run(self._plan.unembed, run)
@@ -134,30 +162,49 @@ class NativeStep:
     def _run(self, operations: Any, run: Run) -> None:
         self._library.logitscope_run(self._pool, operations, len(operations), byref(run))
 
-    def _prepared(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, length: int, most: int) -> Run:
+    def _prepared(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, at: int, length: int, most: int) -> Run:
         """What a step has to know, and room in the cache."""
         if not 1 <= len(ids) <= most or min(ids) < 0 or max(ids) >= self._vocab_size:
             raise ValueError(f"a step takes 1 to {most} tokens below {self._vocab_size}, not {list(ids)}")
-        self._check(hidden, len(ids))
         start, end = cache.length, cache.length + len(ids)
         long = self._transformer.is_long(max(end, length))
         cache.reserve(end)
         cache.turn(long)
+        places = self._places
+        if places is None or not places.are_those_of(cache, hidden, long):
+            places = self._places = self._find(cache, hidden, long)
+        if not 0 <= at <= places.n_rows - len(ids):
+            raise ValueError(f"{len(ids)} hidden states do not fit into {places.n_rows} rows from row {at} on")
         tokens = (c_int64 * len(ids))(*ids)
-        run = Run(n_tokens=len(ids), start=start, format=self._format, capacity=cache.capacity)
-        tables = self._tables(cache.capacity, long)
-        run.tokens, run.kept = addressof(tokens), (tokens, tables)
+        run = Run.from_buffer_copy(places.run)
+        run.n_tokens, run.start, run.tokens, run.kept = len(ids), start, addressof(tokens), (tokens, places)
+        run.hidden += at * places.row_bytes
+        return run
+
+    def _find(self, cache: KVCache, hidden: Tensor, long: bool) -> _Places:
+        """Point at what was not there before, or has moved."""
+        self._check(hidden)
+        run, tables = Run(format=self._format, capacity=cache.capacity), self._tables(cache.capacity, long)
         run.keys, run.values, run.hidden = cache.keys.data_ptr(), cache.values.data_ptr(), hidden.data_ptr()
         for number, (cos, sin) in enumerate(tables):
             run.cos[number], run.sin[number] = cos.data_ptr(), sin.data_ptr()
-        return run
+        run.kept = tables
+        return _Places(
+            keys=weakref.ref(cache.keys),
+            values=weakref.ref(cache.values),
+            hidden=weakref.ref(hidden),
+            long=long,
+            run=run,
+            n_rows=len(hidden),
+            row_bytes=hidden.shape[1] * hidden.itemsize,
+        )
 
-    def _check(self, hidden: Tensor, count: int) -> None:
+    def _check(self, hidden: Tensor) -> None:
         """C believes every address and size, so what is wrong has to be noticed here."""
-        shape = (count, self._transformer.config.d_model)
-        fits = hidden.shape == shape and hidden.is_contiguous() and FORMATS.get(hidden.dtype) == self._format
-        if not fits:
-            raise ValueError(f"these are no {count} hidden states in a row: {tuple(hidden.shape)} of {hidden.dtype}")
+        width = self._transformer.config.d_model
+        fits = hidden.dim() == 2 and hidden.shape[1] == width and hidden.is_contiguous()
+        if not fits or FORMATS.get(hidden.dtype) != self._format:
+            raise ValueError(f"these are no hidden states in a row: {tuple(hidden.shape)} of {hidden.dtype}")
 
     def _tables(self, positions: int, long: bool) -> list[tuple[Tensor, Tensor]]:
         """How positions turn in ordinary layers and in windowed ones, worked out as far as the cache reaches."""

@@ -1,5 +1,6 @@
-/* Threads that work on one thing together. Between two pieces of work, a step apart, they look for the next one for a
- * fraction of a millisecond and then sleep, so that a chat that waits for its person does not burn the machine. */
+/* Threads that work on one thing together. Between two pieces of work, a step apart, they look for the next one for
+ * about two milliseconds, longer than it takes to choose a token, and then sleep, so that a chat that waits for its person
+ * does not burn the machine. */
 #include "threads.h"
 
 #include <pthread.h>
@@ -16,7 +17,7 @@
 #define PAUSE() ((void)0)
 #endif
 
-enum { LOOKS_BEFORE_SLEEP = 8000, LOOKS_BEFORE_YIELD = 64, LINE = 64 };
+enum { LOOKS_BEFORE_SLEEP = 40000, LOOKS_BEFORE_YIELD = 64, LINE = 64 };
 
 /* Wait a moment, and now and then let others run, should there be more threads than processors. */
 static void pause_at(int look) {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from core.cache import GROWTH
 from core.decoding import Decoder
 from core.errors import BadCheckpoint
 from core.native import library as native
@@ -234,6 +236,31 @@ def test_a_step_that_does_not_fit_changes_nothing() -> None:
     assert cache.length == 8
 
 
+def test_what_has_moved_since_the_last_step_is_found_again() -> None:
+    """A step remembers where everything was: another cache, one that has grown, another place for hidden states."""
+    config = replace(SMALL, context_length=2 * GROWTH)
+    transformer, ids = model(config), some_ids(config, GROWTH + 20)
+    step = NativeStep(transformer, dtype=torch.float32, n_threads=1)
+    caches = [cache_of(config) for _ in range(2)]
+    hidden = [torch.zeros(GROWTH + 10, config.d_model), torch.zeros(GROWTH + 20, config.d_model)]
+    for n, token in enumerate(ids):
+        wide = [one for one in hidden if n < len(one)]
+        logits = [step.decode([token], cache, rows, n)[0] for cache in caches for rows in wide if not cache.rewind(n)]
+        assert all(np.array_equal(logits[0], one) for one in logits)
+    assert torch.equal(hidden[0], hidden[1][: len(hidden[0])])
+    expected = by_torch(transformer, ids)
+    torch.testing.assert_close(transformer.unembed(hidden[1]), expected, atol=3e-5, rtol=1e-5)
+
+
+def test_a_cache_that_grows_is_not_kept_twice() -> None:
+    config = replace(SMALL, context_length=2 * GROWTH)
+    step, cache = NativeStep(model(config), dtype=torch.float32, n_threads=1), cache_of(config)
+    step.decode([1], cache, torch.empty(1, config.d_model))
+    before = weakref.ref(cache.keys)
+    cache.reserve(GROWTH + 1)
+    assert before() is None
+
+
 def test_what_would_crash_in_c_is_refused_before() -> None:
     transformer = model(SMALL)
     step, cache = NativeStep(transformer, dtype=torch.float32, n_threads=1), cache_of(SMALL)
@@ -244,6 +271,11 @@ def test_what_would_crash_in_c_is_refused_before() -> None:
     for hidden in (wide, wide[:, : SMALL.d_model], torch.randn(9, SMALL.d_model), torch.randn(2, SMALL.d_model).half()):
         with pytest.raises(ValueError, match="hidden states"):
             step.logits(hidden)
+    rows = torch.empty(3, SMALL.d_model)
+    for ids, at in (([1], 3), ([1], -1), ([1, 2], 2), ([1] * 4, 0)):
+        with pytest.raises(ValueError, match=f"{len(ids)} hidden states do not fit into 3 rows from row {at} on"):
+            step.decode(ids, cache, rows, at)
+    assert cache.length == 0
     decoder = Decoder(transformer, device=CPU, dtype=torch.float32)
     for token in (-1, SMALL.vocab_size, -(10**9), 10**9):
         with pytest.raises(BadCheckpoint, match=f"token {token}, but this model knows 101"):

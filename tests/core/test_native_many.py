@@ -322,8 +322,8 @@ def test_what_would_crash_in_c_is_refused_before(target: str) -> None:
             step.read(ids, cache, torch.empty(len(ids), config.d_model, dtype=BF16))
     with pytest.raises(ValueError, match="31 positions do not fit in a context of 30"):
         step.read([1] * 31, cache, torch.empty(31, config.d_model, dtype=BF16))
-    for wrong in (torch.empty(9, config.d_model), torch.empty(10, config.d_model, dtype=BF16)):
-        with pytest.raises(ValueError, match="9 hidden states"):
+    for wrong in (torch.empty(9, config.d_model), torch.empty(8, config.d_model, dtype=BF16)):
+        with pytest.raises(ValueError, match="hidden states"):
             step.read([1] * 9, cache, wrong)
     assert cache.length == 0
 
