@@ -217,7 +217,7 @@ def main() -> None:
         "--libraries", type=Path, help="a folder of llama.cpp's libraries, to try beside those installed"
     )
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--steps", type=int, default=16, help="tokens written in a round")
+    parser.add_argument("--steps", type=int, default=64, help="tokens written in a round")
     parser.add_argument("--cache", type=Path, default=shapes.default_cache(), help="where the models are kept")
     parser.add_argument("--json", type=Path, help="write every single value there")
     parser.add_argument("--markdown", type=Path, help="write the table there")
