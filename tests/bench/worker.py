@@ -40,9 +40,14 @@ class Rounds:
             self._subject.rewind(0)
             self._subject.read(tokens(context))
         self._warm(context)
-        seconds = timed(lambda: [self._subject.write(n % COMMON) for n in range(steps)])
+        seconds = timed(lambda: self._write(steps))
         self._length = context
         return seconds / steps
+
+    def _write(self, steps: int) -> None:
+        """No logits are kept: memory is measured, too."""
+        for n in range(steps):
+            self._subject.write(n % COMMON)
 
     def _warm(self, context: int) -> None:
         """A token after so many, so that threads are awake and the cache has room; more while something is made."""
