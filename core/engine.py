@@ -16,19 +16,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.chat_template import prompt_ids
+from core.backends.cuda_graph.compiler import Compiler
 from core.conversation import Conversation, fit
-from core.decoding import Decoder
+from core.decoding.decoder import Decoder
 from core.device import threads_for
-from core.distribution import Distribution
-from core.draft import Drafter
 from core.errors import BadSetting, ContextFull, EmptyPrompt
-from core.graph.compiling import Compiler
 from core.model import Model
-from core.sampling import dice
+from core.records import Finished, FinishReason, Prediction, Prefill, Step, Token
+from core.reply import Unfinished
+from core.sampling.chain import dice
+from core.sampling.distribution import Distribution
 from core.settings import Settings
-from core.step import Finished, FinishReason, Prediction, Prefill, Step, Token
-from core.unfinished import Unfinished
+from core.speculative.draft_model import Drafter
+from core.text.chat_template import prompt_ids
 
 TOP = 20  # candidates recorded one by one
 _TINY = 1e-300  # below, a probability has lost digits that its logarithm still has

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import torch
 
-from core.chat_template import ChatTemplate
-from core.quantized import QuantizedLinear, packed_in
-from core.tokenizer import Tokenizer
+from core.quantization.packed import QuantizedLinear, packed_in
+from core.text.chat_template import ChatTemplate
+from core.text.tokenizer import Tokenizer
 from core.transformer import Transformer
 
 

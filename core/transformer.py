@@ -10,12 +10,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from core.attention import Attention, View, visible
-from core.cache import KVCache
 from core.config import ModelConfig
-from core.feed_forward import make_feed_forward
-from core.norms import make_norm
-from core.rotary import RotaryEmbedding
+from core.kv_cache import KVCache
+from core.layers.attention import Attention, View, visible
+from core.layers.feed_forward import make_feed_forward
+from core.layers.norms import make_norm
+from core.layers.rope import RotaryEmbedding
 
 
 def sinusoids(config: ModelConfig) -> Tensor:

@@ -12,8 +12,8 @@ import torch
 from hypothesis import settings
 
 from core.model import Model
-from core.tokenizer import Tokenizer
-from tests.tiny import tiny_model, tiny_tokenizer
+from core.text.tokenizer import Tokenizer
+from tests.support.tiny import tiny_model, tiny_tokenizer
 
 torch.set_num_threads(1)
 settings.register_profile("logitscope", deadline=None, derandomize=True)  # a busy machine is not a failure

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from core.settings import Settings
 from tui.app import LogitscopeApp
-from tui.engine_link import ProcessEngine
-from tui.protocol import Load
-from tui.widgets.prompt import Prompt
-from tui.widgets.samplers import SamplersPanel
+from tui.engines.local import ProcessEngine
+from tui.engines.protocol import Load
+from tui.widgets.panels.samplers import SamplersPanel
+from tui.widgets.prompt.prompt import Prompt
 
 PICTURE = Path(__file__).parent / "golden" / "chat.svg"
 PROMPTS = ("Who are you?", "What is temperature?", "I had a long day.")

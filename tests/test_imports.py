@@ -30,20 +30,20 @@ _LATER = {
     "rich.markdown",
     "textual.widgets._footer",
     "textual.widgets._markdown",
-    "tui.headless",
-    "tui.bench",
-    "tui.tables",
-    "tui.models",
+    "tui.cli.commands",
+    "tui.cli.bench_command",
+    "tui.cli.tables",
+    "tui.cli.models_command",
     "tui.keys",
     "tui.screens.help",
     "tui.screens.models",
-    "weights.hub",
-    "weights.look",
+    "weights.hub.pull",
+    "weights.library.probe",
     "zipfile",
 }
 _FIRST_FRAME = """
 import asyncio, sys
-import tui.__main__, tui.cli, tui.start
+import tui.__main__, tui.cli.main, tui.start
 from core.settings import Settings
 from tui.app import LogitscopeApp
 
@@ -61,7 +61,7 @@ def first_of_all_ask(app):
 LogitscopeApp.on_mount = first_of_all_ask
 
 async def main():
-    async with LogitscopeApp(Silent(), Settings(**tui.cli.parse([]).given)).run_test(size=(140, 50)) as pilot:
+    async with LogitscopeApp(Silent(), Settings(**tui.cli.main.parse([]).given)).run_test(size=(140, 50)) as pilot:
         await pilot.pause()
 
 asyncio.run(main())
@@ -69,7 +69,10 @@ asyncio.run(main())
 
 
 def everything_in(package: str) -> list[str]:
-    return sorted(f"{package}.{path.stem}" for path in (ROOT / package).glob("*.py") if not path.stem.startswith("__"))
+    """Every module, but for the recipe, whose libraries an installed program does without."""
+    paths = (path.relative_to(ROOT).with_suffix("") for path in (ROOT / package).rglob("*.py"))
+    names = (".".join(path.parts) for path in paths if not path.name.startswith("__"))
+    return sorted(name for name in names if not name.startswith("weights.recipe"))
 
 
 def test_the_import_contracts_hold(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,17 +117,17 @@ def test_weights_knows_no_screen() -> None:
         "core.config",
         "core.settings",
         "core.conversation",
-        "core.step",
-        "tui.protocol",
-        "tui.cli",
-        "tui.engine_link",
+        "core.records",
+        "tui.engines.protocol",
+        "tui.cli.main",
+        "tui.engines.local",
         "tui.app",
-        "tui.models",
-        "tui.fetching",
-        "tui.fetch_process",
+        "tui.cli.models_command",
+        "tui.downloads.fetch",
+        "tui.downloads.worker",
         "tui.screens.fetch",
-        "weights.shelf",
-        "weights.suggestions",
+        "weights.library.listing",
+        "weights.library.suggestions",
     ],
 )
 def test_the_screen_is_there_before_torch_is(module: str) -> None:
@@ -134,13 +137,13 @@ def test_the_screen_is_there_before_torch_is(module: str) -> None:
 
 
 def test_the_command_line_is_read_before_textual_is_loaded() -> None:
-    assert not loaded_by("tui.__main__", "tui.cli") & {"textual", "torch", "huggingface_hub"}
+    assert not loaded_by("tui.__main__", "tui.cli.main") & {"textual", "torch", "huggingface_hub"}
 
 
 def test_the_first_frame_is_drawn_with_what_it_needs() -> None:
     done = subprocess.run([sys.executable, "-c", _FIRST_FRAME], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.partition("loaded ")[2].split())
-    assert "tui.widgets.next_token" in loaded
+    assert "tui.widgets.panels.next_token" in loaded
     assert not loaded & _LATER
     assert not {name.partition(".")[0] for name in loaded} & _SLOW

@@ -13,7 +13,7 @@ def main() -> None:
     """The command `logitscope`."""
     gc.disable()  # looking through modules for garbage would be a fifth of the time to the first frame
     try:
-        from tui.cli import run
+        from tui.cli.main import run
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in ("core", "weights", "tui"):
             raise

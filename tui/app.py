@@ -14,21 +14,22 @@ from textual.binding import BindingType
 from textual.screen import Screen
 
 from core.settings import Order, Settings
-from tui import palette, wording
-from tui.answering import Answering
+from tui import palette
 from tui.bindings import BINDINGS, OF_THE_CHAT
-from tui.choices import Choices
-from tui.last_choice import LastChoice
-from tui.model_choice import ModelChoice
-from tui.opening import Opening
-from tui.panes import Panes
-from tui.protocol import Answer, Compiling, EngineLink, Failed, Inspected, Load, Loading, Ready, Told
-from tui.switching import Switching
-from tui.tuning import Tuning
-from tui.widgets.markdown import parser
-from tui.widgets.prompt import Prompt
-from tui.widgets.samplers import SamplersPanel
-from tui.widgets.temperature import TemperaturePanel
+from tui.controllers import notes as wording
+from tui.controllers.last_token import LastChoice
+from tui.controllers.model_screens import ModelChoice
+from tui.controllers.models import Switching
+from tui.controllers.panes import Panes
+from tui.controllers.replies import Answering
+from tui.controllers.settings import Tuning
+from tui.engines.protocol import Answer, Compiling, EngineLink, Failed, Inspected, Load, Loading, Ready, Told
+from tui.session.chosen_settings import Choices
+from tui.session.open_model import Opening
+from tui.widgets.panels.samplers import SamplersPanel
+from tui.widgets.panels.temperature import TemperaturePanel
+from tui.widgets.prompt.prompt import Prompt
+from tui.widgets.transcript.markdown import parser
 
 REDRAWS_PER_SECOND = 12  # what the screen takes from two processors, a model that uses both must wait for
 _PAUSE = 0.3  # seconds after the first frame, when nobody has typed a message yet

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.binding import Binding
 
-from tui.widgets.temperature import STEP
+from tui.widgets.panels.temperature import STEP
 
 BINDINGS = (
     Binding("f1", "help", "Help", priority=True),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from weights.places import data_folder
+from weights.library.paths import data_folder
 
 
 def log_file() -> Path | None:

@@ -9,10 +9,10 @@ from typing import Any
 
 from core.errors import BadSetting
 from core.settings import Settings
-from tui.engine_link import ProcessEngine
+from tui.engines.local import ProcessEngine
+from tui.engines.protocol import Load
 from tui.places import log_file
-from tui.protocol import Load
-from weights.shelf import find, title
+from weights.library.listing import find, title
 
 
 def start(load: Load, given: Mapping[str, Any]) -> int:

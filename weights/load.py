@@ -12,15 +12,18 @@ from core.config import ModelConfig
 from core.device import choose
 from core.errors import BadCheckpoint, BadSetting
 from core.model import Model
-from core.tokenizer import Tokenizer
-from weights import memory, quantisation, shelf, vocabulary
-from weights.family import Layout
-from weights.generation import sampling
-from weights.memory import Need
+from core.text.tokenizer import Tokenizer
+from weights import text_side as vocabulary
+from weights.assemble import read_transformer
+from weights.fit import quantization as quantisation
+from weights.fit import requirement as memory
+from weights.fit.available import Room, room
+from weights.fit.requirement import Need
+from weights.huggingface.generation_config import sampling
+from weights.layout import Layout
+from weights.library import listing as shelf
 from weights.model_files import ModelFiles
-from weights.opening import open_files
-from weights.room import Room, room
-from weights.tensors import read_transformer
+from weights.open import open_files
 
 Progress = Callable[[float, str], None]
 

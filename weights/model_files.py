@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from core.config import ModelConfig
 from core.errors import UnsupportedModel
-from core.tokenizer import Tokenizer
-from weights.family import Index, Layout
-from weights.keys import Keys, show
+from core.text.tokenizer import Tokenizer
+from weights.layout import Index, Layout
+from weights.untrusted.checked_json import Keys, show
 
 if TYPE_CHECKING:
     from torch import Tensor

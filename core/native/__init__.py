@@ -4,6 +4,6 @@ It is built with the package where there is a C compiler; after a change to it, 
 Without it everything runs in torch. `library` loads it, `plan` writes down what it has to do for a model, `step` does
 it, `packing` quantises matrices and reads them for torch. Must not know text, sampling or files.
 
-In C: step.h says what an operation is, step.c carries them out, threads.c shares the work, arithmetic.h is the
-arithmetic, compiled once for each set of instructions (plain.c, avx2.c, avx512.c, neon.c, dotprod.c).
+In C: api.h says what an operation is, decode.c carries them out, threadpool.c shares the work, kernels_impl.h is the
+arithmetic, compiled once for each set of instructions (generic.c, avx2.c, avx512.c, neon.c, neon_dotprod.c).
 """

@@ -6,8 +6,8 @@ import time
 
 import torch
 
-from core.arena import in_large_pages
-from core.native.library import library
+from core.native.arena import in_large_pages
+from core.native.bindings import library
 
 
 def read_bandwidth(n_bytes: int, *, n_threads: int, repeat: int = 5) -> float | None:

@@ -23,9 +23,9 @@ from tests.bench import gguf_files, report, shapes
 from tests.bench.limit import cache_bytes
 from tests.bench.remote import Gone, Worker
 from tests.bench.report import PEERS, Measurement
-from weights.memory import need_of
-from weights.opening import open_files
-from weights.shelf import find
+from weights.fit.requirement import need_of
+from weights.library.listing import find
+from weights.open import open_files
 
 PEER_KIND = {"bf16": "bf16", "int8": "q8_0", "int4": "q4_0"}
 # Cosine of logits from which on two have run the same model. Rounding spares nothing in random weights: at 1B, 4 bits

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from weights.shelf import find
+from weights.library.listing import find
 
 _SAMPLING, _TEMPLATE = "generation_config.json", "chat_template"
 

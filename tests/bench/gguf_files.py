@@ -21,14 +21,16 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from tokenizers import Tokenizer
 
-from weights.recipe.export_gguf import neighbours
+from tests.support.export_gguf import neighbours
 
 KINDS = ("bf16", "q8_0", "q4_0")
 
 
 def convert(folder: Path, target: Path) -> None:
     """Write a bf16 file, a tensor at a time: two of the biggest models do not fit in memory."""
-    from tests.weights.tiny_gguf import add_bpe  # sets torch to one thread, which only the making of models bears
+    from tests.weights.support.tiny_gguf import (
+        add_bpe,  # sets torch to one thread, which only the making of models bears
+    )
 
     config = json.loads((folder / "config.json").read_text())
     architecture = MODEL_ARCH.QWEN2 if config["model_type"] == "qwen2" else MODEL_ARCH.LLAMA

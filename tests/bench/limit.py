@@ -22,8 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
+from core.backends.cuda_graph.bandwidth import read_bandwidth
 from core.config import ModelConfig
-from core.graph.bandwidth import read_bandwidth
 
 COLUMNS = 16384  # of the matrix: a row of 64 KB
 KEPT_AT = 2  # bytes of a key's or a value's number in the cache

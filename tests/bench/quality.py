@@ -19,14 +19,14 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from core.decoding import Decoder
+from core.decoding.decoder import Decoder
 from core.model import Model
 from tests.bench import shapes
 from weights.load import load
 from weights.recipe.export import BUNDLED
 
 WINDOW = 255  # tokens read at once: the oracle's context, less one
-OWN = Path(__file__).parents[2] / "weights" / "recipe" / "own"
+OWN = Path(__file__).parents[2] / "weights" / "recipe" / "corpus" / "own"
 TEXTS = ("stories.txt", "facts_nature.txt", "facts_world.txt")
 KINDS = ("f32", "bf16", "q8_0", "q4_0")
 Logits = NDArray[np.floating[Any]]
@@ -71,7 +71,7 @@ def writing(model: Model) -> Reader:
 
 
 def llama_cpp(path: Path) -> Reader:
-    from tests.weights.llama_cpp_oracle import Oracle
+    from tests.weights.support.llama_cpp_oracle import Oracle
 
     oracle = Oracle(path)
     return lambda ids: oracle.logits(ids).numpy()

@@ -20,17 +20,17 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from core.chat_template import prompt_ids
 from core.conversation import Message
-from core.decoding import Decoder
-from core.distribution import Distribution
+from core.decoding.decoder import Decoder
 from core.engine import TOP, Engine
+from core.records import Finished, Token
+from core.sampling.distribution import Distribution
 from core.settings import Settings
-from core.step import Finished, Token
-from core.tokenizer import Tokenizer
+from core.text.chat_template import prompt_ids
+from core.text.tokenizer import Tokenizer
 from tests.bench.endless import endless
-from tui.engine_outbox import Outbox
-from tui.protocol import Answer
+from tui.engines.outbox import Outbox
+from tui.engines.protocol import Answer
 from weights.load import load
 
 TOKENS, VOCABULARIES = 200, (4_096, 49_152, 151_936)

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tests.bench import gguf_files
-from weights.recipe import export_gguf
+from tests.support import export_gguf
 from weights.recipe.export import BUNDLED
 
 SHIPPED = "shipped"
@@ -136,7 +136,7 @@ def gguf_file(name: str, cache: Path, kind: str) -> Path:
 
 
 def _write(shape: Shape, folder: Path) -> None:
-    from tests.weights import tiny  # sets torch to one thread, which only the making of models bears
+    from tests.weights.support import tiny  # sets torch to one thread, which only the making of models bears
 
     (folder / "config.json").write_text(json.dumps(shape.config(), indent=2))
     tiny.write_tokenizer(folder)

@@ -63,8 +63,8 @@ class Ours:
     """Logitscope: what the engine uses, under the engine."""
 
     def __init__(self, folder: Path, *, precision: str, context: int, device: str, compiled: bool) -> None:
-        from core.decoding import Decoder
-        from core.graph.compiling import Compiler
+        from core.backends.cuda_graph.compiler import Compiler
+        from core.decoding.decoder import Decoder
         from weights.load import load
 
         options: dict[str, Any] = {} if precision == "bf16" else {"quantize": precision}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.core.native_models import using
+from tests.core.support.native_models import using
 
 
 @pytest.fixture(params=("avx512", "avx2", "dotprod", "neon", "plain"))

@@ -22,20 +22,20 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from core.chat_template import prompt_ids
+from core.backends.native import NativeStep
 from core.conversation import Conversation, Message
-from core.distribution import Distribution
+from core.decoding.model_runner import CHUNK
 from core.engine import Engine
 from core.errors import BadCheckpoint, BadTemplate, ContextFull, EmptyPrompt
 from core.model import Model
-from core.native.library import library
-from core.native.step import NativeStep
-from core.reader import CHUNK
-from core.sampling import dice
+from core.native.bindings import library
+from core.records import Finished, Prefill, Step, Token
+from core.sampling.chain import dice
+from core.sampling.distribution import Distribution
 from core.settings import Settings
-from core.step import Finished, Prefill, Step, Token
-from core.tokenizer import Tokenizer
-from tests.tiny import CHATML, tiny_model
+from core.text.chat_template import prompt_ids
+from core.text.tokenizer import Tokenizer
+from tests.support.tiny import CHATML, tiny_model
 
 HELLO: Conversation = (Message(role="user", text="Hello! How are you?"),)
 PLAIN = Settings(seed=1, temperature=1.0, max_tokens=24)

@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.cache import GROWTH, KVCache
 from core.config import ModelConfig, Rotary
-from core.rotary import rotary_frequencies
+from core.kv_cache import GROWTH, KVCache
+from core.layers.rope import rotary_frequencies
 from core.transformer import Transformer
 
 SMALL = ModelConfig(

@@ -11,11 +11,11 @@ import pytest
 from safetensors.torch import save_file
 
 from core.model import Model
-from tests.tiny import CHATML, tiny_backend
-from tests.weights.loopback_hub import Hub, Repo
-from tui.widgets import entry as entry_module
-from weights import shelf
-from weights.own_format import fields_of
+from tests.support.tiny import CHATML, tiny_backend
+from tests.weights.support.loopback_hub import Hub, Repo
+from tui.widgets.transcript import message as entry_module
+from weights.families.own_format import fields_of
+from weights.library import listing as shelf
 
 
 @pytest.fixture(scope="session")

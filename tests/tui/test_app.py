@@ -8,18 +8,18 @@ import pytest
 from textual.pilot import Pilot
 
 from core.conversation import Message
+from core.records import Prefill
 from core.settings import Settings
-from core.step import Prefill
-from tests.tui.panels import rows
-from tests.tui.scripted import READY, ScriptedEngine, finished, prediction, step
+from tests.tui.support.panels import rows
+from tests.tui.support.scripted import READY, ScriptedEngine, finished, prediction, step
 from tui.app import LogitscopeApp
-from tui.protocol import Compiling, Failed, Inspect, Inspected, Loading, Reply
-from tui.widgets.next_token import NextTokenPanel
-from tui.widgets.prompt import Prompt
-from tui.widgets.samplers import SamplersPanel
+from tui.engines.protocol import Compiling, Failed, Inspect, Inspected, Loading, Reply
+from tui.widgets.panels.next_token import NextTokenPanel
+from tui.widgets.panels.samplers import SamplersPanel
+from tui.widgets.panels.temperature import TemperaturePanel
+from tui.widgets.prompt.prompt import Prompt
 from tui.widgets.status import StatusBar
-from tui.widgets.temperature import TemperaturePanel
-from tui.widgets.transcript import Transcript
+from tui.widgets.transcript.transcript import Transcript
 
 Screen = tuple[LogitscopeApp, ScriptedEngine, Pilot[None]]
 

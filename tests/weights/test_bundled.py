@@ -12,14 +12,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from core.conversation import Message
 from core.engine import Engine
 from core.model import Model
+from core.records import Finished
 from core.settings import Settings
-from core.step import Finished
-from tests.weights import tiny  # settles transformers' noise before it is imported
+from tests.weights.support import tiny  # settles transformers' noise before it is imported
+from weights.library.listing import BUNDLED
 from weights.load import load
 from weights.recipe.evaluate import last_answers
-from weights.recipe.judging import faults
-from weights.recipe.prompts import Prompt
-from weights.shelf import BUNDLED
+from weights.recipe.evaluation.judging import faults
+from weights.recipe.evaluation.prompts import Prompt
 
 TEXTBOOK = BUNDLED / "textbook"
 TEXTS = (

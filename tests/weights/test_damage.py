@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.weights import tiny, tiny_gguf
-from tests.weights.damage import Good
+from tests.weights.support import tiny, tiny_gguf
+from tests.weights.support.damage import Good
 
 ROOT = Path(__file__).parents[2]
 GROUPS = ("damaged_directories", "damaged_names", "damaged_gguf", "damaged_tokenizers", "damaged_templates")
@@ -66,7 +66,7 @@ def outcomes(group: str, good: Good) -> list[Outcome]:
     found: list[Outcome] = []
     total = 1
     while len(found) < total:
-        program = [sys.executable, "-m", "tests.weights.suffering", f"tests.weights.{group}", str(good.folder)]
+        program = [sys.executable, "-m", "tests.weights.support.suffering", f"tests.weights.support.{group}", str(good.folder)]
         done = subprocess.Popen([*program, str(len(found))], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
             out, err = done.communicate(timeout=HANGS)
@@ -115,7 +115,7 @@ def counted() -> Counter[str]:
 def test_each_is_one_clear_sentence(group: str, good: Good, counted: Counter[str]) -> None:
     from importlib import import_module
 
-    damages = list(import_module(f"tests.weights.{group}").damages(Good(good.folder)))
+    damages = list(import_module(f"tests.weights.support.{group}").damages(Good(good.folder)))
     found = outcomes(group, good)
     assert [(one.kind, one.name) for one in found] == [(one.kind, one.name) for one in damages]
     faults = []

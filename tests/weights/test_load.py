@@ -19,13 +19,13 @@ from torch import Tensor
 from transformers import AutoTokenizer, GPT2Model, LlamaModel
 
 from core.config import ModelConfig, Rotary
-from core.decoding import Decoder
+from core.decoding.decoder import Decoder
 from core.errors import BadCheckpoint, BadSetting, BadTemplate, UnsupportedModel
 from core.model import Model
 from core.transformer import Transformer
-from tests.weights import tiny
+from tests.weights.support import tiny
+from weights.families.own_format import fields_of
 from weights.load import load
-from weights.own_format import fields_of
 
 STORIES = Path(__file__).resolve().parents[3] / "shared" / "checkpoints" / "stories260K"
 Folder = Callable[[str], Path]

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from core import reader
-from core.cache import KVCache
-from core.decoding import Decoder
+from core.decoding import model_runner as reader
+from core.decoding.decoder import Decoder
 from core.errors import ContextFull
+from core.kv_cache import KVCache
 from core.model import Model
-from tests.weights import tiny
+from tests.weights.support import tiny
 from weights.load import load
 
 ORIGINAL = 48  # tokens, in the cases with longrope

@@ -16,10 +16,10 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Input
 
-from tui.fetching import Fetching
-from tui.screens.choosing import ChoosingScreen
-from tui.widgets.suggestion_list import SuggestionList
-from weights.room import Room
+from tui.downloads.fetch import Fetching
+from tui.screens.picker import ChoosingScreen
+from tui.widgets.models.suggestion_list import SuggestionList
+from weights.fit.available import Room
 
 _LOOKS_PER_SECOND = 10
 

@@ -16,10 +16,10 @@ from textual.message import Message
 from textual.widgets import Input
 
 from core.errors import LogitscopeError
-from tui.screens.choosing import ChoosingScreen
 from tui.screens.fetch import FetchScreen
-from tui.widgets.model_list import ModelList
-from weights.shelf import ShelfEntry
+from tui.screens.picker import ChoosingScreen
+from tui.widgets.models.model_list import ModelList
+from weights.library.listing import ShelfEntry
 
 
 class ModelsScreen(ChoosingScreen[ShelfEntry | None]):

@@ -9,8 +9,8 @@ from textual.content import Content
 from textual.widget import Widget
 
 from tui.sanitize import visible
-from tui.widgets.bars import meter
-from tui.widgets.panel import Span, cells
+from tui.widgets.panels.bars import meter
+from tui.widgets.panels.panel import Span, cells
 
 State = Literal["starting", "loading", "ready", "reading", "writing", "stopped", "failed"]
 

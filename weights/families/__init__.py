@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from core.config import ModelConfig
 from core.errors import BadCheckpoint, UnsupportedModel
 from weights.families import experts, gemma, gpt, llama, phi, qwen
-from weights.family import Family
-from weights.keys import Keys, show
-from weights.own_format import read_own
+from weights.families.own_format import read_own
+from weights.layout import Family
+from weights.untrusted.checked_json import Keys, show
 
 FAMILIES: Mapping[str, Family] = {
     **llama.FAMILIES,

@@ -7,9 +7,9 @@ from typing import Any
 from core.config import ModelConfig
 from weights.families.activations import ACTIVATIONS, OLD_ACTIVATIONS
 from weights.families.llama_like import LLAMA_NAMES, SANDWICH_NAMES, read_common, read_windows
-from weights.families.rotary import SCALINGS, read_rotary, rotary_of
-from weights.family import Family
-from weights.keys import Keys
+from weights.families.rope import SCALINGS, read_rotary, rotary_of
+from weights.layout import Family
+from weights.untrusted.checked_json import Keys
 
 # With an embedding for each kind of layer, transformers reads the other scalings' keys in ways of its own.
 _GEMMA3_SCALINGS = {kind: SCALINGS[kind] for kind in ("default", "linear", "llama3")}

@@ -7,9 +7,9 @@ from typing import Any
 from core.config import ModelConfig
 from weights.families.activations import ACTIVATIONS, OLD_ACTIVATIONS
 from weights.families.llama_like import read_n_layers
-from weights.families.rotary import read_context, read_rotary
-from weights.family import Family
-from weights.keys import Keys
+from weights.families.rope import read_context, read_rotary
+from weights.layout import Family
+from weights.untrusted.checked_json import Keys
 
 _EPS = 1e-5  # torch's own, in families that do not say
 

@@ -14,9 +14,9 @@ from weights.families.llama_like import (
     read_silu_and_rms,
     read_windows,
 )
-from weights.families.rotary import read_rotary
-from weights.family import Family
-from weights.keys import Keys
+from weights.families.rope import read_rotary
+from weights.layout import Family
+from weights.untrusted.checked_json import Keys
 
 
 def _llama(keys: Keys) -> ModelConfig:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from weights.families.activations import ACTIVATIONS
-from weights.families.rotary import SCALINGS, Scaling, read_context, read_rotary
-from weights.keys import Keys
+from weights.families.rope import SCALINGS, Scaling, read_context, read_rotary
+from weights.untrusted.checked_json import Keys
 
 SILU = {"hidden_act": "silu", "rms_norm_eps": 1e-6}
 

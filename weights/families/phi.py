@@ -5,9 +5,9 @@ from __future__ import annotations
 from core.config import ModelConfig
 from weights.families.activations import ACTIVATIONS
 from weights.families.llama_like import LLAMA_NAMES, SILU, read_all_windowed, read_common, read_silu_and_rms
-from weights.families.rotary import SCALINGS, read_rotary
-from weights.family import Family
-from weights.keys import Keys
+from weights.families.rope import SCALINGS, read_rotary
+from weights.layout import Family
+from weights.untrusted.checked_json import Keys
 
 # The third was first published with other names for longrope, and knows nothing else.
 _PHI3_SCALINGS = {"default": SCALINGS["default"]} | dict.fromkeys(("longrope", "su", "yarn"), SCALINGS["longrope"])

@@ -13,8 +13,8 @@ from weights.families.llama_like import (
     read_used_window,
     read_windows,
 )
-from weights.family import Family
-from weights.keys import Keys
+from weights.layout import Family
+from weights.untrusted.checked_json import Keys
 
 
 def _qwen(keys: Keys) -> dict[str, Any]:

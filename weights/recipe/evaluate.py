@@ -20,20 +20,20 @@ import torch.nn.functional as F
 from core.conversation import Message
 from core.engine import Engine
 from core.model import Model
+from core.records import Finished
 from core.settings import Settings
-from core.step import Finished
 from weights.load import load
-from weights.recipe import dataset
+from weights.recipe.corpus import dataset
+from weights.recipe.evaluation.judging import faults
+from weights.recipe.evaluation.ngrams import NGrams
+from weights.recipe.evaluation.prompts import Prompt, prompts
 from weights.recipe.export import TARGETS
-from weights.recipe.judging import faults
-from weights.recipe.ngrams import NGrams
 from weights.recipe.prepare import RUNS
-from weights.recipe.prompts import Prompt, prompts
 
 LONGEST = 120  # tokens of a reply
 SEEDS = (1, 2, 3)
 WARM = 0.7
-TALKS = Path(__file__).with_name("talks.txt")
+TALKS = Path(__file__).parent / "evaluation" / "talks.txt"
 
 
 @dataclass(frozen=True)

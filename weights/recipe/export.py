@@ -18,7 +18,7 @@ from torch import Tensor
 
 from core.config import ModelConfig
 from weights.families import read_config
-from weights.own_format import fields_of
+from weights.families.own_format import fields_of
 from weights.recipe.models import END_OF_TEXT, MODELS, TURN_END
 from weights.recipe.prepare import RUNS
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from weights.recipe import conversations, dataset, prompts, sources
+from weights.recipe.corpus import conversations, dataset, sources
+from weights.recipe.corpus.sources import Document
+from weights.recipe.evaluation import prompts
 from weights.recipe.models import MODELS, SPECIALS, TURN_START
-from weights.recipe.sources import Document
 
 HERE = Path(__file__).parent
 OWN = 100_000  # conversations of our own

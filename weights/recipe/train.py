@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from core import device
 from core.transformer import Transformer
-from weights.recipe import dataset
+from weights.recipe.corpus import dataset
 from weights.recipe.models import MODELS, PLANS, SHARES, Plan
 from weights.recipe.prepare import RUNS
 

@@ -1,0 +1,218 @@
+"""A decoding step by the C library: a few tokens in, their hidden states and logits out. Knows no sampling."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from ctypes import addressof, byref, c_char, c_int64
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.backends.native_program import Plan
+from core.config import ModelConfig
+from core.kv_cache import KVCache
+from core.native.bindings import MANY_TOKENS, MAX_TOKENS, Run, library, why_absent
+from core.native.quantize import FORMATS
+from core.transformer import Transformer
+
+MOST = MAX_TOKENS  # tokens in one step
+
+
+def why_not(transformer: Transformer, device: torch.device, dtype: torch.dtype) -> str | None:
+    """Why a model has to be run in torch; None if it need not."""
+    return why_no_step(transformer.config, device, dtype)
+
+
+def why_no_step(config: ModelConfig, device: torch.device, dtype: torch.dtype) -> str | None:
+    """The same, before there is a model."""
+    if device.type != "cpu":
+        return f"it is for the CPU, and this is {device}"
+    if library() is None:
+        return why_absent()
+    if dtype not in FORMATS:
+        return f"it computes in float32 and bfloat16, not in {str(dtype).removeprefix('torch.')}"
+    if config.expert_layers and config.n_experts_used > MOST:
+        return f"a token goes through {config.n_experts_used} experts, and it knows of {MOST} at most"
+    return None
+
+
+def _readable(transformer: Transformer, dtype: torch.dtype) -> bool:
+    """Whether many tokens can be read at once, see api.h."""
+    config = transformer.config
+    whole = all(one.dtype == dtype for one in transformer.parameters() if one.dim() == 2)
+    return whole and dtype == torch.bfloat16 and not config.expert_layers and config.d_head % 2 == 0
+
+
+class _Places(NamedTuple):
+    """Where the newest step found everything. Kept alive by others, who may let go of it before the next step."""
+
+    keys: weakref.ref[Tensor]
+    values: weakref.ref[Tensor]
+    hidden: weakref.ref[Tensor]
+    long: bool
+    run: Run  # that points at them
+    n_rows: int
+    row_bytes: int
+
+    def are_those_of(self, cache: KVCache, hidden: Tensor, long: bool) -> bool:
+        return (
+            self.hidden() is hidden
+            and self.keys() is cache.keys
+            and self.values() is cache.values
+            and self.long == long
+        )
+
+
+class NativeStep:
+    """The transformer's own weights and the cache that torch fills, read by the library. For what `why_not` allows."""
+
+    how, why_not = "C", None  # it never gives up
+
+    def __init__(self, transformer: Transformer, *, dtype: torch.dtype, n_threads: int) -> None:
+        found = library()
+        assert found is not None  # see `why_not`
+        self._library = found
+        self._transformer = transformer
+        self._plan = Plan(transformer, dtype)
+        reads = found.logitscope_reads() and _readable(transformer, dtype)
+        self._many = Plan(transformer, dtype, many=True) if reads else None
+        self._format = FORMATS[dtype]
+        config = transformer.config
+        self._pool = found.logitscope_pool(n_threads, self._plan.columns, config.d_head)
+        if self._pool is None:
+            raise MemoryError(f"{n_threads} threads could not be started")
+        freed = weakref.finalize(self, found.logitscope_free, self._pool)
+        freed.atexit = False  # then a thread may still be at work
+        # For how many positions, and whether of a long text; cosines and sines, see `_tables`.
+        self._turns: tuple[tuple[int, bool], list[tuple[Tensor, Tensor]]] = ((0, False), [])
+        self._vocab_size = config.vocab_size
+        # After a token everything has to come from memory again, Python too; so what stays as it was is not looked at.
+        self._places: _Places | None = None
+
+    def forward(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, *, length: int = 0) -> None:
+        """Read tokens after those cached, and add them to the cache.
+
+        Args:
+            ids: at most `MOST`, each below the vocabulary's size.
+            hidden: (n, d_model), contiguous: where the hidden states after the last norm go, n at least len(ids).
+            length: of the whole text, if more of it follows; see `Transformer.forward`.
+
+        Raises:
+            ValueError: they do not fit, are no tokens of the model or too many, what is cached was turned otherwise
+                than a text of this length is, or the hidden states have no such place.
+        """
+        run = self._prepared(ids, cache, hidden, 0, length, MOST)
+        self._run(self._plan.forward, run)
+        cache.advance(len(ids))
+
+    def decode(
+        self, ids: Sequence[int], cache: KVCache, hidden: Tensor, at: int = 0, *, length: int = 0
+    ) -> NDArray[np.float32]:
+        """`forward`, then `logits`: (len(ids), vocab). In one call, between whose halves no thread has to be woken.
+
+        Args:
+            hidden: (n, d_model), contiguous: the hidden states go into the rows from `at` on.
+        """
+        run = self._prepared(ids, cache, hidden, at, length, MOST)
+        logits = np.empty((len(ids), self._vocab_size), dtype=np.float32)
+        run.logits = addressof(c_char.from_buffer(logits.data))
+        self._run(self._plan.decode, run)
+        cache.advance(len(ids))
+        return logits
+
+    @property
+    def most(self) -> int:
+        """Tokens that `read` takes at once; 0 if it cannot be used."""
+        return 0 if self._many is None else MANY_TOKENS
+
+    def read(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, *, length: int = 0) -> None:
+        """`forward` for up to `most` tokens: faster, with other numbers in the last bits.
+
+        Those of a token do not depend on which others are read in the same call.
+
+        Raises:
+            ValueError: as `forward`.
+            MemoryError: there is too little memory to work in.
+        """
+        assert self._many is not None
+        run = self._prepared(ids, cache, hidden, 0, length, MANY_TOKENS)
+        operations = self._many.forward
+        if not self._library.logitscope_read(self._pool, operations, len(operations), byref(run)):
+            raise MemoryError("there is not enough memory to read many tokens at once")
+        cache.advance(len(ids))
+
+    def logits(self, hidden: Tensor) -> NDArray[np.float32]:
+        """(n, vocab) for hidden states (n, d_model), contiguous, n at most `MOST`.
+
+        Raises:
+            ValueError: these are no such hidden states.
+        """
+        if len(hidden) > MOST:
+            raise ValueError(f"logits of {MOST} hidden states at most, not of {len(hidden)}")
+        self._check(hidden)
+        logits = np.empty((len(hidden), self._vocab_size), dtype=np.float32)
+        run = Run(n_tokens=len(hidden), format=self._format, hidden=hidden.data_ptr(), logits=logits.ctypes.data)
+        self._run(self._plan.unembed, run)
+        return logits
+
+    def _run(self, operations: Any, run: Run) -> None:
+        self._library.logitscope_run(self._pool, operations, len(operations), byref(run))
+
+    def _prepared(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, at: int, length: int, most: int) -> Run:
+        """What a step has to know, and room in the cache."""
+        if not 1 <= len(ids) <= most or min(ids) < 0 or max(ids) >= self._vocab_size:
+            raise ValueError(f"a step takes 1 to {most} tokens below {self._vocab_size}, not {list(ids)}")
+        start, end = cache.length, cache.length + len(ids)
+        long = self._transformer.is_long(max(end, length))
+        cache.reserve(end)
+        cache.turn(long)
+        places = self._places
+        if places is None or not places.are_those_of(cache, hidden, long):
+            places = self._places = self._find(cache, hidden, long)
+        if not 0 <= at <= places.n_rows - len(ids):
+            raise ValueError(f"{len(ids)} hidden states do not fit into {places.n_rows} rows from row {at} on")
+        tokens = (c_int64 * len(ids))(*ids)
+        run = Run.from_buffer_copy(places.run)
+        run.n_tokens, run.start, run.tokens, run.kept = len(ids), start, addressof(tokens), (tokens, places)
+        run.hidden += at * places.row_bytes
+        return run
+
+    def _find(self, cache: KVCache, hidden: Tensor, long: bool) -> _Places:
+        """Point at what was not there before, or has moved."""
+        self._check(hidden)
+        run, tables = Run(format=self._format, capacity=cache.capacity), self._tables(cache.capacity, long)
+        run.keys, run.values, run.hidden = cache.keys.data_ptr(), cache.values.data_ptr(), hidden.data_ptr()
+        for number, (cos, sin) in enumerate(tables):
+            run.cos[number], run.sin[number] = cos.data_ptr(), sin.data_ptr()
+        run.kept = tables
+        return _Places(
+            keys=weakref.ref(cache.keys),
+            values=weakref.ref(cache.values),
+            hidden=weakref.ref(hidden),
+            long=long,
+            run=run,
+            n_rows=len(hidden),
+            row_bytes=hidden.shape[1] * hidden.itemsize,
+        )
+
+    def _check(self, hidden: Tensor) -> None:
+        """C believes every address and size, so what is wrong has to be noticed here."""
+        width = self._transformer.config.d_model
+        fits = hidden.dim() == 2 and hidden.shape[1] == width and hidden.is_contiguous()
+        if not fits or FORMATS.get(hidden.dtype) != self._format:
+            raise ValueError(f"these are no hidden states in a row: {tuple(hidden.shape)} of {hidden.dtype}")
+
+    def _tables(self, positions: int, long: bool) -> list[tuple[Tensor, Tensor]]:
+        """How positions turn in ordinary layers and in windowed ones, worked out as far as the cache reaches."""
+        transformer, (turned_for, tables) = self._transformer, self._turns
+        if transformer.config.positions == "rotary" and turned_for != (positions, long):
+            local = [] if transformer.config.rotary_local is None else [transformer.rotary_local]
+            found = [one(torch.arange(positions), long=long) for one in (transformer.rotary, *local)]
+            found = [(cos.float().contiguous(), sin.float().contiguous()) for cos, sin in found]
+            tables = [found[0], found[-1]]
+            self._turns = ((positions, long), tables)
+        return tables

@@ -1,0 +1,1 @@
+"""One sequence of tokens: prefill, decoding, and tokens read ahead. Must not know text or sampling."""

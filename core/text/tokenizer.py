@@ -1,0 +1,236 @@
+"""Text to token ids and back, a token at a time without ever showing half a character. Knows no file."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterable, Sequence
+
+import tokenizers
+from tokenizers import pre_tokenizers
+
+from core.errors import BadCheckpoint
+from core.text.thinking import CLOSE, OPEN
+
+_BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+_LONGEST_REASON = 200  # characters
+_SPACE_MARK = "\u2581"  # ▁, how SentencePiece writes a space
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """The printable stand-in of every byte in a byte-level vocabulary (GPT-2's table): character -> byte."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    table = {chr(byte): byte for byte in printable}
+    others = (byte for byte in range(256) if byte not in table.values())
+    return table | {chr(256 + n): byte for n, byte in enumerate(others)}
+
+
+BYTE_ALPHABET = _byte_alphabet()
+assert set(BYTE_ALPHABET) == set(pre_tokenizers.ByteLevel.alphabet())
+
+
+class Tokenizer:
+    """A `tokenizers.Tokenizer` that also knows the bytes of each of its tokens."""
+
+    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+        self._backend = backend
+        added = backend.get_added_tokens_decoder()
+        self._added = {token_id: token.content for token_id, token in added.items()}
+        self.special_ids = frozenset(token_id for token_id, token in added.items() if token.special)
+        # A thought's tags add nothing either where they are special, but whoever reads the text needs to see them.
+        self.silent_ids = frozenset(one for one in self.special_ids if self._added[one] not in (OPEN, CLOSE))
+        self._special_texts = tuple(self._added[token_id] for token_id in self.special_ids)
+        self._kinds, self._strips_first_space = _decoder_kinds(backend)
+        self._bytes: dict[int, bytes] = {}
+        self._texts: dict[int, str] = {}
+
+    @classmethod
+    def from_json(cls, text: str) -> Tokenizer:
+        """From the contents of a tokenizer.json.
+
+        Raises:
+            ValueError: it is not one that the `tokenizers` library reads.
+        """
+        try:
+            backend = tokenizers.Tokenizer.from_str(text)
+        except BaseException as error:
+            raise ValueError(_reason(error)) from error
+        backend.no_truncation()  # a file may still ask for the lengths it was trained with
+        backend.no_padding()
+        return cls(backend)
+
+    @property
+    def vocab_size(self) -> int:
+        return self._backend.get_vocab_size(with_added_tokens=True)
+
+    @property
+    def end(self) -> int:
+        """The first id behind all tokens; there may be ids below it that are none."""
+        return 1 + max(self._backend.get_vocab(with_added_tokens=True).values(), default=-1)
+
+    @property
+    def ordinary_size(self) -> int:
+        """The size of the vocabulary that text is cut into, without what was added to it later."""
+        return self._backend.get_vocab_size(with_added_tokens=False)
+
+    def encode(self, text: str, *, add_special: bool = False, literal: bool = False) -> list[int]:
+        """Token ids of a text.
+
+        Args:
+            add_special: add what the tokenizer puts around a text of its own accord, such as a beginning mark.
+            literal: read "<|im_end|>" and its like as the characters they are, not as the special token.
+
+        Raises:
+            BadCheckpoint: it lacks what this text needs, such as a token for what is unknown.
+        """
+        clean = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates have no bytes
+        self._backend.encode_special_tokens = literal
+        try:
+            return self._backend.encode(clean, add_special_tokens=add_special).ids
+        except BaseException as error:
+            raise BadCheckpoint(
+                f"The model's tokenizer cannot cut this text into tokens: {_reason(error)}.",
+                "Copy or download its tokenizer.json again, or choose another model.",
+            ) from error
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of these tokens, special ones left out."""
+        return self._backend.decode(list(ids), skip_special_tokens=True)
+
+    def id_of(self, token: str) -> int | None:
+        return self._backend.token_to_id(token)
+
+    def piece(self, token_id: int) -> str:
+        """The token as the vocabulary spells it, such as `Ġthe` or `▁the`; empty for an id beyond the vocabulary."""
+        return self._backend.id_to_token(token_id) or ""
+
+    def is_added(self, token_id: int) -> bool:
+        """Whether it was added to the vocabulary that text is cut into, such as a mark of the template."""
+        return token_id in self._added
+
+    def has_special(self, text: str) -> bool:
+        """Whether some part of the text would be read as a special token."""
+        return any(special in text for special in self._special_texts)
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """What a token adds to the text, in bytes; for a special token, its name. Empty for an unknown id."""
+        known = self._bytes.get(token_id)
+        if known is None:
+            known = self._bytes[token_id] = self._find_bytes(token_id)
+        return known
+
+    def token_text(self, token_id: int) -> str:
+        """A token's bytes as text, with � for half characters."""
+        known = self._texts.get(token_id)
+        if known is None:
+            known = self._texts[token_id] = self.token_bytes(token_id).decode("utf-8", "replace")
+        return known
+
+    def stream(self, *, continues: bool = False) -> TextStream:
+        """A decoder for tokens as they come.
+
+        Args:
+            continues: they go on from a text, so a space at their beginning belongs to what is read.
+        """
+        return TextStream(self, strip=self._strips_first_space and not continues)
+
+    def _find_bytes(self, token_id: int) -> bytes:
+        if token_id in self._added:
+            return self._added[token_id].encode()
+        piece = self.piece(token_id)
+        if "ByteLevel" in self._kinds:
+            spelled = BYTE_ALPHABET.keys() >= set(piece)  # some vocabularies hold tokens in plain letters, too
+            return bytes(BYTE_ALPHABET[character] for character in piece) if spelled else piece.encode()
+        if "ByteFallback" in self._kinds and (match := _BYTE_TOKEN.fullmatch(piece)):
+            return bytes([int(match[1], 16)])
+        if "BPEDecoder" in self._kinds:
+            return piece.replace("</w>", " ").encode()
+        if "WordPiece" in self._kinds:
+            return (piece[2:] if piece.startswith("##") else " " + piece).encode()
+        return piece.replace(_SPACE_MARK, " ").encode()
+
+
+def _reason(error: BaseException) -> str:
+    """Why the `tokenizers` library failed, which raises bare Exception, and what is no Exception where it panics.
+
+    Raises:
+        BaseException: the error itself, if it is not the library's.
+    """
+    if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        raise error
+    text = " ".join(str(error).split())
+    return text[:_LONGEST_REASON].rstrip(".")
+
+
+def _decoder_kinds(backend: tokenizers.Tokenizer) -> tuple[frozenset[str], bool]:
+    """The names of the decoder's parts, and whether they drop a whole text's first space."""
+    if backend.decoder is None:
+        return frozenset(), False
+    decoder = json.loads(backend.decoder.__getstate__())
+    parts = decoder.get("decoders", [decoder])
+    strips = any(
+        (part["type"] == "Strip" and part.get("content") == " " and part.get("start", 0) > 0)
+        or (part["type"] == "Metaspace" and part.get("prepend_scheme", "always") != "never")
+        or part["type"] == "WordPiece"
+        for part in parts
+    )
+    return frozenset(part["type"] for part in parts), strips
+
+
+class TextStream:
+    """Turns tokens into text as they come; bytes of an unfinished character wait for the rest of it."""
+
+    def __init__(self, tokenizer: Tokenizer, *, strip: bool) -> None:
+        self._tokenizer = tokenizer
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._at_start = strip  # a whole text loses one leading space, which SentencePiece had put there
+
+    def push(self, token_id: int) -> str:
+        """What became readable with this token. Special tokens add nothing, but for the tags of a thought."""
+        if token_id in self._tokenizer.silent_ids:
+            return ""
+        return self._without_first_space(self._decoder.decode(self._tokenizer.token_bytes(token_id)))
+
+    def flush(self) -> str:
+        """What is left at the end: � for a character that never got its last byte."""
+        return self._without_first_space(self._decoder.decode(b"", final=True))
+
+    def _without_first_space(self, text: str) -> str:
+        if not text or not self._at_start:
+            return text
+        self._at_start = False
+        return text.removeprefix(" ")
+
+
+class StopStrings:
+    """Holds back text that may turn out to be the beginning of a stop string."""
+
+    def __init__(self) -> None:
+        self._held = ""
+        self.hit = False
+
+    def push(self, text: str, stops: Iterable[str]) -> str:
+        """What may be shown by now; sets `hit` when a stop string has been completed, and nothing after it is.
+
+        The one completed first counts, of two the longer, so that it never matters how the text was cut up.
+        """
+        self._held += text
+        stops = tuple(stops)
+        found = [(at + len(stop), at) for stop in stops if (at := self._held.find(stop)) >= 0]
+        if found:
+            self.hit = True
+            shown, self._held = self._held[: min(found)[1]], ""
+            return shown
+        keep = max((_overlap(self._held, stop) for stop in stops), default=0)
+        shown, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        return shown
+
+    def flush(self) -> str:
+        shown, self._held = self._held, ""
+        return shown
+
+
+def _overlap(text: str, stop: str) -> int:
+    """How many characters at the end of `text` are the beginning of `stop`."""
+    return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)

@@ -1,0 +1,227 @@
+"""Which models are found in the folders of this and of other programs, and what is said of a GGUF file."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import struct
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+
+from core.errors import BadSetting, ModelNotFound
+from weights.fit.available import Room
+from weights.library import listing as shelf
+from weights.library import paths as places
+from weights.library.download_record import remove
+from weights.library.scan import is_model_file, parts_of, quantisation_in
+
+PLENTY = Room(device="cpu", dtype="bfloat16", free=10**9)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with nothing on it."""
+    for name in ("HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "OLLAMA_MODELS", "LOGITSCOPE_MODELS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LOGITSCOPE_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(places, "OLLAMA_SERVICE", tmp_path / "none")
+    monkeypatch.setattr(shelf, "_OWN", {"bundled": tmp_path / "none", "textbook": tmp_path / "none"})
+    return tmp_path
+
+
+def write_gguf(path: Path, *, architecture: str = "llama", split: int = 0, file_type: int = 7) -> Path:
+    """Written by the gguf package: 2 layers, 4 query heads of 16 channels, 2 key heads, 6,410 weights."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = gguf.GGUFWriter(path, architecture, split_max_tensors=split)
+    writer.add_context_length(4096)
+    writer.add_block_count(2)
+    writer.add_embedding_length(64)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(2)
+    writer.add_feed_forward_length(128)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_file_type(file_type)
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list([f"token {n}" for n in range(500)])
+    writer.add_token_scores([0.5] * 500)
+    writer.add_tensor("token_embd.weight", np.zeros((100, 64), dtype=np.float32))
+    writer.add_tensor("output_norm.weight", np.zeros((10,), dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def put_ollama(root: Path, name: str, blob: Path | None, kind: str = "model", digest: str | None = None) -> None:
+    """A model as Ollama lays it out: registry/owner/name/tag, and a blob under its sum."""
+    manifest = root / "manifests" / name
+    manifest.parent.mkdir(parents=True, exist_ok=True)
+    sums = digest or "sha256:" + "ab" * 32
+    layers = [
+        {"mediaType": "application/vnd.ollama.image.license", "digest": "sha256:" + "00" * 32, "size": 1},
+        {"mediaType": f"application/vnd.ollama.image.{kind}", "digest": sums, "size": 1},
+    ]
+    manifest.write_text(json.dumps({"schemaVersion": 2, "layers": layers}))
+    if blob is not None:
+        (root / "blobs").mkdir(exist_ok=True)
+        blob.rename(root / "blobs" / sums.replace(":", "-"))
+
+
+def names() -> list[str]:
+    return [one.name for one in shelf.listing()]
+
+
+def test_ollama(home: Path) -> None:
+    root = home / ".ollama" / "models"
+    put_ollama(root, "registry.ollama.ai/library/llama3.2/latest", write_gguf(home / "x.gguf"))
+    put_ollama(root, "registry.ollama.ai/somebody/tiny/q8", None)
+    put_ollama(root, "hf.co/owner/repo/Q4_K_M", None)
+    put_ollama(root, "registry.ollama.ai/library/other/latest", None, kind="tensor")
+    put_ollama(root, "registry.ollama.ai/library/evil/latest", None, digest="sha256:../../../etc/passwd")
+    put_ollama(root, "registry.ollama.ai/library/evil/list", None, digest="x")
+    (root / "manifests" / "registry.ollama.ai" / "library" / "evil" / "junk").write_text("[" * 100_000)
+    blob = root / "blobs" / ("sha256-" + "ab" * 32)
+    assert names() == ["hf.co/owner/repo:Q4_K_M", "llama3.2:latest", "somebody/tiny:q8"]
+    for name in ("llama3.2:latest", "llama3.2", "LLAMA3.2"):
+        assert shelf.find(name) == blob
+    entry = next(one for one in shelf.listing(room=PLENTY) if one.name == "llama3.2:latest")
+    assert (entry.source, entry.family, entry.quantisation, entry.context) == ("Ollama", "llama", "Q8_0", 4096)
+    assert (entry.problem, entry.fits) == (None, 4096), "though its name does not say that it is a GGUF file"
+    with pytest.raises(BadSetting, match="belongs to Ollama") as caught:
+        remove("llama3.2")
+    assert "ollama rm" in caught.value.hint
+    assert blob.is_file()
+
+
+def test_lm_studio_and_the_hugging_face_cache(home: Path) -> None:
+    for root in (".lmstudio/models", ".cache/lm-studio/models"):
+        write_gguf(home / root / "owner" / "repo-GGUF" / "tiny-Q4_K_M.gguf")
+    write_gguf(home / ".lmstudio/models/owner/repo-GGUF/tiny-Q6_K.gguf")
+    snapshot = home / ".cache/huggingface/hub/models--a--b-GGUF/snapshots/abc"
+    snapshot.mkdir(parents=True)
+    blob = write_gguf(home / ".cache/huggingface/hub/models--a--b-GGUF/blobs/0123.gguf")
+    os.symlink(os.path.relpath(blob.rename(blob.with_suffix("")), snapshot), snapshot / "b-Q5_0.gguf")
+    old = home / ".cache/lm-studio/models/owner/repo-GGUF/tiny-Q4_K_M.gguf"
+    assert names() == [
+        "a/b-GGUF:b-Q5_0.gguf",
+        "owner/repo-GGUF:tiny-Q4_K_M.gguf",
+        "owner/repo-GGUF:tiny-Q6_K.gguf",
+        str(old),  # the second of a name is called by its path
+    ]
+    assert shelf.find("a/b-GGUF") == snapshot / "b-Q5_0.gguf"
+    assert shelf.title(snapshot / "b-Q5_0.gguf") == "a/b-GGUF:b-Q5_0.gguf"
+    assert shelf.find("owner/repo-gguf:q6_k").name == "tiny-Q6_K.gguf"
+    with pytest.raises(ModelNotFound, match="2 models") as caught:
+        shelf.find("owner/repo-GGUF")
+    assert "owner/repo-GGUF:tiny-Q6_K.gguf" in caught.value.hint
+
+
+def test_a_folder_that_the_person_names(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = home / "my models"
+    write_gguf(folder / "one.gguf")
+    write_gguf(folder / "deep" / "er" / "two.gguf", split=1)
+    write_gguf(folder / ".hidden" / "three.gguf")
+    (folder / "web").mkdir()
+    (folder / "web" / "config.json").write_text("{}")
+    (folder / "deep" / "round").symlink_to(folder)
+    assert names() == []
+    found = [entry.path for entry in shelf.listing([folder])]
+    assert found == [folder / "one.gguf", folder / "deep" / "er" / "two-00001-of-00002.gguf"]
+    two = shelf.listing([folder], PLENTY)[1]
+    assert (two.parameters, two.problem) == (6_410, None)
+    assert two.bytes == sum(part.stat().st_size for part in found[1].parent.iterdir())
+    with pytest.raises(ModelNotFound, match="holds 2 models") as caught:
+        shelf.find(folder)
+    assert str(folder / "one.gguf") in caught.value.hint
+    assert shelf.find(folder / "deep") == found[1]
+    monkeypatch.setenv("LOGITSCOPE_MODELS", f"{folder}{os.pathsep}{home / 'not there'}")
+    assert names() == [str(path) for path in found]
+
+
+@pytest.mark.parametrize(
+    ("name", "file_type", "said"),
+    [
+        ("x.gguf", 7, "Q8_0"),
+        ("x.gguf", 15, "Q4_K_M"),
+        ("x.gguf", 0, "F32"),
+        ("x.gguf", 1024, "F32"),  # not told: the one that most weights are in
+        ("x.gguf", 4711, "F32"),
+        ("x-UD-Q4_K_XL.gguf", 15, "UD-Q4_K_XL"),  # the name tells more than the file
+    ],
+)
+def test_the_number_format_of_a_file(name: str, file_type: int, said: str, home: Path) -> None:
+    write_gguf(home / "m" / name, file_type=file_type)
+    (entry,) = shelf.listing([home / "m"])
+    assert (entry.quantisation, entry.problem) == (said, None)
+
+
+def test_what_is_said_of_a_file_that_cannot_be_opened(home: Path) -> None:
+    path = write_gguf(home / "m" / "x.gguf", architecture="mamba")
+    (entry,) = shelf.listing([home / "m"], PLENTY)
+    assert (entry.family, entry.quantisation, entry.bytes) == ("mamba", "Q8_0", path.stat().st_size)
+    assert entry.problem == "GGUF files of architecture 'mamba' cannot be run here."
+    assert entry.needs is entry.fits is None
+
+
+def test_whether_it_fits(home: Path) -> None:
+    write_gguf(home / "m" / "a.gguf")
+    weights, cache = 2 * 6_410, 2 * 2 * 2 * 32  # bytes, and bytes a token, in 16 bits
+    for free, tokens in ((10**9, 4096), (weights + 3_000 * cache, 2_048), (weights + 1_000 * cache, 0)):
+        (entry,) = shelf.listing([home / "m"], Room(device="cpu", dtype="float16", free=free))
+        assert entry.fits == tokens
+        assert entry.needs == weights + (tokens or 2_048) * cache
+    (entry,) = shelf.listing([home / "m"], PLENTY, context=100)
+    assert (entry.fits, entry.needs) == (100, weights + 100 * cache)
+
+
+def test_a_damaged_file_is_a_line_of_the_listing(home: Path) -> None:
+    path = write_gguf(home / "m" / "x.gguf")
+    whole = path.read_bytes()
+    random_ = random.Random(0)
+    said: list[str] = []
+    for n in range(300):
+        data = bytearray(whole[: random_.randrange(len(whole))] if n % 3 == 0 else whole)
+        for _ in range(0 if n % 3 == 0 else 4):
+            place = random_.randrange(min(len(data) - 8, 600))
+            data[place : place + 8] = random_.choice([b"\xff" * 8, struct.pack("<Q", 1 << 40), random_.randbytes(8)])
+        path.write_bytes(data)
+        (entry,) = shelf.listing([home / "m"], PLENTY)
+        said += [entry.problem] if entry.problem else []
+    assert len(said) > 150
+    assert not any("\n" in message for message in said)
+
+
+@pytest.mark.parametrize(
+    ("name", "format_"),
+    [
+        ("Llama-3.2-1B-Instruct-Q4_K_M.gguf", "Q4_K_M"),
+        ("qwen2.5-0.5b-instruct-q8_0.gguf", "Q8_0"),
+        ("model-IQ4_XS-00001-of-00003.gguf", "IQ4_XS"),
+        ("gpt-oss-20b-MXFP4.gguf", "MXFP4"),
+        ("tinyllama-1.1b-chat-v1.0.Q2_K.gguf", "Q2_K"),
+        ("gemma-3-4b-it-BF16.gguf", "BF16"),
+        ("Qwen2-7B.gguf", None),
+        ("x/y:big/tiny-F16.gguf", "F16"),
+    ],
+)
+def test_the_number_format_in_a_name(name: str, format_: str | None) -> None:
+    assert quantisation_in(name) == format_
+
+
+def test_names_of_parts() -> None:
+    assert parts_of("a.gguf") == ["a.gguf"]
+    assert parts_of("a-00001-of-00003.gguf") == [f"a-0000{n}-of-00003.gguf" for n in (1, 2, 3)]
+    assert len(parts_of("a-00001-of-99999.gguf")) == 1000
+    for name, is_one in (
+        ("a.GGUF", True),
+        ("a-00002-of-00003.gguf", False),
+        ("mmproj-a.gguf", False),
+        ("a.txt", False),
+    ):
+        assert is_model_file(name) is is_one

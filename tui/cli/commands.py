@@ -1,0 +1,287 @@
+"""The commands without a screen: ask, next, tokens, models, bench. Each runs the same engine, in this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.conversation import Conversation, Message
+from core.errors import BadSetting, EmptyPrompt
+from core.records import Candidate, Finished, Prediction, Prefill, Step, Token
+from core.settings import Settings
+from core.text.chat_template import prompt_ids
+from core.text.thinking import ThoughtSplitter
+from tui.cli import tables
+from tui.cli.bench_command import bench
+from tui.cli.main import Options
+from tui.sanitize import visible
+
+if TYPE_CHECKING:
+    from core.engine import Engine
+
+
+def ask(options: Options) -> None:
+    """Stream the answer to one prompt."""
+    prompt = _text(options.arguments.prompt, "a prompt", 'logitscope ask "Tell me a joke."')
+    if not prompt.strip():
+        raise EmptyPrompt("The prompt is empty.", 'Say something, for example: logitscope ask "Tell me a joke."')
+    conversation: Conversation = (Message(role="user", text=prompt),)
+    if options.arguments.system:
+        conversation = (Message(role="system", text=options.arguments.system), *conversation)
+    engine = open_engine(options)
+    settings = _settings(options, engine)
+    if options.arguments.json:
+        for record in engine.reply(conversation, lambda: settings, top=options.arguments.top):
+            _print_json(record)
+        return
+    show = _Printer(thoughts=not options.arguments.no_thoughts)
+    for event in engine.tokens(conversation, lambda: settings):
+        show(event)
+
+
+def next_token(options: Options) -> None:
+    """Show the distribution of the token after a text."""
+    text = _text(options.arguments.text, "a text", 'logitscope next "Once upon a"', keep_space=options.arguments.raw)
+    engine = open_engine(options, writes=False)
+    tokenizer = engine.model.tokenizer
+    if options.arguments.raw:
+        ids = tokenizer.encode(text, add_special=True)
+    else:
+        ids = prompt_ids((Message(role="user", text=text),), engine.model.template, tokenizer)
+    if not ids:
+        raise EmptyPrompt("There is nothing to go on from: the text is empty.", "Give at least one character.")
+    engine.read(ids)
+    chosen, drawn, prediction = engine.inspect(len(ids), _settings(options, engine), top=options.arguments.top)
+    prediction = _at_most(prediction, options.arguments.top)
+    if options.arguments.json:
+        print(json.dumps(_next_record(engine.model.name, ids, prediction)))
+    else:
+        tables.show_prediction(engine.model.name, prediction, chosen=chosen, drawn=drawn)
+
+
+def tokens(options: Options) -> None:
+    """Show how a text is cut into tokens."""
+    text = _text(options.arguments.text, "a text", 'logitscope tokens "Hello world"', keep_space=True)
+    from weights.text_side import load_tokenizer
+
+    tokenizer = load_tokenizer(options.load.model)
+    found = [
+        {"id": i, "piece": tokenizer.piece(i), "text": tokenizer.token_text(i), "bytes": list(tokenizer.token_bytes(i))}
+        for i in tokenizer.encode(text)
+    ]
+    if options.arguments.json:
+        print(json.dumps({"model": options.load.model, "text": text, "tokens": found}))
+    else:
+        tables.show_tokens(found)
+
+
+def models(options: Options) -> None:
+    """List what can be opened, or fetch or remove a model."""
+    if options.arguments.action is not None:
+        from tui.cli import models_command as commands
+
+        commands.ACTIONS[options.arguments.action](options.arguments)
+        return
+    from core.device import choose
+    from weights.fit.available import room
+    from weights.library.listing import listing
+
+    there = room(*choose(options.load.device, options.load.dtype))
+    entries = listing([_folder(one) for one in options.arguments.folder], there, options.load.context)
+    if options.arguments.json:
+        for entry in entries:
+            print(json.dumps(asdict(entry) | {"device": there.device, "dtype": there.dtype}, default=str))
+    else:
+        tables.show_models(entries, there)
+
+
+def _folder(text: str) -> Path:
+    """A folder of models that the person names.
+
+    Raises:
+        BadSetting: there is none.
+    """
+    folder = Path(os.path.expanduser(text))
+    if not folder.is_dir():
+        raise BadSetting(f"{text!r} is not a directory.", "Name one that holds models with --folder.")
+    return folder
+
+
+def open_engine(options: Options, *, writes: bool = True) -> Engine:
+    """The model the options name, ready to speak.
+
+    Args:
+        writes: several tokens, so that a draft has something to guess.
+    """
+    from core.backends.cuda_graph.compiler import Compiler
+    from core.engine import Engine
+    from weights.load_draft import load_with_draft
+
+    wanted = options.load
+    pair = load_with_draft(
+        wanted.model,
+        wanted.draft if writes else None,
+        device=wanted.device,
+        dtype=wanted.dtype,
+        context=wanted.context,
+        quantize=wanted.quantize,
+    )
+    if pair.why_alone:
+        print(f"logitscope: {visible(pair.why_alone)}", file=sys.stderr)
+    compiler = Compiler() if wanted.compiled else None
+    return Engine(pair.model, speculate=wanted.speculate, draft=pair.draft, compiler=compiler)
+
+
+def _settings(options: Options, engine: Engine) -> Settings:
+    """What the person said, else what the model's makers recommend, else ours."""
+    return Settings(**{**engine.model.sampling, **options.given})
+
+
+def _text(given: str | None, what: str, example: str, *, keep_space: bool = False) -> str:
+    """The command's text, or all of standard input where none was given or it is "-"."""
+    if given is not None and given != "-":
+        return given
+    if sys.stdin.isatty():
+        raise BadSetting(f"This needs {what}.", f"For example: {example}, or pipe it in.")
+    piped = sys.stdin.buffer.read().decode("utf-8", "replace")
+    return piped if keep_space else piped.strip()
+
+
+class _Printer:
+    """Prints a reply as it comes. A terminal shows thoughts dimmed; a pipe or file gets the text as it is."""
+
+    def __init__(self, *, thoughts: bool) -> None:
+        self._on_terminal = sys.stdout.isatty()
+        self._thoughts = thoughts
+        self._splitter = ThoughtSplitter()
+        self._answered = False
+
+    def __call__(self, event: object) -> None:
+        if isinstance(event, Prefill):
+            self._splitter = ThoughtSplitter(opened=event.thinking)
+        elif isinstance(event, Token):
+            if self._thoughts and not self._on_terminal:
+                print(event.text, end="", flush=True)
+            else:
+                self._print(*self._splitter.push(event.text))
+        elif isinstance(event, Finished):
+            self._print(*self._splitter.flush())
+            print(flush=True)
+
+    def _print(self, thought: str, answer: str) -> None:
+        if not self._on_terminal:
+            thought, shown = "", answer
+        else:  # control characters would act
+            thought, shown = visible(thought) if self._thoughts else "", visible(answer)
+        if not self._thoughts and not self._answered:
+            shown = shown.lstrip("\n")  # what stood between the thought and the answer
+        self._answered = self._answered or bool(shown)
+        dimmed = f"\x1b[2m{thought}\x1b[22m" if thought else ""
+        if dimmed or shown:
+            print(dimmed + shown, end="", flush=True)
+
+
+def _print_json(event: object) -> None:
+    if isinstance(event, Step):
+        print(json.dumps(_step_record(event)), flush=True)
+    elif isinstance(event, Finished):
+        print(json.dumps(_finished_record(event)), flush=True)
+
+
+def _step_record(step: Step) -> dict[str, Any]:
+    fields = ("id", "text", "probability", "raw_probability", "kept", "cut_by")
+    return {
+        "position": step.position,
+        "thought": step.thought,
+        "guessed": step.guessed,
+        "id": step.id,
+        "text": step.text,
+        "bytes": list(step.bytes),
+        "logprob": step.logprob,
+        "probability": step.probability,
+        "chain_probability": step.chain_probability,
+        "rank": step.rank,
+        "entropy_bits": step.prediction.entropy_bits,
+        "temperature": step.settings.temperature,
+        "drawn": step.drawn,
+        "candidates": [{name: getattr(c, name) for name in fields} for c in step.prediction.candidates],
+        "rest": _rest_record(step.prediction),
+    }
+
+
+def _finished_record(end: Finished) -> dict[str, Any]:
+    rate = end.tokens_per_second
+    return {
+        "done": True,
+        "text": end.text,
+        "finish_reason": end.reason,
+        "prompt_tokens": end.prompt_tokens,
+        "completion_tokens": end.completion_tokens,
+        "thought_tokens": end.thought_tokens,
+        "guesses": end.guesses,
+        "right_guesses": end.right_guesses,
+        "seconds": end.seconds,
+        "tokens_per_second": rate if rate == rate else None,  # JSON has no NaN
+        "seed": end.seed,
+    }
+
+
+def _next_record(model: str, ids: list[int], prediction: Prediction) -> dict[str, Any]:
+    return {
+        "model": model,
+        "prompt_ids": ids,
+        "temperature": prediction.settings.temperature,
+        "entropy_bits": prediction.entropy_bits,
+        "chain_entropy_bits": prediction.chain_entropy_bits,
+        "candidates": [_candidate_record(c) for c in prediction.candidates],
+        "rest": _rest_record(prediction),
+    }
+
+
+def _candidate_record(candidate: Candidate) -> dict[str, Any]:
+    finite = candidate.logit > float("-inf")
+    return {
+        "rank": candidate.rank,
+        "id": candidate.id,
+        "text": candidate.text,
+        "bytes": list(candidate.bytes),
+        "logit": candidate.logit if finite else None,  # JSON has no infinity
+        "raw_probability": candidate.raw_probability,
+        "probability": candidate.probability,
+        "kept": candidate.kept,
+        "cut_by": candidate.cut_by,
+    }
+
+
+def _rest_record(prediction: Prediction) -> dict[str, Any]:
+    return {
+        "count": prediction.rest_count,
+        "raw_probability": prediction.rest_raw_probability,
+        "probability": prediction.rest_probability,
+    }
+
+
+def _at_most(prediction: Prediction, top: int) -> Prediction:
+    """Only the first `top` candidates; the others join the rest, so that the numbers still add up."""
+    listed, others = prediction.candidates[:top], prediction.candidates[top:]
+    return replace(
+        prediction,
+        candidates=listed,
+        rest_count=prediction.rest_count + len(others),
+        rest_raw_probability=prediction.rest_raw_probability + sum(c.raw_probability for c in others),
+        rest_probability=prediction.rest_probability + sum(c.probability for c in others),
+    )
+
+
+COMMANDS: dict[str, Callable[[Options], None]] = {
+    "ask": ask,
+    "next": next_token,
+    "tokens": tokens,
+    "models": models,
+    "bench": lambda options: bench(open_engine(options), options.arguments),
+}

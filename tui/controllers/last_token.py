@@ -1,0 +1,50 @@
+"""The newest choice of a token in its panel, and what other settings would have made of it. Must not know the chat."""
+
+from __future__ import annotations
+
+from core.records import Step
+from core.settings import Settings
+from tui.controllers import notes as wording
+from tui.engines.protocol import EngineLink, Inspect, Inspected
+from tui.widgets.panels.next_token import NextTokenPanel
+
+
+class LastChoice:
+    """Shows it, and asks the engine about it as long as that still has it in mind."""
+
+    def __init__(self, engine: EngineLink, panel: NextTokenPanel) -> None:
+        self._engine = engine
+        self._panel = panel
+        self._step: Step | None = None
+        self._in_mind = False
+
+    def show(self, step: Step) -> None:
+        """This is the newest."""
+        self._step, self._in_mind = step, True
+        self._panel.show(step.prediction, chosen=step.id, drawn=step.drawn, position=step.position)
+
+    def engine_forgets(self) -> None:
+        """It stays in sight, and the engine may no longer know that position."""
+        self._in_mind = False
+
+    def clear(self) -> None:
+        """There is none."""
+        self._step, self._in_mind = None, False
+        self._panel.show(None)
+
+    def inspect(self, settings: Settings) -> None:
+        """Ask what these settings would have done; `show_inspected` has the answer."""
+        if self._in_mind and self._step is not None:
+            self._engine.send(Inspect(position=self._step.position, settings=settings))
+
+    def show_inspected(self, answer: Inspected) -> None:
+        """The same dice under the settings that were asked about; ignored if another choice is in sight by now."""
+        if self._step is None or self._step.position != answer.position:
+            return
+        self._panel.show(
+            answer.prediction,
+            chosen=answer.chosen,
+            drawn=answer.drawn,
+            position=answer.position,
+            note=wording.what_if(answer, self._step),
+        )

@@ -1,0 +1,82 @@
+"""The answer that is being written: what the engine tells of it is drawn together, a few times a second.
+
+Must not know the engine.
+"""
+
+from __future__ import annotations
+
+import time
+
+from core.records import Step, Token
+from tui.widgets.transcript.transcript import Transcript
+
+PANEL_INTERVAL = 0.12  # seconds: a whole panel of new numbers is dear to draw, and nobody reads it faster
+
+
+class Writing:
+    """One answer, which is the newest message of the transcript."""
+
+    def __init__(self, transcript: Transcript) -> None:
+        self._transcript = transcript
+        self._index = transcript.add("assistant")
+        self._asked_at = time.monotonic()
+        self._first_token_at = 0.0
+        self._count = self._thought = 0  # tokens so far, and of these before the answer
+        self._text = ""  # what is not drawn yet
+        self._step: Step | None = None
+        self._taken_at = -PANEL_INTERVAL
+
+    def open_thought(self) -> None:
+        """It begins inside a thought."""
+        self._transcript.open_thought(self._index)
+
+    def add(self, token: Token) -> None:
+        """Another token."""
+        self._text += token.text
+        if isinstance(token, Step):
+            self._step = token
+        self._count += 1
+        self._thought += token.thought
+        if self._count == 1:
+            self._first_token_at = time.monotonic()
+
+    def draw(self) -> None:
+        """Draw what has come since the last time."""
+        text, self._text = self._text, ""
+        if text:
+            self._transcript.append(self._index, text)
+        self._transcript.count_thought(self._index, self._thought)
+
+    def take_step(self, *, now: bool) -> Step | None:
+        """The last token of which everything is known, if it was not taken yet.
+
+        Args:
+            now: even if the one before was taken a moment ago.
+        """
+        if self._step is None or not (now or time.monotonic() - self._taken_at >= PANEL_INTERVAL):
+            return None
+        step, self._step = self._step, None
+        self._taken_at = time.monotonic()
+        return step
+
+    def rename(self, name: str) -> None:
+        """It was asked for before it was certain who would answer."""
+        self._transcript.rename(self._index, name)
+
+    def replace(self, text: str) -> None:
+        """This is the whole of it."""
+        self._transcript.set_text(self._index, text)
+
+    def end(self, suffix: str) -> None:
+        """Nothing more is coming; the suffix says why."""
+        self._transcript.finish(self._index, suffix)
+
+    @property
+    def first_token_seconds(self) -> float:
+        return self._first_token_at - self._asked_at
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """None as long as nothing can be measured."""
+        spent = time.monotonic() - self._first_token_at
+        return (self._count - 1) / spent if self._count > 1 and spent > 0 else None

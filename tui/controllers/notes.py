@@ -1,0 +1,94 @@
+"""The sentences the program itself says in the chat. Must not know when they are said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from core.records import FinishReason, Step
+from tui.engines.protocol import Inspected, Ready
+from tui.session.open_model import Outcome
+
+if TYPE_CHECKING:
+    from tui.downloads.fetch import Fetch
+
+WELCOME = (
+    "Say something. Ctrl+Up and Ctrl+Down move the temperature, also while it answers; the panel on the right shows "
+    "what every token is chosen from. F1 explains every key and every number."
+)
+ENDS: dict[FinishReason, str] = {
+    "end": "",
+    "length": "stopped at the token limit",
+    "stop string": "stopped at a stop string",
+    "stopped": "stopped",
+    "context": "the context is full",
+}
+_POCKET = 100_000_000  # parameters; below, a model is to play with and to look inside of
+
+
+def introduction(model: Ready) -> list[str]:
+    """What there is to know of a model before one talks to it."""
+    said = []
+    if not model.has_template:
+        said.append("This model has no chat template: it continues the text you give it.")
+    if model.n_parameters < _POCKET:
+        millions = f"{model.n_parameters / 1e6:.1f} million"
+        said.append(
+            f"{model.name} is a pocket model of {millions} parameters, to play with and to look inside of: do not "
+            "trust its facts. For real help open a bigger one: Ctrl+O shows what is here and fetches others."
+        )
+    return said
+
+
+def opened(model: Ready, outcome: Outcome, wanted: str, given: Mapping[str, Any]) -> list[str]:
+    """A model is open, instead of the one that was wanted or in its stead."""
+    if outcome == "again":
+        return []
+    if outcome == "back":
+        return [f"{wanted} was not opened: {model.name} is open again."]
+    said = [f"{model.name} goes on from here."] if outcome == "switched" else []
+    return [*said, *introduction(model), *filter(None, [recommended(model, given), drafting(model)])]
+
+
+def what_if(answer: Inspected, step: Step) -> str:
+    """What other settings would have done to that choice; it stands on a border, where there is little room."""
+    return f"the same dice, {'the same' if step.id == answer.chosen else 'another'} token"
+
+
+def recommended(model: Ready, given: Mapping[str, Any]) -> str:
+    """What its makers recommend, and what of it the person has decided otherwise; empty if there is nothing."""
+    names = {name: name.replace("_", "-") for name in model.sampling} | {"repetition_penalty": "repetition"}
+    taken = [f"{names[name]} {value:g}" for name, value in model.sampling.items() if name not in given]
+    kept = [names[name] for name in model.sampling if name in given]
+    said = f"This model's own settings are used: {', '.join(taken)}." if taken else ""
+    return f"{said} {'Yours stay: ' + ', '.join(kept) + '.' if kept else ''}".strip()
+
+
+def drafting(model: Ready) -> str:
+    """What guesses for it, or why nothing does; empty if nobody asked for it."""
+    if model.why_alone:
+        return model.why_alone
+    return f"{model.draft} guesses ahead where that makes it faster." if model.draft else ""
+
+
+def dropped(count: int) -> str:
+    """Messages were left out of the prompt."""
+    which = "The oldest message no longer fits" if count == 1 else f"The {count} oldest messages no longer fit"
+    return f"{which} in the context: the model does not see them any more."
+
+
+def fetching(fetch: Fetch) -> str:
+    """How far a model is that is fetched meanwhile, in a word; empty if there is none."""
+    if not fetch.is_running:
+        return ""
+    return f"fetching {fetch.fraction:.0%}" if fetch.total else "fetching"
+
+
+def fetched(end: Fetch) -> str:
+    """How the fetching of a model has ended."""
+    match end.phase:
+        case "done":
+            return f"{end.name} has come: Ctrl+O opens it."
+        case "stopped":
+            return f"{end.reference} is no longer fetched; what has arrived stays."
+    return f"{end.reference} was not fetched: {end.failure}"

@@ -1,0 +1,64 @@
+"""The settings as they are moved: in their panels, with the engine, on the last choice. Must not know torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from core.settings import Order, Settings
+from tui.controllers.last_token import LastChoice
+from tui.controllers.panes import Panes
+from tui.controllers.replies import Answering
+from tui.engines.protocol import Change, EngineLink
+from tui.session.chosen_settings import Choices
+
+
+class Tuning:
+    """Whatever moves a setting, it takes effect with the next token."""
+
+    def __init__(
+        self, engine: EngineLink, panes: Panes, choices: Choices, last_choice: LastChoice, answering: Answering
+    ) -> None:
+        self._engine = engine
+        self._panes = panes
+        self._choices = choices
+        self._last_choice = last_choice
+        self._answering = answering
+
+    @property
+    def settings(self) -> Settings:
+        return self._choices.settings
+
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """What the person has chosen, by name."""
+        return self._choices.given
+
+    def set_temperature(self, value: float) -> None:
+        self._choose(replace(self.settings, temperature=value))
+
+    def set_samplers(self, settings: Settings) -> None:
+        """All but the temperature, which has a panel of its own."""
+        self._choose(replace(settings, temperature=self.settings.temperature))
+
+    def set_order(self, order: Order) -> None:
+        self._choose(replace(self.settings, order=order))
+
+    def recommend(self, sampling: Mapping[str, float]) -> None:
+        """What the open model's makers recommend, where the person has chosen nothing."""
+        if self._choices.recommend(sampling):
+            self._panes.temperature.set_value(self.settings.temperature)
+            self._take_effect()
+
+    def _choose(self, settings: Settings) -> None:
+        """The person wants it like this."""
+        self._choices.choose(settings)
+        self._take_effect()
+
+    def _take_effect(self) -> None:
+        """From now on; with nothing running, show at once what it would do to the last choice."""
+        self._panes.samplers.show(self.settings)
+        self._engine.send(Change(self.settings))
+        if not self._answering.is_running:
+            self._last_choice.inspect(self.settings)

@@ -1,0 +1,1 @@
+"""Engines as the screen sees them, behind one protocol. Must not know textual."""

@@ -1,0 +1,150 @@
+"""What the screen and the engine say to each other: small frozen values, both ways. Must not know torch or textual.
+
+The screen sends requests at any moment; the engine answers when it has something to tell. A reply is known by
+the `number` its request carried, so answers that arrive late are recognised and dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from core.conversation import Conversation
+from core.records import Finished, Prediction, Prefill, Token
+from core.settings import Settings
+
+# --- requests -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """Open this model instead of the one that is open. If that fails, the one before is opened again."""
+
+    model: str
+    device: str | None = None  # None: the best this machine has
+    dtype: str | None = None  # None: what that device is good at
+    context: int | None = None  # None: what the model was made for
+    quantize: str | None = None  # None: as it is stored
+    speculate: bool = True  # guess tokens ahead
+    draft: str | None = None  # what guesses: a smaller model, or how this one is held for it; None: nothing does
+    draft_needed: bool = True  # or the model is opened all the same, if the draft does not fit it
+    compiled: bool = False  # have the work on a GPU fused
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Stop opening a model, and open the one before again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """Answer the last message of this conversation."""
+
+    number: int
+    conversation: Conversation
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Change:
+    """From the next token on, choose with these settings."""
+
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Stop within one token, also while the prompt is read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspect:
+    """The distribution from which the token at this position was (or, after the last, would be) chosen, under these
+    settings and with the same dice. No forward pass."""
+
+    position: int
+    settings: Settings
+
+
+Request = Load | Cancel | Reply | Change | Stop | Inspect
+
+# --- answers ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loading:
+    """The model is being opened."""
+
+    fraction: float  # of the work, 0 to 1
+    what: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """A model is open."""
+
+    load: Load  # by which it was asked for
+    name: str
+    device: str
+    precision: str  # the format its weights are held in
+    why_torch: str | None  # why it decodes in plain torch; None: it does so in C or as a CUDA graph
+    n_parameters: int
+    context_length: int
+    has_template: bool
+    sampling: Mapping[str, float] = field(default_factory=dict)  # `Settings` its makers recommend, by name
+    draft: str = ""  # the name of what guesses for it
+    why_alone: str = ""  # why nothing does, though it was asked for
+
+
+@dataclass(frozen=True)
+class Compiling:
+    """The work for a token is being fused; meanwhile the model answers more slowly than it will."""
+
+    busy: bool
+
+
+@dataclass(frozen=True)
+class Told:
+    """Something happened in a reply. Of the tokens told since the last answer, the newest is a `Step`."""
+
+    number: int
+    event: Prefill | Token | Finished
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspected:
+    """The answer to `Inspect`."""
+
+    position: int
+    chosen: int  # the token that the same dice give under the settings asked about
+    drawn: float  # those dice, in [0, 1)
+    prediction: Prediction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """A request could not be carried out. The engine goes on, unless `dead`."""
+
+    message: str
+    hint: str = ""
+    number: int | None = None  # the reply it was about
+    load: Load | None = None  # what could not be opened
+    dead: bool = False  # the engine's process is gone; the next request starts a new one
+
+
+Answer = Loading | Ready | Compiling | Told | Inspected | Failed
+
+
+class EngineLink(Protocol):
+    """The engine as the screen sees it. Neither method ever waits."""
+
+    def send(self, request: Request) -> None:
+        """Hand over a request; starts the engine again if it has died."""
+
+    def answers(self) -> list[Answer]:
+        """Everything the engine has said since the last call, oldest first."""
+        ...
+
+    def close(self) -> None:
+        """End the engine at once."""

@@ -1,0 +1,1 @@
+"""What one chat remembers: messages, settings, the model. Must not know textual."""

@@ -1,0 +1,1 @@
+"""Lists of models to choose from. Must not know where they come from."""

@@ -1,0 +1,1 @@
+"""Where messages are typed. Must not know who answers."""

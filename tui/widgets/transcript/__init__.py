@@ -1,0 +1,1 @@
+"""The chat pane: one widget of lines, however long the chat. Must not know the engine."""

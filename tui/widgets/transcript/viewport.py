@@ -1,0 +1,47 @@
+"""What is in view of a pile at one moment, and where that differs from the moment before. Must not know the screen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tui.widgets.transcript.line_index import Pile
+from tui.widgets.transcript.rows import Row
+
+_Line = tuple[int, int, Row | None] | None  # which row of which message, and the row
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """Every line from the top one down."""
+
+    top: int
+    width: int
+    is_end: bool  # nothing further down is hinted at
+    lines: tuple[_Line, ...]
+
+    @classmethod
+    def of(cls, pile: Pile, top: int, height: int, *, is_end: bool) -> View:
+        places = [pile.find(line) for line in range(top, top + height)]
+        lines = tuple(place and (place.entry, place.row, pile.row(place)) for place in places)
+        return cls(top=top, width=pile.width, is_end=is_end, lines=lines)
+
+    def changes_from(self, before: View) -> list[int] | None:
+        """The lines that differ, because most words only make the last one longer; None: all of them may."""
+        if self._frame != before._frame:
+            return None
+        pairs = zip(before.lines, self.lines, strict=True)
+        return [y for y, (old, new) in enumerate(pairs) if not _is_same(old, new)]
+
+    @property
+    def _frame(self) -> tuple[int, int, bool, int]:
+        return self.top, self.width, self.is_end, len(self.lines)
+
+
+NOTHING = View(top=0, width=0, is_end=False, lines=())
+
+
+def _is_same(one: _Line, other: _Line) -> bool:
+    """Whether two lines look alike and belong to the same place of the same message."""
+    if one is None or other is None or one[2] is None or other[2] is None:
+        return one == other
+    return one[:2] == other[:2] and one[2].is_same(other[2])

@@ -1,0 +1,75 @@
+"""Which of a model's matrices are held in 8 or 4 bits. Knows no file format beyond its names, and no torch.
+
+The embedding and the unembedding are never held in less than 8 bits: they are the first and the last to be rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING
+
+from core.native.bindings import library
+
+if TYPE_CHECKING:
+    from core.quantization.packed import Kind
+    from weights.model_files import StoredTensor
+
+MODES = ("none", "int8", "int4", "auto")  # auto: the first of the others that fits; not to say one: as they are stored
+BITS = {"int8": 8.5, "int4": 4.5}  # per weight, the scales included
+_GROUP = 32  # core.quantization.packed.GROUP, without torch
+_ENDS = ("embedding.weight", "head.weight")
+_MATRICES = ("query", "key", "value", "output", "gate", "up", "down")
+
+Held = Callable[[str, tuple[int, ...], str], "Kind | None"]  # of our name, our shape, the format it is stored in
+
+
+def held(mode: str | None) -> Held:
+    """In which format a matrix is held: None means the number format of the whole model."""
+
+    def choose(name: str, shape: tuple[int, ...], stored: str) -> Kind | None:
+        if len(shape) != 2 or shape[1] % _GROUP or not _is_matrix(name):
+            return None
+        wanted = _as_stored(stored) if mode is None else mode
+        if wanted == "int4":
+            return "int8" if name in _ENDS else "int4"
+        return "int8" if wanted == "int8" else None
+
+    return choose
+
+
+def is_kept(device: str, dtype: str) -> bool:
+    """Whether quantised files stay so where nobody says otherwise: torch alone is faster with what is not quantised."""
+    return device == "cpu" and dtype != "float16" and library() is not None
+
+
+def average_bits(kind: str, n_parameters: int, n_ends: int) -> float:
+    """Per weight, of a model with so many of its parameters in the embedding and the unembedding."""
+    ends = BITS["int8"]
+    return ends if kind == "int8" else (n_ends * ends + (n_parameters - n_ends) * BITS[kind]) / n_parameters
+
+
+def bits_as_stored(tensors: Mapping[str, StoredTensor], ends: Collection[str], bits: int) -> float:
+    """Per weight, of a whole model whose quantised matrices are kept so and whose others take `bits`.
+
+    Args:
+        ends: the embedding and the unembedding, by the names they are stored under.
+    """
+    n_bits = n_values = 0.0
+    for name, stored in tensors.items():
+        kept = _as_stored(stored.dtype)
+        if kept and name in ends:
+            kept = "int8"
+        n_bits += stored.n_values * (BITS[kept] if kept else bits)
+        n_values += stored.n_values
+    return n_bits / n_values if n_values else bits
+
+
+def _is_matrix(name: str) -> bool:
+    return name in _ENDS or (name.endswith(".weight") and name.split(".")[-2] in _MATRICES)
+
+
+def _as_stored(dtype: str) -> Kind | None:
+    """The nearest format that loses nothing, or next to nothing: Q4_0 is ours in 4 bits, Q8_0 ours in 8."""
+    if dtype == "Q4_0":
+        return "int4"
+    return "int8" if dtype.startswith(("Q", "IQ", "TQ")) else None

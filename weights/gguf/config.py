@@ -1,0 +1,170 @@
+"""From a GGUF file's metadata to our `ModelConfig` and tensor names, which are the same for every architecture.
+
+What the metadata says and is not understood is refused: never load and be wrong. Names no architecture; knows no file
+and no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from core.config import ModelConfig
+from core.errors import BadCheckpoint, UnsupportedModel
+from weights.gguf.architectures import ARCHITECTURES, Architecture
+from weights.gguf.rope import ReadFactors, read_rotary, stretched
+from weights.layout import Layout
+from weights.untrusted.checked_json import Keys, show
+
+NAMES = {  # ours and llama.cpp's
+    "embedding": "token_embd",
+    "position_embedding": "position_embd",
+    "norm": "output_norm",
+    "head": "output",
+    "attention.query": "attn_q",
+    "attention.key": "attn_k",
+    "attention.value": "attn_v",
+    "attention.output": "attn_output",
+    "attention.query_norm": "attn_q_norm",
+    "attention.key_norm": "attn_k_norm",
+    "attention_norm": "attn_norm",
+    "attention_out_norm": "post_attention_norm",
+    "feed_forward.gate": "ffn_gate",
+    "feed_forward.up": "ffn_up",
+    "feed_forward.down": "ffn_down",
+    "feed_forward.router": "ffn_gate_inp",
+    "feed_forward.experts.{}.gate": "ffn_gate_exps",
+    "feed_forward.experts.{}.up": "ffn_up_exps",
+    "feed_forward.experts.{}.down": "ffn_down_exps",
+    "feed_forward_norm": "ffn_norm",
+    "feed_forward_out_norm": "post_ffw_norm",
+}
+_FUSED_ATTENTION = {f"attention.{part}": "attn_qkv" for part in ("query", "key", "value")}
+_FUSED_GATE = {"feed_forward.gate": "ffn_up", "feed_forward.up": "ffn_up"}
+
+# Keys that llama.cpp does not compute with, in these architectures.
+_HARMLESS = ("vocab_size", "tensor_data_layout", "rope.scaling.finetuned", "expert_used_count")
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What the metadata says of the model."""
+
+    layout: Layout
+    config: ModelConfig
+    interleaved: bool
+
+
+def describe(
+    metadata: Mapping[str, object],
+    shapes: Shapes,
+    read_factors: ReadFactors,
+) -> Description:
+    """
+    Args:
+        shapes: of every tensor in the file; which there are says what a model of this architecture may have or not.
+        read_factors: reads one of the tensors that `gguf_rotary` names; called if it is there.
+
+    Raises:
+        UnsupportedModel: another architecture, or a key that would change the result and is not understood.
+        BadCheckpoint: a key is missing, of the wrong kind, or contradicts another.
+    """
+    name = Keys(metadata, where="The metadata").word("general.architecture")
+    if name not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise UnsupportedModel(f"GGUF files of architecture {show(name)} cannot be run here.", f"Known: {known}.")
+    architecture = ARCHITECTURES[name]
+    own = {key.removeprefix(f"{name}."): value for key, value in metadata.items() if key.startswith(f"{name}.")}
+    keys = Keys({key: _one_for_all(value) for key, value in own.items()}, where=f"The metadata of {name}")
+    factors = tuple(one for one in architecture.rope_factors if one in shapes)
+    try:
+        fields = _common(keys, shapes, architecture)
+        fields["rotary"] = read_rotary(keys, fields["d_head"], factors, read_factors)
+        fields["context_length"] = stretched(fields["context_length"], fields["rotary"])
+        fields |= architecture.read(keys, ModelConfig(**fields))
+        config = ModelConfig(**fields)
+    except ValueError as error:
+        raise BadCheckpoint(f"The metadata contradicts itself: {error}.", "Download the file again.") from error
+    for key in _HARMLESS:
+        keys.value(key)
+    for key in sorted(keys.unasked()):
+        if keys.value(key) not in (0, False, [], ""):
+            raise keys.unsupported(key)
+    return Description(
+        layout=_layout(architecture, shapes, factors), config=config, interleaved=architecture.interleaved
+    )
+
+
+def _one_for_all(value: object) -> object:
+    """A list of numbers, one per layer and all of them the same, as that number."""
+    if isinstance(value, list) and value and type(value[0]) is int and value.count(value[0]) == len(value):
+        return value[0]
+    return value
+
+
+def _layout(architecture: Architecture, shapes: Mapping[str, object], factors: tuple[str, ...]) -> Layout:
+    names = dict(NAMES)
+    if "blk.0.attn_qkv.weight" in shapes:
+        names |= _FUSED_ATTENTION
+    if architecture.fused_gate:
+        names |= _FUSED_GATE
+    return Layout(names=names, prefix="", layer="blk.{}.", ballast=factors, described_by="The metadata")
+
+
+def _common(keys: Keys, shapes: Shapes, architecture: Architecture) -> dict[str, Any]:
+    """A Llama. What it has or has not is seen from its tensors, as llama.cpp does."""
+    n_layers, heads, width = (keys.count(key) for key in ("block_count", "attention.head_count", "embedding_length"))
+    if n_layers > len(shapes) or "token_embd.weight" not in shapes:
+        raise BadCheckpoint(
+            f"The metadata tells of {n_layers:,} layers, and the file has {len(shapes):,} tensors.",
+            "Download the file again; of a split model, all its files are needed.",
+        )
+    d_head = keys.count("attention.key_length", width // heads)
+    keys.only("attention.value_length", (None, d_head))
+    keys.only("attention.causal", (None, True))
+    if not architecture.has_scales:
+        keys.only("attention.scale", (None, d_head**-0.5))
+    norm = architecture.norm
+    return {
+        "vocab_size": shapes["token_embd.weight"][0],
+        "context_length": keys.count("context_length"),
+        "n_layers": n_layers,
+        "n_heads": heads,
+        "n_kv_heads": keys.count("attention.head_count_kv", heads),
+        "d_model": width,
+        "d_head": d_head,
+        "d_ff": keys.count("feed_forward_length"),
+        "norm": norm,
+        "norm_eps": keys.number(f"attention.layer_norm_{'rms_' if norm == 'rms' else ''}epsilon"),
+        "qkv_bias": "blk.0.attn_q.bias" in shapes or "blk.0.attn_qkv.bias" in shapes,
+        "output_bias": "blk.0.attn_output.bias" in shapes,
+        "mlp_bias": "blk.0.ffn_up.bias" in shapes,
+        "head_bias": "output.bias" in shapes,
+        "tied_embeddings": "output.weight" not in shapes,
+        **(_norms(shapes) if architecture.has_any_norms else {}),
+        **(_experts(keys, shapes, n_layers) if architecture.has_experts else {}),
+    }
+
+
+def _norms(shapes: Shapes) -> dict[str, Any]:
+    return {
+        "qk_norm": "blk.0.attn_q_norm.weight" in shapes,
+        "residual": "pre" if "blk.0.ffn_norm.weight" in shapes else "parallel",
+    }
+
+
+def _experts(keys: Keys, shapes: Shapes, n_layers: int) -> dict[str, Any]:
+    """Those of each layer that has a router. The shares of the ones that are used sum to 1, as in llama.cpp."""
+    if keys.count("expert_count", 0, least=0) == 0:
+        return {}
+    keys.only("expert_weights_norm", (None, True))
+    keys.only("expert_gating_func", (None, 0, 1))  # softmax
+    keys.only("expert_weights_scale", (None, 0.0, 1.0))
+    return {
+        "expert_layers": frozenset(n for n in range(n_layers) if f"blk.{n}.ffn_gate_inp.weight" in shapes),
+        "n_experts": keys.count("expert_count"),
+        "n_experts_used": keys.count("expert_used_count"),
+        "d_expert": keys.count("expert_feed_forward_length", keys.count("feed_forward_length")),
+    }

@@ -1,0 +1,69 @@
+"""Which neighbours are joined to one token, and which first: llama.cpp's rules as the list of merges of a BPE model.
+
+Knows no metadata and no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+
+from core.errors import BadCheckpoint, UnsupportedModel
+from weights.untrusted.checked_json import show
+
+_MOST_WORK = 150_000_000  # characters in all halves of all tokens; a vocabulary of 256,000 has about 20 million
+Merges = list[tuple[str, str]]
+
+
+def listed_merges(lines: Sequence[str], ids: Mapping[str, int]) -> Merges:
+    """The merges that a file lists as "left right", each once, where it comes first.
+
+    Raises:
+        BadCheckpoint: a part or a result is no token.
+    """
+    found: dict[tuple[str, str], None] = {}
+    for line in lines:
+        at = line.find(" ", 1)
+        left, right = line[:at], line[at + 1 :]
+        if at < 0 or left not in ids or right not in ids or left + right not in ids:
+            raise BadCheckpoint(f"The merge {show(line)} is not of tokens of the vocabulary.", "Download it again.")
+        found.setdefault((left, right))
+    return list(found)
+
+
+def merges_by_score(scores: Mapping[str, float]) -> Merges:
+    """llama.cpp joins the two neighbours whose text together has the best score, of equals the leftmost.
+
+    A list of merges says the same if no two results have the same score, and if every single character in a result is
+    a token. Llama's runs of spaces do share one score: there leftmost means that the first of them grows until there is
+    no longer token, which is what "longer first" says in a list.
+
+    Raises:
+        UnsupportedModel: it cannot be said.
+    """
+    if sum(len(text) ** 2 for text in scores) > _MOST_WORK:
+        raise UnsupportedModel("The tokens of the vocabulary are too many, or too long.", "Choose another file.")
+    ranked: list[tuple[float, int, int, str, str]] = []
+    first: dict[float, str] = {}  # of each score
+    for text, score in scores.items():
+        for left, right in _halves(text, scores.keys()):
+            if left not in scores or right not in scores:
+                orphan = left if left not in scores else right
+                raise _unordered(f"{show(text)} contains {show(orphan)}, which is no token of its own")
+            if (other := first.setdefault(score, text)) != text and len({*other, *text}) > 1:
+                raise _unordered(f"{show(text)} and {show(other)} have the same score")
+            ranked.append((-score, -len(text), len(left), left, right))
+    return [(left, right) for *_, left, right in sorted(ranked)]
+
+
+def _halves(text: str, known: Set[str]) -> Iterator[tuple[str, str]]:
+    """The pairs of neighbours that llama.cpp could join to this text: each a token, or a single character."""
+    for at in range(1, len(text)):
+        left = text[:at]
+        if at == 1 or left in known:
+            right = text[at:]
+            if len(right) == 1 or right in known:
+                yield left, right
+
+
+def _unordered(why: str) -> UnsupportedModel:
+    return UnsupportedModel(f"The scores of the vocabulary do not order its merges: {why}.", "Choose another file.")

@@ -1,0 +1,1 @@
+"""A checkpoint directory of the Hugging Face hub. Must not know GGUF."""

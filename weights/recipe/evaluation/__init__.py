@@ -1,0 +1,1 @@
+"""By what a trained model is judged: fixed prompts, faults of a reply, n-grams to compare with. Knows no training."""

@@ -1,0 +1,1 @@
+"""Exchanges that follow a rule, such as sums and spelling, so that every answer can be recomputed. Knows no model."""

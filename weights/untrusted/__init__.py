@@ -1,0 +1,1 @@
+"""Reading what a stranger wrote, within bounds. Must not know what it is for."""
