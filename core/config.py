@@ -13,7 +13,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rotary:
+class RopeConfig:
     """How rotary position embedding turns pairs of channels (Su et al. 2021, arXiv 2104.09864).
 
     The scalings stretch it over a longer context than it was trained on: linear every pair alike; llama3 and yarn
@@ -52,7 +52,7 @@ class Rotary:
         if odd := [one for one in self.factors + self.short_factors + self.long_factors if not 0 < one < math.inf]:
             raise ValueError(f"factors of pairs must be above 0, not {odd[0]}")
 
-    def is_long(self, length: int) -> bool:
+    def uses_long_rope(self, length: int) -> bool:
         """Whether a text of this many tokens is turned by the long factors, its first tokens too."""
         return self.scaling == "longrope" and length > self.original_context
 
@@ -72,10 +72,10 @@ class ModelConfig:
     d_ff: int
 
     # where a token is
-    positions: Literal["rotary", "learned", "sinusoidal"] = "rotary"
-    rotary: Rotary = Rotary()
-    rotary_local: Rotary | None = None  # for windowed layers, if they turn differently
-    unturned_layers: frozenset[int] = frozenset()  # layers that are not told where a token is (NoPE, arXiv 2305.19466)
+    positions: Literal["rope", "learned", "sinusoidal"] = "rope"
+    rope: RopeConfig = RopeConfig()
+    rope_local: RopeConfig | None = None  # for windowed layers, if they turn differently
+    nope_layers: frozenset[int] = frozenset()  # layers that are not told where a token is (NoPE, arXiv 2305.19466)
     sinusoids: Literal["in turn", "halves"] = "in turn"  # sine, cosine, sine ...; or all sines, then all cosines
     position_offset: int = 0  # number of the first position in the table of sinusoids
     embedding_scale: float = 1.0
@@ -129,21 +129,21 @@ class ModelConfig:
                 raise ValueError(f"layer {max(outside)} is {what} but there are only {self.n_layers} layers")
         if self.n_experts_used > self.n_experts:
             raise ValueError(f"a token cannot use {self.n_experts_used} of {self.n_experts} experts")
-        if self.positions == "rotary":
-            for rotary in (self.rotary, self.rotary_local or self.rotary):
-                self._check_rotary(rotary)
-            if self.rotary_local is not None and self.rotary_local.scaling == "longrope":
+        if self.positions == "rope":
+            for rope in (self.rope, self.rope_local or self.rope):
+                self._check_rope(rope)
+            if self.rope_local is not None and self.rope_local.scaling == "longrope":
                 raise ValueError("windowed layers cannot have a longrope of their own")
         if self.positions == "sinusoidal" and (self.d_model % 2 or self.d_model < 4):
             raise ValueError(f"sines and cosines come in pairs, and d_model {self.d_model} is odd or below 4")
 
-    def _check_rotary(self, rotary: Rotary) -> None:
-        width = rotary.width or self.d_head
+    def _check_rope(self, rope: RopeConfig) -> None:
+        width = rope.width or self.d_head
         if width > self.d_head:
-            raise ValueError(f"rotary width {rotary.width} is more than the {self.d_head} channels of a head")
+            raise ValueError(f"rotary width {rope.width} is more than the {self.d_head} channels of a head")
         if width % 2:
             raise ValueError(f"rotary positions turn pairs of channels, and {self.d_head} is odd")
-        if rotary.factors and len(rotary.factors) != width // 2:
-            raise ValueError(f"rotary positions need {width // 2} factors, one per pair, not {len(rotary.factors)}")
-        if rotary.scaling == "longrope" and len(rotary.short_factors) != width // 2:
-            raise ValueError(f"longrope needs {width // 2} factors, one per pair, not {len(rotary.short_factors)}")
+        if rope.factors and len(rope.factors) != width // 2:
+            raise ValueError(f"rotary positions need {width // 2} factors, one per pair, not {len(rope.factors)}")
+        if rope.scaling == "longrope" and len(rope.short_factors) != width // 2:
+            raise ValueError(f"longrope needs {width // 2} factors, one per pair, not {len(rope.short_factors)}")

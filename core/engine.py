@@ -1,4 +1,4 @@
-"""The whole road on one page: a conversation in, one `Step` per token out.
+"""The whole road on one page: a conversation in, one `TokenRecord` per token out.
 
     text -> chat template -> tokens -> transformer + KV cache -> logits -> sampler chain -> token -> text
 
@@ -22,12 +22,12 @@ from core.decoding.decoder import Decoder
 from core.device import threads_for
 from core.errors import BadSetting, ContextFull, EmptyPrompt
 from core.model import Model
-from core.records import Finished, FinishReason, Prediction, Prefill, Step, Token
-from core.reply import Unfinished
+from core.records import Finished, FinishReason, Prediction, Prefill, Token, TokenRecord
+from core.reply import ReplyBuilder
 from core.sampling.chain import dice
 from core.sampling.distribution import Distribution
 from core.settings import Settings
-from core.speculative.draft_model import Drafter
+from core.speculative.draft_model import DraftModel
 from core.text.chat_template import prompt_ids
 
 TOP = 20  # candidates recorded one by one
@@ -43,7 +43,7 @@ class Engine:
         model: Model,
         *,
         speculate: bool = True,
-        draft: Drafter | None = None,
+        draft: DraftModel | None = None,
         compiler: Compiler | None = None,
     ) -> None:
         """
@@ -72,9 +72,9 @@ class Engine:
         self._newest: tuple[Token, Distribution] | None = None
 
     @property
-    def why_torch(self) -> str | None:
+    def fallback_reason(self) -> str | None:
         """Why a token is decoded in plain torch; None if it is in C or as a CUDA graph."""
-        return self._decoder.why_torch
+        return self._decoder.fallback_reason
 
     def reply(
         self,
@@ -83,10 +83,10 @@ class Engine:
         stopped: Callable[[], bool] = lambda: False,
         *,
         top: int = TOP,
-    ) -> Iterator[Prefill | Step | Finished]:
+    ) -> Iterator[Prefill | TokenRecord | Finished]:
         """`tokens`, each with everything that led to it."""
         for event in self.tokens(conversation, settings, stopped):
-            yield self.step(top=top) if isinstance(event, Token) else event
+            yield self.record(top=top) if isinstance(event, Token) else event
 
     def tokens(
         self,
@@ -94,7 +94,7 @@ class Engine:
         settings: Callable[[], Settings],
         stopped: Callable[[], bool] = lambda: False,
     ) -> Iterator[Prefill | Token | Finished]:
-        """Answer the conversation's last message. `step` records whichever of its tokens are looked at.
+        """Answer the conversation's last message. `record` records whichever of its tokens are looked at.
 
         Args:
             settings: asked anew for every token, so a change acts on the next one.
@@ -105,7 +105,7 @@ class Engine:
             BadTemplate: the model's template refuses the conversation.
         """
         self._newest = None
-        unfinished = Unfinished(self.model, limit=self._decoder.limit)
+        unfinished = ReplyBuilder(self.model, limit=self._decoder.limit)
         now = settings()
         self._seed = now.seed if now.seed is not None else secrets.randbits(32)
         before = self._decoder.guesses.total, self._decoder.guesses.right
@@ -127,7 +127,7 @@ class Engine:
         reason = yield from self._write(unfinished, settings, stopped)
         yield finished(reason)
 
-    def step(self, *, top: int = TOP) -> Step:
+    def record(self, *, top: int = TOP) -> TokenRecord:
         """The newest token and everything that led to it, as long as no other has been asked for.
 
         Raises:
@@ -139,7 +139,7 @@ class Engine:
         prediction = distribution.prediction(self.model.tokenizer, top, also=token.id)
         chosen = next(candidate for candidate in prediction.candidates if candidate.id == token.id)
         p = chosen.raw_probability
-        return Step(
+        return TokenRecord(
             position=token.position,
             id=token.id,
             bytes=token.bytes,
@@ -206,7 +206,7 @@ class Engine:
         return ids, dropped
 
     def _write(
-        self, unfinished: Unfinished, settings: Callable[[], Settings], stopped: Callable[[], bool]
+        self, unfinished: ReplyBuilder, settings: Callable[[], Settings], stopped: Callable[[], bool]
     ) -> Generator[Token, None, FinishReason]:
         """Token after token; returns why the last of them is the last."""
         before = time.perf_counter()
@@ -224,7 +224,7 @@ class Engine:
         return "stopped"
 
     def _choose(
-        self, logits: NDArray[np.float32], settings: Settings, unfinished: Unfinished, forward_ms: float
+        self, logits: NDArray[np.float32], settings: Settings, unfinished: ReplyBuilder, forward_ms: float
     ) -> Token:
         began = time.perf_counter()
         position = len(self._decoder.ids)

@@ -30,7 +30,7 @@ class KVCache:
     def __init__(self, config: ModelConfig, *, device: torch.device, dtype: torch.dtype) -> None:
         self.limit = config.context_length
         self.length = 0
-        self.long = False  # whether the keys were turned as in a long text, see `Rotary.is_long`
+        self.long = False  # whether the keys were turned as in a long text, see `RopeConfig.uses_long_rope`
         shape = (config.n_layers, 1, config.n_kv_heads, min(GROWTH, self.limit), config.d_head)
         self.keys, self.values = in_large_pages(shape, dtype, device), in_large_pages(shape, dtype, device)
 

@@ -79,7 +79,7 @@ class Token:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Step(Token):
+class TokenRecord(Token):
     """One token of a reply and everything that led to it."""
 
     probability: float  # the model's own, over the whole vocabulary at temperature 1

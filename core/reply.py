@@ -13,7 +13,7 @@ from core.text.tokenizer import StopStrings
 _TAIL = 16  # tokens in which the tag of a thought fits, and the whitespace after it
 
 
-class Unfinished:
+class ReplyBuilder:
     """The reply so far. It begins with the wish for it, before the prompt is read."""
 
     def __init__(self, model: Model, *, limit: int) -> None:

@@ -85,9 +85,9 @@ class Transformer(nn.Module):
             self.position_embedding = nn.Embedding(config.context_length, config.d_model)
         if config.positions == "sinusoidal":
             self.register_buffer("position_table", sinusoids(config), persistent=False)
-        if config.positions == "rotary":
-            self.rotary = RotaryEmbedding(config.rotary, config.d_head)
-            self.rotary_local = RotaryEmbedding(config.rotary_local or config.rotary, config.d_head)
+        if config.positions == "rope":
+            self.rope = RotaryEmbedding(config.rope, config.d_head)
+            self.rope_local = RotaryEmbedding(config.rope_local or config.rope, config.d_head)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layers))
         self.norm = nn.Identity() if config.residual == "post" else make_norm(config)
         self.head = nn.Linear(config.d_model, config.vocab_size, bias=config.head_bias)
@@ -108,7 +108,7 @@ class Transformer(nn.Module):
         """
         start = 0 if cache is None else cache.length
         time = tokens.shape[1]
-        long = self.is_long(max(start + time, length))
+        long = self.uses_long_rope(max(start + time, length))
         if cache is not None:
             cache.reserve(start + time)
             cache.turn(long)
@@ -123,13 +123,13 @@ class Transformer(nn.Module):
         x = self.embed(tokens, positions)  # (batch, time, d_model)
         for layer, block in enumerate(self.blocks):
             view = views[layer in self.config.windowed_layers]
-            x = block(x, view._replace(turns=None) if layer in self.config.unturned_layers else view)
+            x = block(x, view._replace(turns=None) if layer in self.config.nope_layers else view)
         out: Tensor = self.norm(x)
         return out
 
-    def is_long(self, length: int) -> bool:
+    def uses_long_rope(self, length: int) -> bool:
         """Whether a text of this many tokens is turned otherwise than a shorter one, from its first token on."""
-        return self.config.positions == "rotary" and self.config.rotary.is_long(length)
+        return self.config.positions == "rope" and self.config.rope.uses_long_rope(length)
 
     def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """A row of the embedding matrix per token, plus its position's row: (batch, time, d_model)."""
@@ -159,9 +159,9 @@ class Transformer(nn.Module):
 
     def turned(self, view: View, positions: Tensor, long: bool, *, local: bool = False) -> View:
         """A view that also tells how far the positions turn: in windowed layers, if it is a `local` one."""
-        if self.config.positions != "rotary":
+        if self.config.positions != "rope":
             return view
-        return view._replace(turns=(self.rotary_local if local else self.rotary)(positions, long=long))
+        return view._replace(turns=(self.rope_local if local else self.rope)(positions, long=long))
 
     def _view(self, positions: Tensor, start: int, cache: KVCache | None, window: int | None) -> View:
         length = start + len(positions)

@@ -17,15 +17,15 @@ from core.settings import Order, Settings
 from tui import palette
 from tui.bindings import BINDINGS, OF_THE_CHAT
 from tui.controllers import notes as wording
-from tui.controllers.last_token import LastChoice
-from tui.controllers.model_screens import ModelChoice
-from tui.controllers.models import Switching
+from tui.controllers.last_token import LastToken
+from tui.controllers.model_screens import ModelScreens
+from tui.controllers.models import ModelSwitcher
 from tui.controllers.panes import Panes
-from tui.controllers.replies import Answering
-from tui.controllers.settings import Tuning
+from tui.controllers.replies import Replies
+from tui.controllers.settings import SettingsControl
 from tui.engines.protocol import Answer, Compiling, EngineLink, Failed, Inspected, Load, Loading, Ready, Told
-from tui.session.chosen_settings import Choices
-from tui.session.open_model import Opening
+from tui.session.chosen_settings import ChosenSettings
+from tui.session.open_model import OpenModel
 from tui.widgets.panels.samplers import SamplersPanel
 from tui.widgets.panels.temperature import TemperaturePanel
 from tui.widgets.prompt.prompt import Prompt
@@ -61,12 +61,12 @@ class LogitscopeApp(App[None]):
         self._engine = engine
         self._toggled_at = 0  # the height at which the samplers were shown or folded by hand
         self._panes = panes = Panes(settings, model)
-        self._opening = opening = Opening(load or Load(model=model))
-        self._last_choice = last = LastChoice(engine, panes.next_token)
-        self._answering = answering = Answering(engine, panes, opening, last)
-        self._tuning = tuning = Tuning(engine, panes, Choices(settings, given), last, answering)
-        self._switching = switching = Switching(engine, panes, opening, last, answering, tuning)
-        self._models = ModelChoice(self, panes, opening, switching.switch)
+        self._opening = opening = OpenModel(load or Load(model=model))
+        self._last_choice = last = LastToken(engine, panes.next_token)
+        self._answering = answering = Replies(engine, panes, opening, last)
+        self._tuning = tuning = SettingsControl(engine, panes, ChosenSettings(settings, given), last, answering)
+        self._switching = switching = ModelSwitcher(engine, panes, opening, last, answering, tuning)
+        self._models = ModelScreens(self, panes, opening, switching.switch)
 
     def compose(self) -> ComposeResult:
         yield from self._panes.compose()

@@ -17,7 +17,7 @@ from core.errors import BadCheckpoint, OutOfMemory, UnsupportedModel
 from core.native.arena import Arena
 from core.quantization.packed import ROWS, Kind, Packed, install
 from core.transformer import Transformer
-from weights.fit.quantization import Held
+from weights.fit.quantization import QuantizationPolicy
 from weights.layout import Index, Layout, Source
 from weights.model_files import StoredTensor, check_format
 from weights.untrusted.checked_json import show
@@ -35,7 +35,7 @@ def read_transformer(
     device: torch.device,
     dtype: torch.dtype,
     before_reading: Callable[[], None],
-    held: Held,
+    held: QuantizationPolicy,
     on_progress: Progress,
 ) -> Transformer:
     """The transformer with its weights.
@@ -122,7 +122,7 @@ def _check_size(stored: Mapping[str, StoredTensor], config: ModelConfig, describ
     """Refuse a config whose matrices are of quite another size, before any of them is made."""
     layer = config.d_model * (config.n_heads * config.d_head + config.d_ff)  # two of its matrices
     expert = max(config.d_model * config.d_expert, _MODULE)
-    table = 0 if config.positions == "rotary" else config.context_length
+    table = 0 if config.positions == "rope" else config.context_length
     wanted = config.d_model * (config.vocab_size + table) + config.n_layers * layer
     wanted += len(config.expert_layers) * config.n_experts * expert
     held = sum(one.n_values for one in stored.values())
@@ -170,7 +170,7 @@ def _read_all(
     stored: Mapping[str, StoredTensor],
     device: torch.device,
     dtype: torch.dtype,
-    held: Held,
+    held: QuantizationPolicy,
     tell: Progress,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Parameters by name, and quantised matrices by the name of the parameter each stands for."""

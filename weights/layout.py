@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
 from core.config import ModelConfig
-from weights.untrusted.checked_json import Keys
+from weights.untrusted.checked_json import CheckedJson
 
 Shapes = Mapping[str, tuple[int, ...]]
 Index = tuple[int | slice, ...]
@@ -57,7 +57,9 @@ class Layout:
     unnamed: frozenset[str] = frozenset()  # weights stored without .weight at the end
     unused_rows: Mapping[str, int] = field(default_factory=dict)  # of ours: rows stored before the first that is used
     plus_one: bool = False  # norm weights are stored less one
-    ballast: tuple[str, ...] = (".rotary_emb.inv_freq",)  # endings of stored tensors that are computed, not learned
+    ignored_suffixes: tuple[str, ...] = (
+        ".rotary_emb.inv_freq",
+    )  # endings of stored tensors that are computed, not learned
     described_by: str = "config.json"  # how a sentence about the sizes of the model begins
 
     @property
@@ -72,7 +74,7 @@ class Layout:
         return frozenset((embedding, embedding.removeprefix(self.prefix), self.prefix + embedding, self.head))
 
     def is_ballast(self, name: str) -> bool:
-        return name.endswith(self.ballast)
+        return name.endswith(self.ignored_suffixes)
 
     def count_parameters(self, stored: Mapping[str, Counted], config: ModelConfig) -> int:
         """Of stored tensors, by name: without ballast, and a tied matrix that is stored twice once."""
@@ -156,7 +158,7 @@ class Family(Layout):
     """One family's words. `defaults` are what a key left out of its config.json means."""
 
     architecture: str  # the class of transformers that its checkpoints are of; any other computes something else
-    read: Callable[[Keys], ModelConfig]
+    read: Callable[[CheckedJson], ModelConfig]
     defaults: Mapping[str, object] = field(default_factory=dict)
 
 

@@ -17,8 +17,8 @@ from weights import text_side as vocabulary
 from weights.assemble import read_transformer
 from weights.fit import quantization as quantisation
 from weights.fit import requirement as memory
-from weights.fit.available import Room, room
-from weights.fit.requirement import Need
+from weights.fit.available import AvailableMemory, room
+from weights.fit.requirement import MemoryRequirement
 from weights.huggingface.generation_config import sampling
 from weights.layout import Layout
 from weights.library import listing as shelf
@@ -39,11 +39,11 @@ class Plan:
     tokenizer: Tokenizer
     device: torch.device
     dtype: torch.dtype
-    room: Room
-    need: Need
+    room: AvailableMemory
+    need: MemoryRequirement
     mode: str | None = "none"  # of `quantisation.held`
 
-    def held(self, quantize: str | None, *, draft: Need | None = None) -> Plan:
+    def held(self, quantize: str | None, *, draft: MemoryRequirement | None = None) -> Plan:
         """The same model with its weights held as is said.
 
         Args:
@@ -57,7 +57,7 @@ class Plan:
             choices = ", ".join(quantisation.MODES)
             raise BadSetting(f"There is no quantisation {quantize!r}.", f"The choices are {choices}.")
         need = replace(self.need, draft=draft)
-        if quantize is None and not quantisation.is_kept(self.room.device, self.room.dtype):
+        if quantize is None and not quantisation.keeps_stored_format(self.room.device, self.room.dtype):
             quantize = "none"
         if quantize == "auto":
             quantize = memory.first_that_fits(need, self.room)
@@ -123,7 +123,7 @@ def plan(
         device=place,
         dtype=number_format,
         room=room(place, number_format),
-        need=memory.need_of(config, layout.count_parameters(files.tensors, config)),
+        need=memory.requirement_of(config, layout.count_parameters(files.tensors, config)),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from core.backends.native import why_no_step
 from core.errors import BadDraft, LogitscopeError
 from core.model import Model
-from core.speculative.draft_model import Drafter
+from core.speculative.draft_model import DraftModel
 from core.speculative.vocab_check import check_same
 from weights.fit import requirement as memory
 from weights.fit.requirement import gigabytes
@@ -24,8 +24,8 @@ class Pair:
     """A model, and what drafts for it."""
 
     model: Model
-    draft: Drafter | None = None
-    why_alone: str = ""  # why no draft was opened though one was wanted, in a sentence
+    draft: DraftModel | None = None
+    draft_fallback_reason: str = ""  # why no draft was opened though one was wanted, in a sentence
 
 
 def load_with_draft(
@@ -64,7 +64,7 @@ def load_with_draft(
             if needed:
                 raise
             why = f"Without a draft: {error.message}"
-    return Pair(model=read(planned.held(quantize), context=context, on_progress=tell), why_alone=why)
+    return Pair(model=read(planned.held(quantize), context=context, on_progress=tell), draft_fallback_reason=why)
 
 
 def _read_both(planned: Plan, draft: str, context: int | None, quantize: str | None, tell: Progress) -> Pair:
@@ -84,7 +84,7 @@ def _read_both(planned: Plan, draft: str, context: int | None, quantize: str | N
     its_context = min(fitting, its.config.context_length)
     draft_model = read(its, context=its_context, on_progress=_part(tell, 0.0, share))
     model = read(both, context=fitting, on_progress=_part(tell, share, 1.0))
-    return Pair(model=model, draft=Drafter(model=draft_model, itself=its.files is planned.files))
+    return Pair(model=model, draft=DraftModel(model=draft_model, itself=its.files is planned.files))
 
 
 def _plan_draft(planned: Plan, draft: str, tell: Progress) -> Plan:

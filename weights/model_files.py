@@ -10,7 +10,7 @@ from core.config import ModelConfig
 from core.errors import UnsupportedModel
 from core.text.tokenizer import Tokenizer
 from weights.layout import Index, Layout
-from weights.untrusted.checked_json import Keys, show
+from weights.untrusted.checked_json import CheckedJson, show
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -119,7 +119,7 @@ class ModelFiles(Protocol):
         ...
 
     @property
-    def generation_config(self) -> Keys:
+    def generation_config(self) -> CheckedJson:
         """How its makers sample from it, in the words of generation_config.json."""
         ...
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import torch
 
 from core.backends.cuda_graph import static_forward as fixed
-from core.backends.cuda_graph.backend import GraphStep
+from core.backends.cuda_graph.backend import CudaGraphBackend
 from core.backends.cuda_graph.capture import CudaRecorder
 from core.backends.cuda_graph.compiler import Compiler
-from core.backends.native import NativeStep, why_not
+from core.backends.native import NativeBackend, why_not
 from core.kv_cache import KVCache
 from core.transformer import Transformer
 
-FastStep = NativeStep | GraphStep
+Backend = NativeBackend | CudaGraphBackend
 
 
-def fast_step(
+def choose_backend(
     transformer: Transformer,
     cache: KVCache,
     *,
@@ -23,7 +23,7 @@ def fast_step(
     dtype: torch.dtype,
     n_threads: int | None = None,
     compiler: Compiler | None = None,
-) -> tuple[FastStep | None, str | None]:
+) -> tuple[Backend | None, str | None]:
     """The step for this device, or why there is none.
 
     Args:
@@ -36,13 +36,13 @@ def fast_step(
         if why is not None:
             return None, why
         recorder = CudaRecorder(device)
-        step = GraphStep(transformer, device=device, dtype=dtype, recorder=recorder, compiler=compiler)
-        step.try_out(cache)
-        return step, None
+        backend = CudaGraphBackend(transformer, device=device, dtype=dtype, recorder=recorder, compiler=compiler)
+        backend.try_out(cache)
+        return backend, None
     why = why_not(transformer, device, dtype)
     if why is not None:
         return None, why
     try:
-        return NativeStep(transformer, dtype=dtype, n_threads=n_threads or torch.get_num_threads()), None
+        return NativeBackend(transformer, dtype=dtype, n_threads=n_threads or torch.get_num_threads()), None
     except MemoryError as error:
         return None, str(error)

@@ -12,14 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.backends.native_program import Plan
+from core.backends.native_program import Program
 from core.config import ModelConfig
 from core.kv_cache import KVCache
-from core.native.bindings import MANY_TOKENS, MAX_TOKENS, Run, library, why_absent
+from core.native.bindings import MAX_PREFILL_TOKENS, MAX_STEP_TOKENS, Run, library, why_absent
 from core.native.quantize import FORMATS
 from core.transformer import Transformer
-
-MOST = MAX_TOKENS  # tokens in one step
 
 
 def why_not(transformer: Transformer, device: torch.device, dtype: torch.dtype) -> str | None:
@@ -35,8 +33,8 @@ def why_no_step(config: ModelConfig, device: torch.device, dtype: torch.dtype) -
         return why_absent()
     if dtype not in FORMATS:
         return f"it computes in float32 and bfloat16, not in {str(dtype).removeprefix('torch.')}"
-    if config.expert_layers and config.n_experts_used > MOST:
-        return f"a token goes through {config.n_experts_used} experts, and it knows of {MOST} at most"
+    if config.expert_layers and config.n_experts_used > MAX_STEP_TOKENS:
+        return f"a token goes through {config.n_experts_used} experts, and it knows of {MAX_STEP_TOKENS} at most"
     return None
 
 
@@ -67,7 +65,7 @@ class _Places(NamedTuple):
         )
 
 
-class NativeStep:
+class NativeBackend:
     """The transformer's own weights and the cache that torch fills, read by the library. For what `why_not` allows."""
 
     how, why_not = "C", None  # it never gives up
@@ -77,12 +75,12 @@ class NativeStep:
         assert found is not None  # see `why_not`
         self._library = found
         self._transformer = transformer
-        self._plan = Plan(transformer, dtype)
-        reads = found.logitscope_reads() and _readable(transformer, dtype)
-        self._many = Plan(transformer, dtype, many=True) if reads else None
+        self._program = Program(transformer, dtype)
+        reads = found.logitscope_can_prefill() and _readable(transformer, dtype)
+        self._many = Program(transformer, dtype, many=True) if reads else None
         self._format = FORMATS[dtype]
         config = transformer.config
-        self._pool = found.logitscope_pool(n_threads, self._plan.columns, config.d_head)
+        self._pool = found.logitscope_pool(n_threads, self._program.columns, config.d_head)
         if self._pool is None:
             raise MemoryError(f"{n_threads} threads could not be started")
         freed = weakref.finalize(self, found.logitscope_free, self._pool)
@@ -97,7 +95,7 @@ class NativeStep:
         """Read tokens after those cached, and add them to the cache.
 
         Args:
-            ids: at most `MOST`, each below the vocabulary's size.
+            ids: at most `MAX_STEP_TOKENS`, each below the vocabulary's size.
             hidden: (n, d_model), contiguous: where the hidden states after the last norm go, n at least len(ids).
             length: of the whole text, if more of it follows; see `Transformer.forward`.
 
@@ -105,8 +103,8 @@ class NativeStep:
             ValueError: they do not fit, are no tokens of the model or too many, what is cached was turned otherwise
                 than a text of this length is, or the hidden states have no such place.
         """
-        run = self._prepared(ids, cache, hidden, 0, length, MOST)
-        self._run(self._plan.forward, run)
+        run = self._prepared(ids, cache, hidden, 0, length, MAX_STEP_TOKENS)
+        self._run(self._program.forward, run)
         cache.advance(len(ids))
 
     def decode(
@@ -117,17 +115,17 @@ class NativeStep:
         Args:
             hidden: (n, d_model), contiguous: the hidden states go into the rows from `at` on.
         """
-        run = self._prepared(ids, cache, hidden, at, length, MOST)
+        run = self._prepared(ids, cache, hidden, at, length, MAX_STEP_TOKENS)
         logits = np.empty((len(ids), self._vocab_size), dtype=np.float32)
         run.logits = addressof(c_char.from_buffer(logits.data))
-        self._run(self._plan.decode, run)
+        self._run(self._program.decode, run)
         cache.advance(len(ids))
         return logits
 
     @property
     def most(self) -> int:
         """Tokens that `read` takes at once; 0 if it cannot be used."""
-        return 0 if self._many is None else MANY_TOKENS
+        return 0 if self._many is None else MAX_PREFILL_TOKENS
 
     def read(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, *, length: int = 0) -> None:
         """`forward` for up to `most` tokens: faster, with other numbers in the last bits.
@@ -139,24 +137,24 @@ class NativeStep:
             MemoryError: there is too little memory to work in.
         """
         assert self._many is not None
-        run = self._prepared(ids, cache, hidden, 0, length, MANY_TOKENS)
+        run = self._prepared(ids, cache, hidden, 0, length, MAX_PREFILL_TOKENS)
         operations = self._many.forward
-        if not self._library.logitscope_read(self._pool, operations, len(operations), byref(run)):
+        if not self._library.logitscope_prefill(self._pool, operations, len(operations), byref(run)):
             raise MemoryError("there is not enough memory to read many tokens at once")
         cache.advance(len(ids))
 
     def logits(self, hidden: Tensor) -> NDArray[np.float32]:
-        """(n, vocab) for hidden states (n, d_model), contiguous, n at most `MOST`.
+        """(n, vocab) for hidden states (n, d_model), contiguous, n at most `MAX_STEP_TOKENS`.
 
         Raises:
             ValueError: these are no such hidden states.
         """
-        if len(hidden) > MOST:
-            raise ValueError(f"logits of {MOST} hidden states at most, not of {len(hidden)}")
+        if len(hidden) > MAX_STEP_TOKENS:
+            raise ValueError(f"logits of {MAX_STEP_TOKENS} hidden states at most, not of {len(hidden)}")
         self._check(hidden)
         logits = np.empty((len(hidden), self._vocab_size), dtype=np.float32)
         run = Run(n_tokens=len(hidden), format=self._format, hidden=hidden.data_ptr(), logits=logits.ctypes.data)
-        self._run(self._plan.unembed, run)
+        self._run(self._program.unembed, run)
         return logits
 
     def _run(self, operations: Any, run: Run) -> None:
@@ -167,7 +165,7 @@ class NativeStep:
         if not 1 <= len(ids) <= most or min(ids) < 0 or max(ids) >= self._vocab_size:
             raise ValueError(f"a step takes 1 to {most} tokens below {self._vocab_size}, not {list(ids)}")
         start, end = cache.length, cache.length + len(ids)
-        long = self._transformer.is_long(max(end, length))
+        long = self._transformer.uses_long_rope(max(end, length))
         cache.reserve(end)
         cache.turn(long)
         places = self._places
@@ -209,9 +207,9 @@ class NativeStep:
     def _tables(self, positions: int, long: bool) -> list[tuple[Tensor, Tensor]]:
         """How positions turn in ordinary layers and in windowed ones, worked out as far as the cache reaches."""
         transformer, (turned_for, tables) = self._transformer, self._turns
-        if transformer.config.positions == "rotary" and turned_for != (positions, long):
-            local = [] if transformer.config.rotary_local is None else [transformer.rotary_local]
-            found = [one(torch.arange(positions), long=long) for one in (transformer.rotary, *local)]
+        if transformer.config.positions == "rope" and turned_for != (positions, long):
+            local = [] if transformer.config.rope_local is None else [transformer.rope_local]
+            found = [one(torch.arange(positions), long=long) for one in (transformer.rope, *local)]
             found = [(cos.float().contiguous(), sin.float().contiguous()) for cos, sin in found]
             tables = [found[0], found[-1]]
             self._turns = ((positions, long), tables)

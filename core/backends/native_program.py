@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from core.layers.attention import Attention
 from core.layers.feed_forward import Experts, FeedForward
 from core.native import bindings as c
-from core.native.bindings import MANY_TOKENS, MAX_TOKENS, PANEL, Heads, Matrix, Norm, Operation, Rows
+from core.native.bindings import MAX_PREFILL_TOKENS, MAX_STEP_TOKENS, PANEL, Heads, Matrix, Norm, Operation, Rows
 from core.native.quantize import FORMATS, matrix_of
 from core.quantization.packed import GROUP, Packed, QuantizedEmbedding, QuantizedLinear
 from core.transformer import Block, Transformer
@@ -26,7 +26,7 @@ _ACTIVATIONS = {"silu": c.SILU, "gelu": c.GELU, "gelu_tanh": c.GELU_TANH, "relu"
 _NO_NORM = Norm(kind=c.NO_NORM)
 
 
-class Plan:
+class Program:
     """The operations for the hidden state of a token, those for its logits, both, and the memory they work in.
 
     Weights are not copied: the operations point at the transformer's own, which must therefore outlive the plan.
@@ -35,7 +35,7 @@ class Plan:
     def __init__(self, transformer: Transformer, dtype: torch.dtype, *, many: bool = False) -> None:
         """
         Args:
-            many: for `MANY_TOKENS` read at once, and none of their logits.
+            many: for `MAX_PREFILL_TOKENS` read at once, and none of their logits.
         """
         config = transformer.config
         self._many = many
@@ -114,8 +114,8 @@ class Plan:
     def _heads_of(self, attention: Attention) -> Heads:
         config, layer = self._config, attention.layer
         windowed = layer in config.windowed_layers
-        turned = config.positions == "rotary" and layer not in config.unturned_layers
-        rotary = (config.rotary_local if windowed else None) or config.rotary
+        turned = config.positions == "rope" and layer not in config.nope_layers
+        rope = (config.rope_local if windowed else None) or config.rope
         norms = [_NO_NORM] * 2
         if config.qk_norm and not attention.norm_across_heads:
             norms = [self._norm(attention.query_norm), self._norm(attention.key_norm)]
@@ -125,7 +125,7 @@ class Plan:
             n_kv_heads=config.n_kv_heads,
             d_head=config.d_head,
             turns=int(windowed) if turned else -1,
-            rotary_width=rotary.width or config.d_head,
+            rotary_width=rope.width or config.d_head,
             window=config.window if windowed else 0,
             norm_per_head=config.qk_norm_over == "own head",
             scale=attention.scale,
@@ -269,7 +269,7 @@ class Plan:
         Args:
             pairs: the input of a matrix product when many tokens are read, see api.h.
         """
-        shape = (MANY_TOKENS, -(-width // GROUP) * GROUP) if self._many else (MAX_TOKENS, width)
+        shape = (MAX_PREFILL_TOKENS, -(-width // GROUP) * GROUP) if self._many else (MAX_STEP_TOKENS, width)
         memory = np.zeros(shape, np.uint16 if pairs else np.float32)
         self._kept.append(memory)
         return Rows(at=memory.ctypes.data, stride=width, pairs=pairs)

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from core.backends.cuda_graph.compiler import Compiler
-from core.backends.native import MOST
-from core.decoding.lookahead import Guesses, Source
-from core.decoding.model_runner import Reader
+from core.decoding.lookahead import Lookahead, Proposer
+from core.decoding.model_runner import ModelRunner
 from core.errors import BadCheckpoint, ContextFull
+from core.native.bindings import MAX_STEP_TOKENS
 from core.speculative.ngram import PromptLookup
 from core.transformer import Transformer
 
@@ -33,7 +33,7 @@ class Decoder:
         native: bool = True,
         n_threads: int | None = None,
         speculate: bool = False,
-        draft: Callable[[Reader], Source] | None = None,
+        draft: Callable[[ModelRunner], Proposer] | None = None,
         compiler: Compiler | None = None,
     ) -> None:
         """
@@ -45,20 +45,20 @@ class Decoder:
             compiler: fuses what is recorded as a CUDA graph, in the background.
         """
         self.ids: list[int] = []
-        self._reader = Reader(
+        self._reader = ModelRunner(
             transformer, device=device, dtype=dtype, native=native, n_threads=n_threads, compiler=compiler
         )
         self.vocab_size = transformer.config.vocab_size
-        sources: list[Source] = []
+        sources: list[Proposer] = []
         if self._reader.reads_ahead:  # elsewhere they would gain nothing
-            sources += [PromptLookup(MOST - 1)] if speculate else []
+            sources += [PromptLookup(MAX_STEP_TOKENS - 1)] if speculate else []
             sources += [] if draft is None else [draft(self._reader)]
-        self.guesses = Guesses(sources)
+        self.guesses = Lookahead(sources)
 
     @property
-    def why_torch(self) -> str | None:
+    def fallback_reason(self) -> str | None:
         """Why a token is decoded in plain torch; None if it is not."""
-        return self._reader.why_torch
+        return self._reader.fallback_reason
 
     @property
     def how(self) -> str:
@@ -118,7 +118,7 @@ class Decoder:
         if ready is not None:
             self.ids.append(token_id)
             return self._checked(ready, len(self.ids) - 1)
-        self.guesses.judge()
+        self.guesses.record_acceptance()
         self._reader.rewind(len(self.ids))
         guess = self._guess(token_id)
         began = time.perf_counter()
@@ -149,7 +149,8 @@ class Decoder:
         """Tokens that may follow this one, as many as there is room for."""
         if self.guesses.none_ever:
             return []
-        most = self._reader.room_behind(len(self.ids) + 1, MOST - 1)  # what has to be read anew is read without one
+        # What has to be read anew is read without a guess.
+        most = self._reader.tokens_until_reprefill(len(self.ids) + 1, MAX_STEP_TOKENS - 1)
         self.ids.append(token_id)
         guess = self.guesses.make(self.ids, most) if most > 0 else []
         self.ids.pop()
@@ -157,7 +158,7 @@ class Decoder:
 
     def _read_alone(self, token_id: int) -> NDArray[np.float32]:
         start = len(self.ids)
-        if self._reader.must_start_anew(start + 1):
+        if self._reader.needs_reprefill(start + 1):
             for _ in self._read([token_id]):
                 pass
             return self.logits(start)
@@ -194,8 +195,8 @@ class Decoder:
         What the model expected after a token when the text was still short stays as it was recorded.
         """
         length, known = len(self.ids) + len(ids), 0
-        if self._reader.must_start_anew(length):
-            known = len(self.ids) if self._reader.transformer.is_long(length) else 0
+        if self._reader.needs_reprefill(length):
+            known = len(self.ids) if self._reader.transformer.uses_long_rope(length) else 0
             ids = self.ids + ids
             self.rewind(0)
         for chunk in self._reader.chunks(ids):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Source(Protocol):
+class Proposer(Protocol):
     """Guesses what comes next in one growing sequence."""
 
     def guess(self, ids: Sequence[int], most: int) -> list[int]:
@@ -22,23 +22,23 @@ class Source(Protocol):
     def forget(self, length: int) -> None:
         """The sequence was cut to this length."""
 
-    def judge(self, right: int, guessed: int) -> None:
+    def record_acceptance(self, right: int, guessed: int) -> None:
         """So many of the tokens guessed last were right, up to the first that was not."""
 
     def model_took(self, seconds: float, n_tokens: int) -> None:
         """The model was busy so long, with a step of so many tokens; 0 if it was reading a prompt."""
 
 
-class Guesses:
+class Lookahead:
     """What stands ahead of one sequence. A guess is used up token by token, as long as it is right."""
 
-    def __init__(self, sources: Sequence[Source] = ()) -> None:
+    def __init__(self, sources: Sequence[Proposer] = ()) -> None:
         """
         Args:
             sources: asked in turn, until one of them has a guess.
         """
         self._sources = sources
-        self._source: Source | None = None  # of the newest guess
+        self._source: Proposer | None = None  # of the newest guess
         self._guessed = 0  # its tokens, once they are read
         self._ahead: list[int] = []  # those that were read and not chosen yet
         self._logits: list[NDArray[np.float32]] = []  # after each of them
@@ -73,10 +73,10 @@ class Guesses:
         self._guessed = len(guess)
         self._ahead, self._logits = guess, logits
 
-    def judge(self) -> None:
+    def record_acceptance(self) -> None:
         """Another token was chosen than the one ahead, or none is left: the guess is over."""
         if self._source is not None and self._guessed:
-            self._source.judge(self._guessed - len(self._ahead), self._guessed)
+            self._source.record_acceptance(self._guessed - len(self._ahead), self._guessed)
         self._drop()
 
     def model_took(self, seconds: float, n_tokens: int) -> None:

@@ -14,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.backends.choose import FastStep, fast_step
+from core.backends.choose import Backend, choose_backend
 from core.backends.cuda_graph.compiler import Compiler
-from core.backends.native import MOST, NativeStep
+from core.backends.native import NativeBackend
 from core.device import is_out_of_memory
 from core.errors import OutOfMemory
 from core.kv_cache import KVCache
+from core.native.bindings import MAX_STEP_TOKENS
 from core.quantization.packed import packed_in
 from core.transformer import Transformer
 
@@ -31,7 +32,7 @@ _WORK = 140e9  # multiplications in one pass, about
 _PATIENCE = 0.5  # seconds of one pass, where its length is free
 
 
-class Reader:
+class ModelRunner:
     """The positions read so far, 0 to `length`."""
 
     def __init__(
@@ -53,34 +54,34 @@ class Reader:
         self.transformer = transformer
         self._device = device
         self.cache = KVCache(transformer.config, device=device, dtype=dtype)
-        self._step: FastStep | None = None
+        self._backend: Backend | None = None
         self._why_none: str | None = "it was not wanted"
         if native:
-            found = fast_step(
+            found = choose_backend(
                 transformer, self.cache, device=device, dtype=dtype, n_threads=n_threads, compiler=compiler
             )
-            self._step, self._why_none = found
-        self._chunk = chunk_of(transformer)
+            self._backend, self._why_none = found
+        self._chunk = prefill_chunk_size(transformer)
         self._few = 1  # tokens that are read in steps sooner than in torch
         if self.reads_ahead:
-            self._few = _FEW if packed_in(transformer) else MOST
+            self._few = _FEW if packed_in(transformer) else MAX_STEP_TOKENS
         self._room = 0  # positions; not asked of the tensors, which takes longer than one should think
         self._hidden = torch.empty(0, transformer.config.d_model, device=device, dtype=dtype)  # (room, d_model)
 
     @property
-    def why_torch(self) -> str | None:
+    def fallback_reason(self) -> str | None:
         """Why a token is decoded in plain torch; None if it is not."""
-        return self._why_none if self._step is None else self._step.why_not
+        return self._why_none if self._backend is None else self._backend.why_not
 
     @property
     def how(self) -> str:
         """What decodes a token: "C", "CUDA graph", "compiled CUDA graph" or "torch"."""
-        return "torch" if self._step is None or self._step.why_not is not None else self._step.how
+        return "torch" if self._backend is None or self._backend.why_not is not None else self._backend.how
 
     @property
     def reads_ahead(self) -> bool:
-        """Whether several tokens, up to `MOST`, are read in little more time than one."""
-        return isinstance(self._step, NativeStep)
+        """Whether several tokens, up to `MAX_STEP_TOKENS`, are read in little more time than one."""
+        return isinstance(self._backend, NativeBackend)
 
     @property
     def length(self) -> int:
@@ -91,17 +92,17 @@ class Reader:
         """The most positions there can be."""
         return self.cache.limit
 
-    def room_behind(self, length: int, most: int) -> int:
+    def tokens_until_reprefill(self, length: int, most: int) -> int:
         """The tokens, at most so many, that can be added to a text of this length with nothing read anew; -1 if the
         text itself cannot."""
         most = min(most, self.limit - length)
-        if not self.must_start_anew(length) and not self.must_start_anew(length + most):
+        if not self.needs_reprefill(length) and not self.needs_reprefill(length + most):
             return most
-        return next((n for n in range(most + 1) if self.must_start_anew(length + n)), most + 1) - 1
+        return next((n for n in range(most + 1) if self.needs_reprefill(length + n)), most + 1) - 1
 
-    def must_start_anew(self, length: int) -> bool:
+    def needs_reprefill(self, length: int) -> bool:
         """Whether a text of this length has every position turned otherwise than what was read so far."""
-        return self.transformer.is_long(length) != self.cache.long
+        return self.transformer.uses_long_rope(length) != self.cache.long
 
     def rewind(self, length: int) -> None:
         """Forget every position from `length` on."""
@@ -136,7 +137,7 @@ class Reader:
             self._give_up(error, start, end)
 
     def decode(self, ids: list[int]) -> NDArray[np.float32]:
-        """Read a few tokens, at most `MOST`, and say what the model expects after each: (len(ids), vocab).
+        """Read a few tokens, at most `MAX_STEP_TOKENS`, and say what the model expects after each: (len(ids), vocab).
 
         Raises:
             OutOfMemory: there is no room for them; then none is read.
@@ -144,8 +145,8 @@ class Reader:
         start, end = self.length, self.length + len(ids)
         try:
             self._make_room(end)
-            if self._step is not None and len(ids) <= self._few:
-                return self._step.decode(ids, self.cache, self._hidden, start)
+            if self._backend is not None and len(ids) <= self._few:
+                return self._backend.decode(ids, self.cache, self._hidden, start)
             self._pass(ids, self._hidden[start:end], end)
         except (MemoryError, RuntimeError) as error:
             self._give_up(error, start, end)
@@ -163,15 +164,15 @@ class Reader:
 
     def _pass(self, ids: list[int], hidden: Tensor, length: int) -> None:
         """Read tokens, whose hidden states go into `hidden` (len(ids), d_model)."""
-        step = self._step
-        if isinstance(step, NativeStep) and MOST < len(ids) <= step.most:
+        backend = self._backend
+        if isinstance(backend, NativeBackend) and MAX_STEP_TOKENS < len(ids) <= backend.most:
             began = time.perf_counter()
-            step.read(ids, self.cache, hidden, length=length)
+            backend.read(ids, self.cache, hidden, length=length)
             self._learn(len(ids), time.perf_counter() - began)
-        elif step is not None and len(ids) <= self._few:
-            for at in range(0, len(ids), MOST):
-                part = ids[at : at + MOST]
-                step.forward(part, self.cache, hidden[at : at + len(part)], length=length)
+        elif backend is not None and len(ids) <= self._few:
+            for at in range(0, len(ids), MAX_STEP_TOKENS):
+                part = ids[at : at + MAX_STEP_TOKENS]
+                backend.forward(part, self.cache, hidden[at : at + len(part)], length=length)
         else:
             with torch.inference_mode():
                 tokens = torch.tensor([ids], device=self._device)
@@ -179,13 +180,13 @@ class Reader:
 
     @torch.inference_mode()
     def logits(self, position: int, count: int = 1) -> NDArray[np.float32]:
-        """What the model expects after each of `count` positions, at most `MOST`: (count, vocab).
+        """What the model expects after each of `count` positions, at most `MAX_STEP_TOKENS`: (count, vocab).
 
         One matrix product, no forward pass.
         """
         hidden = self._hidden[position : position + count]  # (count, d_model)
-        if self._step is not None:
-            return self._step.logits(hidden)
+        if self._backend is not None:
+            return self._backend.logits(hidden)
         logits: NDArray[np.float32] = self.transformer.unembed(hidden.squeeze(0)).cpu().numpy()  # of one: (vocab,)
         return logits.reshape(count, -1)
 
@@ -207,7 +208,7 @@ class Reader:
         self._hidden, self._room = grown, self.cache.capacity
 
 
-def chunk_of(transformer: Transformer) -> int:
+def prefill_chunk_size(transformer: Transformer) -> int:
     """The same on every machine, as numbers depend on it in the last bits; longer where weights have to be unpacked."""
     quantised = sum(one.rows * one.columns for one in packed_in(transformer))
     n_weights = quantised // 2 + sum(one.numel() for one in transformer.parameters())

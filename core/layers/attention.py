@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from core.config import ModelConfig
 from core.kv_cache import Slab
 from core.layers.norms import make_head_norm
-from core.layers.rope import Turns, rotate
+from core.layers.rope import CosSin, apply_rope
 
 
 class View(NamedTuple):
     """What a layer sees of one pass: how far its positions turn, how far back it looks, what came before."""
 
-    turns: Turns | None  # None: these layers are not told where a token is
+    turns: CosSin | None  # None: these layers are not told where a token is
     mask: Tensor | None  # (time, length), True where attention is allowed; None: everything
     causal: bool  # no mask needed: each token sees itself and those before it, and nothing is cached
     cache: Slab | None
@@ -55,7 +55,7 @@ class Attention(nn.Module):
             q, k = self.query_norm(q), self.key_norm(k)
         v = split_heads(self.value(x), self.n_kv_heads)  # (batch, kv_heads, time, d_head)
         if view.turns is not None:
-            q, k = rotate(q, view.turns), rotate(k, view.turns)
+            q, k = apply_rope(q, view.turns), apply_rope(k, view.turns)
         if view.cache is not None:
             k, v = view.cache.write(self.layer, k, v)  # (1, kv_heads, length, d_head)
         mixed = attend(q, k, v, view, self.scale, self.softcap)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 INTERFACE = 2  # see api.h
-MAX_TOKENS = 8  # in one step
-MANY_TOKENS = 512  # read at once at most
+MAX_STEP_TOKENS = 8  # in one step
+MAX_PREFILL_TOKENS = 512  # read at once at most
 PANEL = 16  # tokens
 F32, BF16, INT8, INT4 = range(4)
 NO_NORM, RMS_NORM, LAYER_NORM = range(3)
@@ -120,9 +120,9 @@ def _declare(found: ctypes.CDLL) -> None:
     found.logitscope_unpack.restype = None
     found.logitscope_pack.argtypes = [c_void_p, POINTER(Matrix), c_int32, c_int32, c_void_p]
     found.logitscope_pack.restype = None
-    found.logitscope_reads.argtypes, found.logitscope_reads.restype = [], c_int32
-    found.logitscope_read.argtypes = [c_void_p, POINTER(Operation), c_int32, POINTER(Run)]
-    found.logitscope_read.restype = c_int32
+    found.logitscope_can_prefill.argtypes, found.logitscope_can_prefill.restype = [], c_int32
+    found.logitscope_prefill.argtypes = [c_void_p, POINTER(Operation), c_int32, POINTER(Run)]
+    found.logitscope_prefill.restype = c_int32
     found.logitscope_add_up.argtypes, found.logitscope_add_up.restype = [c_void_p, c_void_p, c_int64], None
     found.logitscope_target.argtypes, found.logitscope_target.restype = [], c_char_p
     found.logitscope_use.argtypes, found.logitscope_use.restype = [c_char_p], c_int32

@@ -53,17 +53,17 @@ def best(logits: Floats, count: int) -> Ids:
     if count < 1:
         return np.empty(0, dtype=np.int64)
     if count >= len(logits):
-        return _falling(logits)
+        return argsort_descending(logits)
     within = _largest(logits, count)
-    return within[_falling(logits[within])[:count]]
+    return within[argsort_descending(logits[within])[:count]]
 
 
 def _largest(logits: Floats, count: int) -> Ids:
     """The ascending indices of the `count` largest, and of a few more: (n,), n >= count."""
-    return np.flatnonzero(logits >= _not_above(logits, count))
+    return np.flatnonzero(logits >= kth_largest_bound(logits, count))
 
 
-def _not_above(logits: Floats, count: int) -> float:
+def kth_largest_bound(logits: Floats, count: int) -> float:
     """A number that at least `count` of these reach, and few others: the count-th largest, or a little below it.
 
     Of many numbers only the largest of each block is looked at: the count-th largest of those is not above the
@@ -75,7 +75,7 @@ def _not_above(logits: Floats, count: int) -> float:
     return float(np.partition(logits, len(logits) - count)[len(logits) - count])
 
 
-def _falling(values: Floats) -> Ids:
+def argsort_descending(values: Floats) -> Ids:
     """Indices by falling value, equal ones by index: (n,)."""
     if len(values) <= _SMALL:
         return np.argsort(-values, kind="stable")

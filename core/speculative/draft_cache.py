@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.backends.native import MOST, NativeStep
+from core.backends.native import NativeBackend
 from core.decoding.decoder import Decoder
-from core.decoding.model_runner import Reader
+from core.decoding.model_runner import ModelRunner
+from core.native.bindings import MAX_STEP_TOKENS
 from core.transformer import Transformer
 
 
@@ -38,7 +39,7 @@ class OwnCache:
         if self._same < len(old):
             self._decoder.rewind(self._same)
         left = len(ids) - self._same
-        return left - 1 if left > MOST else 0
+        return left - 1 if left > MAX_STEP_TOKENS else 0
 
     def catch_up(self, ids: Sequence[int]) -> int:
         """A chunk of them."""
@@ -67,14 +68,14 @@ class SharedCache:
     What they write behind those is overwritten when the model reads the same positions.
     """
 
-    def __init__(self, reader: Reader, transformer: Transformer, *, dtype: torch.dtype, n_threads: int) -> None:
+    def __init__(self, reader: ModelRunner, transformer: Transformer, *, dtype: torch.dtype, n_threads: int) -> None:
         """
         Args:
             reader: of the model.
         """
         self._cache = reader.cache
         self._length: int | None = None  # of what the model has read, while there is more behind it
-        self._step = NativeStep(transformer, dtype=dtype, n_threads=n_threads)
+        self._backend = NativeBackend(transformer, dtype=dtype, n_threads=n_threads)
         self._hidden = torch.empty(1, transformer.config.d_model, dtype=dtype)
 
     def behind(self, ids: Sequence[int]) -> int:
@@ -88,7 +89,7 @@ class SharedCache:
         return self.go_on(ids[-1])
 
     def go_on(self, token_id: int) -> NDArray[np.float32]:
-        logits: NDArray[np.float32] = self._step.decode([token_id], self._cache, self._hidden)[0]
+        logits: NDArray[np.float32] = self._backend.decode([token_id], self._cache, self._hidden)[0]
         return logits
 
     def end(self) -> None:

@@ -22,7 +22,7 @@ _TRIAL = 4  # tokens of the draft that a trial takes, about
 _SHARE, _LEAST_SHARE = 1 / 4, 1 / 128  # of the model's time, for trials and for reading what the model has read
 
 
-class Pace:
+class DraftLength:
     """Measured times and counted guesses of one draft and the model it drafts for."""
 
     def __init__(self, most: int) -> None:
@@ -94,7 +94,7 @@ class Pace:
         self._drafted = self._drafted * _MEMORY + drafted
         self._sure = self._sure * _MEMORY + sure
 
-    def judge(self, right: int, guessed: int) -> None:
+    def record_acceptance(self, right: int, guessed: int) -> None:
         """So many tokens of a guess were right; those after the first that was not say nothing."""
         self._judged = self._judged * _MEMORY + min(right + 1, guessed)
         self._right = self._right * _MEMORY + right

@@ -1,7 +1,7 @@
 """Guessing what comes next with a smaller model of the same vocabulary, or with the model itself in fewer bits.
 
 The draft writes on greedily, and what it wrote is read by the model in one step. It never changes what is chosen: see
-`Decoder.decode_one`. Must not know how many guesses pay, which is `Pace`, and where its keys and values are.
+`Decoder.decode_one`. Must not know how many guesses pay, which is `DraftLength`, and where its keys and values are.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from core.backends.native import MOST
 from core.decoding.decoder import Decoder
-from core.decoding.model_runner import Reader
+from core.decoding.model_runner import ModelRunner
 from core.device import is_out_of_memory, threads_for
 from core.errors import LogitscopeError
 from core.model import Model
+from core.native.bindings import MAX_STEP_TOKENS
 from core.speculative.draft_cache import OwnCache, SharedCache
-from core.speculative.draft_length import Pace
+from core.speculative.draft_length import DraftLength
 
 _SURE = 0.35  # the draft's own probability, below which a token is not worth a guess
 
@@ -52,10 +52,10 @@ class DraftReader(Protocol):
         """The sequence was cut to this length."""
 
 
-class Draft:
+class DraftProposer:
     """Guesses tokens as long as it is sure of them and they pay."""
 
-    def __init__(self, reader: DraftReader, *, n_tokens: int, pace: Pace) -> None:
+    def __init__(self, reader: DraftReader, *, n_tokens: int, pace: DraftLength) -> None:
         """
         Args:
             n_tokens: only tokens below are guessed.
@@ -87,9 +87,9 @@ class Draft:
         self._reader.forget(length)
         self._failed = False
 
-    def judge(self, right: int, guessed: int) -> None:
+    def record_acceptance(self, right: int, guessed: int) -> None:
         """So many of the tokens guessed last were right."""
-        self._pace.judge(right, guessed)
+        self._pace.record_acceptance(right, guessed)
 
     def model_took(self, seconds: float, n_tokens: int) -> None:
         """The model was busy so long, with a step of so many tokens; 0 if it was reading a prompt."""
@@ -129,24 +129,24 @@ class Draft:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drafter:
+class DraftModel:
     """What drafts for a model."""
 
     model: Model  # of the same vocabulary, see `vocabularies.check_same`
     itself: bool = False  # the same model, only held in fewer bits
 
-    def draft_for(self, model: Model) -> Callable[[Reader], Draft]:
+    def draft_for(self, model: Model) -> Callable[[ModelRunner], DraftProposer]:
         """A draft for the sequence that a reader of this model reads."""
         its = self.model
         n_threads = threads_for(its.n_parameters)
 
-        def draft(reader: Reader) -> Draft:
+        def draft(reader: ModelRunner) -> DraftProposer:
             own: DraftReader
             if self.itself:
                 own = SharedCache(reader, its.transformer, dtype=its.dtype, n_threads=n_threads)
             else:
                 own = OwnCache(Decoder(its.transformer, device=its.device, dtype=its.dtype, n_threads=n_threads))
             n_tokens = min(one.transformer.config.vocab_size for one in (model, its))
-            return Draft(own, n_tokens=n_tokens, pace=Pace(MOST - 1))
+            return DraftProposer(own, n_tokens=n_tokens, pace=DraftLength(MAX_STEP_TOKENS - 1))
 
         return draft

@@ -47,7 +47,7 @@ class PromptLookup:
         """The sequence was cut to this length, so what comes next has to be looked at anew."""
         self._known = min(self._known, length)
 
-    def judge(self, right: int, guessed: int) -> None:
+    def record_acceptance(self, right: int, guessed: int) -> None:
         """Guess more after a guess that was right from beginning to end, and less after one that was not."""
         self._size = min(self._most, 2 * self._size) if right == guessed else max(_FEWEST, right)
 

@@ -22,7 +22,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import generate_lorem_ipsum
 
 from core.text.sandbox_globals import SafeDict, SafeNamespace
-from core.text.sandbox_metering import Charging
+from core.text.sandbox_metering import MeteringTransformer
 
 _STEPS = 500_000  # turns of loops, calls, filters; a message takes some twenty
 _SECONDS = 2.0  # of this thread's own time, should the steps be slow ones
@@ -112,7 +112,7 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         if len(source) > _LONGEST_SOURCE:
             raise TooMuch(f"it is {len(source):,} characters long")
-        tree = Charging().visit(super()._parse(source, name, filename))
+        tree = MeteringTransformer().visit(super()._parse(source, name, filename))
         tree.set_environment(self)
         assert isinstance(tree, nodes.Template)
         return tree
@@ -150,7 +150,7 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
             raise TooMuch("it computes a number that is far too large")
 
     def call(self, context: Context, function: Any, /, *values: Any, **named: Any) -> Any:
-        if getattr(function, "__self__", None) is self:  # what `Charging` has put there
+        if getattr(function, "__self__", None) is self:  # what `MeteringTransformer` has put there
             return function(*values)
         self.tick()
         home, name = getattr(function, "__self__", None), getattr(function, "__name__", "")

@@ -9,7 +9,7 @@ from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
 
 
-class Charging(NodeTransformer):
+class MeteringTransformer(NodeTransformer):
     """Puts the charges where a template's own syntax repeats or builds something."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - Jinja's own interface

@@ -23,7 +23,7 @@ from tests.bench import gguf_files, report, shapes
 from tests.bench.limit import cache_bytes
 from tests.bench.remote import Gone, Worker
 from tests.bench.report import PEERS, Measurement
-from weights.fit.requirement import need_of
+from weights.fit.requirement import requirement_of
 from weights.library.listing import find
 from weights.open import open_files
 
@@ -50,7 +50,7 @@ class Group:
             self._file = shapes.gguf_file(name, asked.cache, PEER_KIND[precision])
             self._weight_bytes = gguf_files.weight_bytes(self._file)
         else:
-            need = need_of(self._config, layout.count_parameters(files.tensors, self._config))
+            need = requirement_of(self._config, layout.count_parameters(files.tensors, self._config))
             self._weight_bytes = (need if precision == "bf16" else need.quantised(precision)).weights("bfloat16")
         limit = self._config.context_length
         self._contexts = sorted({min(context, limit - asked.steps - 1) for context in asked.contexts})

@@ -30,7 +30,7 @@ OWN = Path(__file__).parents[2] / "weights" / "recipe" / "corpus" / "own"
 TEXTS = ("stories.txt", "facts_nature.txt", "facts_world.txt")
 KINDS = ("f32", "bf16", "q8_0", "q4_0")
 Logits = NDArray[np.floating[Any]]
-Reader = Callable[[list[int]], Logits]  # ids of a window -> (time, vocab)
+ModelRunner = Callable[[list[int]], Logits]  # ids of a window -> (time, vocab)
 
 
 def windows(model: Model, count: int) -> list[list[int]]:
@@ -48,7 +48,7 @@ def opened(folder: Path, dtype: str, precision: str = "none") -> Model:
     return load(folder, device="cpu", dtype=dtype, **options)
 
 
-def reading(model: Model) -> Reader:
+def reading(model: Model) -> ModelRunner:
     """As a prompt is read."""
 
     def read(ids: list[int]) -> Logits:
@@ -60,7 +60,7 @@ def reading(model: Model) -> Reader:
     return read
 
 
-def writing(model: Model) -> Reader:
+def writing(model: Model) -> ModelRunner:
     """As an answer is written: a token at a time."""
 
     def write(ids: list[int]) -> Logits:
@@ -70,14 +70,14 @@ def writing(model: Model) -> Reader:
     return write
 
 
-def llama_cpp(path: Path) -> Reader:
+def llama_cpp(path: Path) -> ModelRunner:
     from tests.weights.support.llama_cpp_oracle import Oracle
 
     oracle = Oracle(path)
     return lambda ids: oracle.logits(ids).numpy()
 
 
-def transformers(folder: Path, dtype: torch.dtype) -> Reader:
+def transformers(folder: Path, dtype: torch.dtype) -> ModelRunner:
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
@@ -117,7 +117,7 @@ def quantised(asked: argparse.Namespace) -> Iterator[str]:
         yield f"| {name} | {values.mean():.2e} | {others} | {divergences(logits, half).mean():.2e} |"
 
 
-def everyone(asked: argparse.Namespace) -> Iterator[tuple[str, Reader]]:
+def everyone(asked: argparse.Namespace) -> Iterator[tuple[str, ModelRunner]]:
     for precision in asked.precisions:
         model = opened(BUNDLED, "bfloat16", "none" if precision == "bf16" else precision)
         yield f"ours {precision}, reading", reading(model)

@@ -72,8 +72,8 @@ class Ours:
         self.vocab_size = model.transformer.config.vocab_size
         self._compiler = Compiler() if compiled else None
         self._decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype, compiler=self._compiler)
-        if device != "cpu" and self._decoder.why_torch is not None:
-            raise RuntimeError(f"it decodes in plain torch: {self._decoder.why_torch}")
+        if device != "cpu" and self._decoder.fallback_reason is not None:
+            raise RuntimeError(f"it decodes in plain torch: {self._decoder.fallback_reason}")
 
     def read(self, ids: Sequence[int]) -> Logits:
         for _ in self._decoder.prefill(ids):

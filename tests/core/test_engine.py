@@ -22,14 +22,14 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from core.backends.native import NativeStep
+from core.backends.native import NativeBackend
 from core.conversation import Conversation, Message
 from core.decoding.model_runner import CHUNK
 from core.engine import Engine
 from core.errors import BadCheckpoint, BadTemplate, ContextFull, EmptyPrompt
 from core.model import Model
 from core.native.bindings import library
-from core.records import Finished, Prefill, Step, Token
+from core.records import Finished, Prefill, Token, TokenRecord
 from core.sampling.chain import dice
 from core.sampling.distribution import Distribution
 from core.settings import Settings
@@ -44,12 +44,12 @@ PLAIN = Settings(seed=1, temperature=1.0, max_tokens=24)
 @dataclass(frozen=True)
 class Answer:
     prefills: list[Prefill]
-    steps: list[Step]
+    steps: list[TokenRecord]
     finished: Finished
 
     @property
     def ids(self) -> list[int]:
-        return [step.id for step in self.steps]
+        return [record.id for record in self.steps]
 
 
 def answer(
@@ -61,7 +61,7 @@ def answer(
     asked = (lambda: settings) if isinstance(settings, Settings) else settings
     events = list(engine.reply(conversation, asked, stopped))
     prefills = [event for event in events if isinstance(event, Prefill)]
-    steps = [event for event in events if isinstance(event, Step)]
+    steps = [event for event in events if isinstance(event, TokenRecord)]
     finished = events[-1]
     assert isinstance(finished, Finished)
     assert events == [*prefills, *steps, finished], (
@@ -80,13 +80,13 @@ def counting(model: Model) -> Iterator[list[int]]:
     """How many tokens go through the transformer, pass by pass, in torch or in C."""
     passes: list[int] = []
     hook = model.transformer.register_forward_pre_hook(lambda _, inputs: passes.append(inputs[0].shape[1]))
-    in_c = NativeStep._prepared
+    in_c = NativeBackend._prepared
 
-    def counted(step: NativeStep, ids: Sequence[int], *rest: Any) -> Any:
+    def counted(record: NativeBackend, ids: Sequence[int], *rest: Any) -> Any:
         passes.append(len(ids))
-        return in_c(step, ids, *rest)
+        return in_c(record, ids, *rest)
 
-    with patch.object(NativeStep, "_prepared", counted):
+    with patch.object(NativeBackend, "_prepared", counted):
         yield passes
     hook.remove()
 
@@ -100,7 +100,7 @@ def logits_after(model: Model, ids: list[int]) -> Any:
 def assert_alike(one: Answer, other: Answer) -> None:
     """The same tokens, from the same distributions but for rounding."""
     assert one.ids == other.ids
-    assert [step.text for step in one.steps] == [step.text for step in other.steps]
+    assert [record.text for record in one.steps] == [record.text for record in other.steps]
     for a, b in zip(one.steps, other.steps, strict=True):
         assert math.isclose(a.logprob, b.logprob, abs_tol=1e-3)
         assert math.isclose(a.prediction.entropy_bits, b.prediction.entropy_bits, abs_tol=1e-3)
@@ -116,7 +116,7 @@ def test_the_prompt_is_read_then_tokens_are_chosen(model: Model) -> None:
         (0, len(prompt), 0, 0),
         (len(prompt), len(prompt), 0, 0),
     ]
-    assert [step.position for step in said.steps] == list(range(len(prompt), len(prompt) + 24))
+    assert [record.position for record in said.steps] == list(range(len(prompt), len(prompt) + 24))
     assert (said.finished.prompt_tokens, said.finished.completion_tokens) == (len(prompt), 24)
     assert said.finished.ids == tuple(said.ids)
     assert said.finished.seed == 1
@@ -125,17 +125,17 @@ def test_the_prompt_is_read_then_tokens_are_chosen(model: Model) -> None:
 def test_every_recorded_number_comes_from_the_whole_distribution(model: Model) -> None:
     said = answer(Engine(model))
     ids = prompt_ids(HELLO, model.template, model.tokenizer)
-    for step in said.steps:
+    for record in said.steps:
         logits = logits_after(model, ids)
         raw = special.softmax(logits)
-        assert math.isclose(step.probability, raw[step.id], rel_tol=1e-3)
-        assert math.isclose(step.logprob, special.log_softmax(logits)[step.id], abs_tol=1e-3)
-        assert abs(step.rank - 1 - int((logits > logits[step.id]).sum())) <= 1  # two may be equal but for rounding
-        assert math.isclose(step.prediction.entropy_bits, special.entr(raw).sum() / math.log(2), rel_tol=1e-3)
-        assert step.drawn == dice(1, step.position)
-        assert step.bytes == model.tokenizer.token_bytes(step.id)
-        assert step.id in [candidate.id for candidate in step.prediction.candidates if candidate.kept]
-        ids.append(step.id)
+        assert math.isclose(record.probability, raw[record.id], rel_tol=1e-3)
+        assert math.isclose(record.logprob, special.log_softmax(logits)[record.id], abs_tol=1e-3)
+        assert abs(record.rank - 1 - int((logits > logits[record.id]).sum())) <= 1  # two may be equal but for rounding
+        assert math.isclose(record.prediction.entropy_bits, special.entr(raw).sum() / math.log(2), rel_tol=1e-3)
+        assert record.drawn == dice(1, record.position)
+        assert record.bytes == model.tokenizer.token_bytes(record.id)
+        assert record.id in [candidate.id for candidate in record.prediction.candidates if candidate.kept]
+        ids.append(record.id)
 
 
 def test_the_chain_sees_the_prompt_and_the_answer_so_far(model: Model) -> None:
@@ -152,19 +152,19 @@ def test_the_chain_sees_the_prompt_and_the_answer_so_far(model: Model) -> None:
         ]
     )
     ids = prompt_ids(HELLO, model.template, model.tokenizer)
-    for step in said.steps:
+    for record in said.steps:
         logits = torch.from_numpy(logits_after(model, ids))[None]
         scores = processors(torch.tensor([ids]), logits)[0].numpy()  # type: ignore[arg-type]
-        assert math.isclose(step.chain_probability, special.softmax(scores)[step.id], rel_tol=5e-3)
-        ids.append(step.id)
+        assert math.isclose(record.chain_probability, special.softmax(scores)[record.id], rel_tol=5e-3)
+        ids.append(record.id)
 
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("readable", [True, False], ids=["readable", "halves of characters"])
 def test_the_pieces_joined_are_the_text_and_the_whole_decode(tokenizer: Tokenizer, readable: bool, seed: int) -> None:
     said = answer(Engine(tiny_model(tokenizer, readable=readable)), settings=replace(PLAIN, seed=seed, max_tokens=60))
-    assert "".join(step.text for step in said.steps) == said.finished.text == tokenizer.decode(said.ids)
-    assert b"".join(step.bytes for step in said.steps).decode("utf-8", "replace") == said.finished.text
+    assert "".join(record.text for record in said.steps) == said.finished.text == tokenizer.decode(said.ids)
+    assert b"".join(record.bytes for record in said.steps).decode("utf-8", "replace") == said.finished.text
     assert readable or "\ufffd" in said.finished.text, "the example has no broken character to show anything with"
 
 
@@ -190,16 +190,18 @@ def test_without_a_seed_each_reply_has_its_own_and_says_which(model: Model) -> N
 
 def test_a_setting_changed_in_the_middle_acts_on_the_very_next_token(model: Model) -> None:
     hot, cold = replace(PLAIN, temperature=3.0, top_k=0, top_p=1.0, min_p=0.0), replace(PLAIN, temperature=0.0)
-    steps: list[Step] = []
+    steps: list[TokenRecord] = []
     for event in Engine(model).reply(HELLO, lambda: hot if len(steps) < 10 else cold):
-        if isinstance(event, Step):
+        if isinstance(event, TokenRecord):
             steps.append(event)
-    assert [step.settings for step in steps] == [hot] * 10 + [cold] * 14
-    assert [step.rank for step in steps[10:]] == [1] * 14
-    assert any(step.rank > 1 for step in steps[:10])
+    assert [record.settings for record in steps] == [hot] * 10 + [cold] * 14
+    assert [record.rank for record in steps[10:]] == [1] * 14
+    assert any(record.rank > 1 for record in steps[:10])
     unchanged = answer(Engine(model), settings=hot)
-    assert [step.id for step in steps[:10]] == unchanged.ids[:10]
-    assert [step.drawn for step in steps] == [step.drawn for step in unchanged.steps]  # the luck is never touched
+    assert [record.id for record in steps[:10]] == unchanged.ids[:10]
+    assert [record.drawn for record in steps] == [
+        record.drawn for record in unchanged.steps
+    ]  # the luck is never touched
 
 
 # --- how it ends ----------------------------------------------------------------------------------------------------
@@ -210,7 +212,7 @@ def test_a_reply_ends_at_its_limit(model: Model, limit: int) -> None:
     said = answer(Engine(model), settings=replace(PLAIN, max_tokens=limit))
     assert said.finished.reason == "length"
     assert len(said.steps) == said.finished.completion_tokens == limit
-    assert not any(step.ends for step in said.steps)
+    assert not any(record.ends for record in said.steps)
 
 
 def test_a_reply_ends_with_the_end_of_turn(tokenizer: Tokenizer, model: Model) -> None:
@@ -220,10 +222,10 @@ def test_a_reply_ends_with_the_end_of_turn(tokenizer: Tokenizer, model: Model) -
     said = answer(Engine(ending))
     assert said.finished.reason == "end"
     assert said.ids == free.ids[: at + 1]
-    assert [step.ends for step in said.steps] == [False] * at + [True]
+    assert [record.ends for record in said.steps] == [False] * at + [True]
     assert said.finished.ids == tuple(free.ids[:at])
     assert said.finished.completion_tokens == at + 1
-    assert said.finished.text == tokenizer.decode(free.ids[:at]) == "".join(step.text for step in said.steps)
+    assert said.finished.text == tokenizer.decode(free.ids[:at]) == "".join(record.text for record in said.steps)
 
 
 def test_an_end_of_turn_brings_what_was_held_back(tokenizer: Tokenizer, model: Model) -> None:
@@ -233,7 +235,7 @@ def test_an_end_of_turn_brings_what_was_held_back(tokenizer: Tokenizer, model: M
     ending = tiny_model(tokenizer, end_ids=frozenset({free.ids[at]}))
     said = answer(Engine(ending), settings=replace(PLAIN, stop=(text[-3:] + "never comes",)))
     assert (said.finished.reason, said.finished.text) == ("end", text)
-    assert "".join(step.text for step in said.steps) == text
+    assert "".join(record.text for record in said.steps) == text
 
 
 @pytest.mark.parametrize("start", range(0, 30, 3))
@@ -244,7 +246,7 @@ def test_a_reply_ends_before_a_stop_string(model: Model, start: int, length: int
     said = answer(Engine(model), settings=replace(PLAIN, stop=(stop,)))
     assert said.finished.reason == "stop string"
     assert said.finished.text == whole[: whole.index(stop)]
-    assert "".join(step.text for step in said.steps) == said.finished.text
+    assert "".join(record.text for record in said.steps) == said.finished.text
     assert said.finished.ids is None  # the cut may lie inside a token
     assert len(said.steps) == said.finished.completion_tokens < 24 or whole.endswith(stop)
 
@@ -253,22 +255,22 @@ def test_a_stop_string_that_never_completes_takes_nothing_away(model: Model) -> 
     whole = answer(Engine(model)).finished.text
     said = answer(Engine(model), settings=replace(PLAIN, stop=(whole[-5:] + "\x00",)))
     assert (said.finished.reason, said.finished.text) == ("length", whole)
-    assert "".join(step.text for step in said.steps) == whole
+    assert "".join(record.text for record in said.steps) == whole
 
 
 def test_a_limit_lowered_in_the_middle_ends_the_reply_and_brings_what_was_held_back(model: Model) -> None:
     whole = answer(Engine(model))
-    written = "".join(step.text for step in whole.steps[:11])
+    written = "".join(record.text for record in whole.steps[:11])
     high = replace(PLAIN, stop=(written[-4:] + "\x00",))
     low = replace(high, max_tokens=3)
-    steps: list[Step] = []
+    steps: list[TokenRecord] = []
     for event in Engine(model).reply(HELLO, lambda: high if len(steps) < 10 else low):
-        if isinstance(event, Step):
+        if isinstance(event, TokenRecord):
             steps.append(event)
         elif isinstance(event, Finished):
             finished = event
     assert (finished.reason, finished.completion_tokens) == ("length", 11)
-    assert finished.text == written == "".join(step.text for step in steps)
+    assert finished.text == written == "".join(record.text for record in steps)
 
 
 def test_a_reply_ends_where_the_context_does(tokenizer: Tokenizer) -> None:
@@ -277,16 +279,16 @@ def test_a_reply_ends_where_the_context_does(tokenizer: Tokenizer) -> None:
     assert said.finished.reason == "context"
     assert said.steps[-1].position == 79
     assert said.finished.prompt_tokens + said.finished.completion_tokens == 80
-    assert "".join(step.text for step in said.steps) == said.finished.text == tokenizer.decode(said.ids)
+    assert "".join(record.text for record in said.steps) == said.finished.text == tokenizer.decode(said.ids)
 
 
 @pytest.mark.parametrize("after", [0, 1, 9])
 def test_a_stop_acts_before_the_next_token_and_keeps_what_was_written(model: Model, after: int) -> None:
     free = answer(Engine(model))
-    steps: list[Step] = []
+    steps: list[TokenRecord] = []
     engine = Engine(model)
     for event in engine.reply(HELLO, lambda: PLAIN, lambda: len(steps) >= after):
-        if isinstance(event, Step):
+        if isinstance(event, TokenRecord):
             steps.append(event)
         elif isinstance(event, Finished):
             finished = event
@@ -299,15 +301,15 @@ def test_a_stop_acts_before_the_next_token_and_keeps_what_was_written(model: Mod
 
 def test_what_a_stop_string_held_back_is_not_lost_by_a_stop(model: Model) -> None:
     whole = answer(Engine(model))
-    written = "".join(step.text for step in whole.steps[:8])
+    written = "".join(record.text for record in whole.steps[:8])
     settings = replace(PLAIN, stop=(written[-4:] + "\x00",))
-    steps: list[Step] = []
+    steps: list[TokenRecord] = []
     for event in Engine(model).reply(HELLO, lambda: settings, lambda: len(steps) == 8):
-        if isinstance(event, Step):
+        if isinstance(event, TokenRecord):
             steps.append(event)
         elif isinstance(event, Finished):
             finished = event
-    assert "".join(step.text for step in steps) == written[:-4]
+    assert "".join(record.text for record in steps) == written[:-4]
     assert finished.text == written
 
 
@@ -337,7 +339,7 @@ def test_a_stop_acts_within_one_chunk_of_the_prompt(tokenizer: Tokenizer) -> Non
 def test_a_reply_nobody_reads_to_the_end_leaves_the_engine_as_it_should_be(model: Model) -> None:
     engine = Engine(model)
     for event in engine.reply(HELLO, lambda: PLAIN):
-        if isinstance(event, Step) and event.position > 20:
+        if isinstance(event, TokenRecord) and event.position > 20:
             break
     assert_alike(answer(engine), answer(Engine(model)))
 
@@ -348,11 +350,11 @@ def test_guesses_are_counted_and_change_nothing(model: Model) -> None:
     settings = replace(PLAIN, temperature=0.3, max_tokens=80)
     plain = answer(Engine(model, speculate=False), (again,), settings)
     guessing = answer(Engine(model), (again,), settings)
-    assert [step.id for step in guessing.steps] == [step.id for step in plain.steps]
-    assert [step.prediction for step in guessing.steps] == [step.prediction for step in plain.steps]
+    assert [record.id for record in guessing.steps] == [record.id for record in plain.steps]
+    assert [record.prediction for record in guessing.steps] == [record.prediction for record in plain.steps]
     assert (plain.finished.guesses, plain.finished.right_guesses) == (0, 0)
     assert 0 < guessing.finished.right_guesses <= guessing.finished.guesses
-    assert guessing.finished.right_guesses == sum(step.guessed for step in guessing.steps)
+    assert guessing.finished.right_guesses == sum(record.guessed for record in guessing.steps)
 
 
 # --- only what is new is computed -----------------------------------------------------------------------------------
@@ -472,8 +474,8 @@ def test_looking_at_a_step_again_shows_what_was_recorded_and_computes_nothing(mo
     settings = replace(PLAIN, repetition_penalty=1.2, presence_penalty=0.3)
     said = answer(engine, settings=settings)
     with counting(model) as passes:
-        for step in said.steps:
-            assert engine.inspect(step.position, settings) == (step.id, step.drawn, step.prediction)
+        for record in said.steps:
+            assert engine.inspect(record.position, settings) == (record.id, record.drawn, record.prediction)
     assert passes == []
     assert_alike(answer(engine, settings=settings), said)  # looking leaves no trace
 
@@ -482,24 +484,24 @@ def test_without_a_seed_looking_again_throws_the_same_dice(model: Model) -> None
     engine = Engine(model)
     anew = replace(PLAIN, seed=None)
     said = answer(engine, settings=anew)
-    for step in said.steps:
-        assert engine.inspect(step.position, anew) == (step.id, step.drawn, step.prediction)
+    for record in said.steps:
+        assert engine.inspect(record.position, anew) == (record.id, record.drawn, record.prediction)
 
 
 def test_other_settings_change_the_shape_and_never_the_luck(model: Model) -> None:
     engine = Engine(model)
     said = answer(engine)
-    for step in said.steps:
-        chosen, drawn, prediction = engine.inspect(step.position, replace(PLAIN, temperature=0.0))
-        assert drawn == step.drawn
+    for record in said.steps:
+        chosen, drawn, prediction = engine.inspect(record.position, replace(PLAIN, temperature=0.0))
+        assert drawn == record.drawn
         favourite = min(prediction.candidates, key=lambda candidate: candidate.rank)
         assert (chosen, favourite.probability) == (favourite.id, 1.0)
-        assert prediction.entropy_bits == step.prediction.entropy_bits
-        _, drawn, flat = engine.inspect(step.position, replace(PLAIN, temperature=100.0))
-        assert drawn == step.drawn
-        assert flat.chain_entropy_bits >= step.prediction.chain_entropy_bits
-        _, other, _ = engine.inspect(step.position, replace(PLAIN, seed=2))
-        assert other == dice(2, step.position) != step.drawn
+        assert prediction.entropy_bits == record.prediction.entropy_bits
+        _, drawn, flat = engine.inspect(record.position, replace(PLAIN, temperature=100.0))
+        assert drawn == record.drawn
+        assert flat.chain_entropy_bits >= record.prediction.chain_entropy_bits
+        _, other, _ = engine.inspect(record.position, replace(PLAIN, seed=2))
+        assert other == dice(2, record.position) != record.drawn
 
 
 def test_the_persons_own_words_can_be_looked_at_too(model: Model) -> None:
@@ -550,8 +552,10 @@ def test_a_reading_that_does_not_fit_is_refused(model: Model) -> None:
 
 def test_as_many_candidates_as_asked_for(model: Model) -> None:
     for top in (1, 7):
-        steps = [event for event in Engine(model).reply(HELLO, lambda: PLAIN, top=top) if isinstance(event, Step)]
-        assert all(top <= len(step.prediction.candidates) <= 2 * top + 1 for step in steps)
+        steps = [
+            event for event in Engine(model).reply(HELLO, lambda: PLAIN, top=top) if isinstance(event, TokenRecord)
+        ]
+        assert all(top <= len(record.prediction.candidates) <= 2 * top + 1 for record in steps)
 
 
 # --- looking at some tokens only -------------------------------------------------------------------------------------
@@ -567,13 +571,13 @@ def test_the_same_tokens_are_chosen_whether_they_are_recorded_or_not(model: Mode
     engine, tokens, recorded = Engine(model), [], []
     for event in engine.tokens(HELLO, lambda: PLAIN):
         if isinstance(event, Token):
-            assert not isinstance(event, Step)
+            assert not isinstance(event, TokenRecord)
             tokens.append(event)
             if len(tokens) % 3 == 0:
-                recorded.append(engine.step())
-    assert [bare(token) for token in tokens] == [bare(step) for step in steps]
-    assert [(step.prediction, step.logprob, step.rank, step.chain_probability) for step in recorded] == [
-        (step.prediction, step.logprob, step.rank, step.chain_probability) for step in steps[2::3]
+                recorded.append(engine.record())
+    assert [bare(token) for token in tokens] == [bare(record) for record in steps]
+    assert [(record.prediction, record.logprob, record.rank, record.chain_probability) for record in recorded] == [
+        (record.prediction, record.logprob, record.rank, record.chain_probability) for record in steps[2::3]
     ]
 
 
@@ -582,17 +586,17 @@ def test_the_last_token_can_be_looked_at_when_the_reply_is_over(model: Model) ->
     *_, last, end = engine.tokens(HELLO, lambda: PLAIN)
     assert isinstance(last, Token)
     assert isinstance(end, Finished)
-    assert bare(engine.step()) == bare(last)
+    assert bare(engine.record()) == bare(last)
 
 
 def test_there_is_nothing_to_look_at_before_the_first_token(model: Model) -> None:
     engine = Engine(model)
     with pytest.raises(ValueError, match="no token"):
-        engine.step()
+        engine.record()
     answer(engine)
     next(engine.tokens(HELLO, lambda: PLAIN))  # another reply has begun
     with pytest.raises(ValueError, match="no token"):
-        engine.step()
+        engine.record()
 
 
 # --- thoughts ---------------------------------------------------------------------------------------------------------
@@ -604,14 +608,14 @@ def test_the_tokens_of_a_thought_are_marked(model: Model, monkeypatch: pytest.Mo
     script = iter(ids)
     monkeypatch.setattr(Distribution, "draw", lambda self, uniform: next(script))
     *events, end = Engine(model).reply(HELLO, lambda: Settings(max_tokens=len(ids)))
-    steps = [event for event in events if isinstance(event, Step)]
-    text = "".join(step.text for step in steps)
+    steps = [event for event in events if isinstance(event, TokenRecord)]
+    text = "".join(record.text for record in steps)
     assert text == said
-    marked = "".join(step.text for step in steps if step.thought)
+    marked = "".join(record.text for record in steps if record.thought)
     assert "I am warm.</think" in marked
     assert "Yes, hello." not in marked
     assert isinstance(end, Finished)
-    assert end.thought_tokens == sum(step.thought for step in steps) > 0
+    assert end.thought_tokens == sum(record.thought for record in steps) > 0
 
 
 def test_a_template_that_opens_the_thought_is_noticed(tokenizer: Tokenizer) -> None:
@@ -620,4 +624,4 @@ def test_a_template_that_opens_the_thought_is_noticed(tokenizer: Tokenizer) -> N
         first, *events = Engine(model).reply(HELLO, lambda: Settings(max_tokens=3))
         assert isinstance(first, Prefill)
         assert first.thinking is thinking
-        assert [event.thought for event in events if isinstance(event, Step)] == [thinking] * 3
+        assert [event.thought for event in events if isinstance(event, TokenRecord)] == [thinking] * 3

@@ -11,7 +11,7 @@ import pytest
 from core import errors
 from core.conversation import Message
 from core.errors import LogitscopeError
-from core.records import Candidate, Finished, Prediction, Prefill, Stage, Step
+from core.records import Candidate, Finished, Prediction, Prefill, Stage, TokenRecord
 from core.settings import Settings
 
 CANDIDATE = Candidate(
@@ -27,7 +27,7 @@ PREDICTION = Prediction(
     stages=(Stage(name="top-p", alive=2),),
     settings=Settings(temperature=0.3, stop=("END",), seed=2**64 - 1),
 )
-STEP = Step(
+STEP = TokenRecord(
     position=12,
     id=7,
     bytes=b"\xe2\x96",

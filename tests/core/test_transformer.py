@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.config import ModelConfig, Rotary
+from core.config import ModelConfig, RopeConfig
 from core.kv_cache import GROWTH, KVCache
-from core.layers.rope import rotary_frequencies
+from core.layers.rope import rope_frequencies
 from core.transformer import Transformer
 
 SMALL = ModelConfig(
@@ -43,20 +43,20 @@ CONFIGS = {
     "window": dataclasses.replace(SMALL, window=5, windowed_layers=frozenset(range(3))),
     "window of one": dataclasses.replace(SMALL, window=1, windowed_layers=frozenset({1})),
     "some windows": dataclasses.replace(
-        SMALL, window=6, windowed_layers=frozenset({0, 2}), rotary_local=Rotary(theta=100.0), qk_norm=True
+        SMALL, window=6, windowed_layers=frozenset({0, 2}), rope_local=RopeConfig(theta=100.0), qk_norm=True
     ),
     "soft caps, sandwich": dataclasses.replace(
         SMALL, attention_softcap=2.0, logit_softcap=3.0, residual="sandwich", window=7, windowed_layers=frozenset({1})
     ),
-    "parallel, part turns": dataclasses.replace(SMALL, residual="parallel", rotary=Rotary(width=4), norm="layer"),
+    "parallel, part turns": dataclasses.replace(SMALL, residual="parallel", rope=RopeConfig(width=4), norm="layer"),
     "one key head": dataclasses.replace(SMALL, n_kv_heads=1),
-    "stretched": dataclasses.replace(SMALL, rotary=Rotary(scaling="llama3", factor=8.0, original_context=32)),
+    "stretched": dataclasses.replace(SMALL, rope=RopeConfig(scaling="llama3", factor=8.0, original_context=32)),
     "a factor per pair": dataclasses.replace(
-        SMALL, rotary=Rotary(scaling="linear", factor=2.0, factors=(1.0, 1.5, 4.0, 8.0))
+        SMALL, rope=RopeConfig(scaling="linear", factor=2.0, factors=(1.0, 1.5, 4.0, 8.0))
     ),
-    "yarn": dataclasses.replace(SMALL, rotary=Rotary(scaling="yarn", factor=4.0, original_context=16, magnitude=1.1)),
+    "yarn": dataclasses.replace(SMALL, rope=RopeConfig(scaling="yarn", factor=4.0, original_context=16, magnitude=1.1)),
     "some do not turn": dataclasses.replace(
-        SMALL, unturned_layers=frozenset({1, 2}), window=6, windowed_layers=frozenset({0, 1})
+        SMALL, nope_layers=frozenset({1, 2}), window=6, windowed_layers=frozenset({0, 1})
     ),
     "norms of branches, across heads": dataclasses.replace(
         SMALL, residual="branch", qk_norm=True, qk_norm_over="all heads", residual_scale=0.7, logit_scale=0.5
@@ -215,9 +215,9 @@ def test_a_window_longer_than_the_text_is_no_window() -> None:
 
 def test_windowed_layers_turn_by_their_own_rotary_embedding() -> None:
     tokens = some_tokens(30)
-    turn = Rotary(theta=50.0)
-    local = dataclasses.replace(SMALL, window=30, windowed_layers=frozenset(range(3)), rotary_local=turn)
-    assert_same(random_transformer(local)(tokens), random_transformer(dataclasses.replace(SMALL, rotary=turn))(tokens))
+    turn = RopeConfig(theta=50.0)
+    local = dataclasses.replace(SMALL, window=30, windowed_layers=frozenset(range(3)), rope_local=turn)
+    assert_same(random_transformer(local)(tokens), random_transformer(dataclasses.replace(SMALL, rope=turn))(tokens))
 
 
 def test_a_factor_per_pair_can_say_what_llama3_does() -> None:
@@ -232,9 +232,9 @@ def test_a_factor_per_pair_can_say_what_llama3_does() -> None:
     factors = tuple((plain / want).tolist())
     assert len(set(factors)) > 4, "some are stretched in full, some a little, some not at all"
     for linear in (1.0, 2.0):
-        rotary = Rotary(theta=500_000.0, scaling="linear", factor=linear, factors=factors)
-        assert_same(rotary_frequencies(rotary, 64), want / linear)
-    assert_same(rotary_frequencies(Rotary(theta=500_000.0, factors=factors), 64), want)
+        rope = RopeConfig(theta=500_000.0, scaling="linear", factor=linear, factors=factors)
+        assert_same(rope_frequencies(rope, 64), want / linear)
+    assert_same(rope_frequencies(RopeConfig(theta=500_000.0, factors=factors), 64), want)
 
 
 # --- the cache --------------------------------------------------------------------------------------------------------
@@ -312,17 +312,17 @@ def test_bfloat16_stays_near_float32(name: str) -> None:
         ({"windowed_layers": frozenset({1})}, "window of at least 1 token, not None"),
         ({"windowed_layers": frozenset({1}), "window": 0}, "window of at least 1 token, not 0"),
         ({"windowed_layers": frozenset({3}), "window": 4}, "layer 3 is windowed but there are only 3 layers"),
-        ({"rotary": Rotary(width=10)}, "rotary width 10 is more than the 8 channels"),
+        ({"rope": RopeConfig(width=10)}, "rotary width 10 is more than the 8 channels"),
         ({"d_head": 9}, "9 is odd"),
         ({"positions": "sinusoidal", "d_model": 33}, "d_model 33 is odd"),
-        ({"unturned_layers": frozenset({3})}, "layer 3 is unturned but there are only 3 layers"),
+        ({"nope_layers": frozenset({3})}, "layer 3 is unturned but there are only 3 layers"),
         ({"expert_layers": frozenset({-1})}, "layer -1 is expert but there are only 3 layers"),
         ({"expert_layers": frozenset({0}), "n_experts_used": 2}, "a token cannot use 2 of 1 experts"),
         ({"n_experts": 0}, "n_experts must be at least 1, not 0"),
-        ({"rotary": Rotary(scaling="longrope")}, "longrope needs 4 factors, one per pair, not 0"),
-        ({"rotary_local": Rotary(width=10)}, "rotary width 10 is more than the 8 channels"),
-        ({"rotary": Rotary(factors=(1.0,) * 3)}, "need 4 factors, one per pair, not 3"),
-        ({"rotary": Rotary(factors=(1.0,) * 4, width=6)}, "need 3 factors, one per pair, not 4"),
+        ({"rope": RopeConfig(scaling="longrope")}, "longrope needs 4 factors, one per pair, not 0"),
+        ({"rope_local": RopeConfig(width=10)}, "rotary width 10 is more than the 8 channels"),
+        ({"rope": RopeConfig(factors=(1.0,) * 3)}, "need 4 factors, one per pair, not 3"),
+        ({"rope": RopeConfig(factors=(1.0,) * 4, width=6)}, "need 3 factors, one per pair, not 4"),
     ],
 )
 def test_a_config_that_contradicts_itself(change: dict[str, object], said: str) -> None:
@@ -339,20 +339,20 @@ def test_a_config_that_contradicts_itself(change: dict[str, object], said: str) 
 )
 def test_a_rotary_embedding_that_cannot_be(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=str(list(change.values())[-1])):
-        Rotary(**change)
+        RopeConfig(**change)
 
 
 def test_factors_that_cannot_be() -> None:
     for scaling in ("llama3", "yarn", "longrope"):
         with pytest.raises(ValueError, match=f"{scaling} stretches each pair in its own way"):
-            Rotary(scaling=scaling, factors=(1.0,))
+            RopeConfig(scaling=scaling, factors=(1.0,))
     for factor in (0.0, -2.0, math.inf, math.nan):
         with pytest.raises(ValueError, match=f"must be above 0, not {factor}"):
-            Rotary(factors=(1.0, factor))
+            RopeConfig(factors=(1.0, factor))
 
 
 def test_longrope_factors_that_cannot_be() -> None:
     with pytest.raises(ValueError, match="1 short factors and 2 long ones"):
-        Rotary(short_factors=(1.0,), long_factors=(1.0, 2.0))
+        RopeConfig(short_factors=(1.0,), long_factors=(1.0, 2.0))
     with pytest.raises(ValueError, match=r"must be above 0, not -2\.0"):
-        Rotary(short_factors=(1.0,), long_factors=(-2.0,))
+        RopeConfig(short_factors=(1.0,), long_factors=(-2.0,))

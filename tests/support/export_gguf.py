@@ -59,7 +59,7 @@ WORDS = Layout(names=NAMES, prefix="", layer="blk.{}.")
 # What a file of this architecture says of a model; in all else llama.cpp takes our defaults for granted.
 SAID = {
     *("vocab_size", "context_length", "n_layers", "n_heads", "n_kv_heads", "d_model", "d_head", "d_ff"),
-    *("norm_eps", "tied_embeddings", "rotary", "theta"),
+    *("norm_eps", "tied_embeddings", "rope", "theta"),
 }
 PRE_TOKENIZER = "smollm"  # llama.cpp's name for every digit alone, then GPT-2's regular expression
 CUTTING: dict[str, object] = {  # what that name stands for, in the words of tokenizer.json
@@ -104,7 +104,7 @@ def export(folder: Path, to: Path, kind: str) -> None:
 def refuse_other_models(config: ModelConfig) -> None:
     lost = [
         f"{one.name} {show(getattr(part, one.name))}"
-        for part in (config, config.rotary)
+        for part in (config, config.rope)
         for one in fields(part)
         if one.name not in SAID and getattr(part, one.name) != one.default
     ]
@@ -132,7 +132,7 @@ def add_facts(writer: GGUFWriter, model: Model, file_type: LlamaFileType) -> Non
     writer.add_value_length(config.d_head)
     writer.add_layer_norm_rms_eps(config.norm_eps)
     writer.add_rope_dimension_count(config.d_head)
-    writer.add_rope_freq_base(config.rotary.theta)
+    writer.add_rope_freq_base(config.rope.theta)
 
 
 def add_vocabulary(writer: GGUFWriter, checkpoint: Checkpoint, n_rows: int) -> None:

@@ -11,7 +11,7 @@ from core.conversation import Message
 from core.records import Prefill
 from core.settings import Settings
 from tests.tui.support.panels import rows
-from tests.tui.support.scripted import READY, ScriptedEngine, finished, prediction, step
+from tests.tui.support.scripted import READY, ScriptedEngine, finished, prediction, record
 from tui.app import LogitscopeApp
 from tui.engines.protocol import Compiling, Failed, Inspect, Inspected, Loading, Reply
 from tui.widgets.panels.next_token import NextTokenPanel
@@ -89,7 +89,7 @@ async def test_an_answer_streams_into_the_chat_and_the_panel(screen: Screen) -> 
     await send(pilot, "Hi")
     engine.tell(Prefill(done=5, total=10, reused=0, dropped=0))
     await until(pilot, lambda: app.query_one(StatusBar).status.state == "reading")
-    engine.tell(step(10, "Hel"), step(11, "lo"))
+    engine.tell(record(10, "Hel"), record(11, "lo"))
     await until(pilot, lambda: said(app)[-1] == ("assistant", "Hello"))
     assert app.query_one(StatusBar).status.state == "writing"
     assert app.query_one(StatusBar).status.used == 12
@@ -107,7 +107,7 @@ async def test_an_answer_streams_into_the_chat_and_the_panel(screen: Screen) -> 
 async def test_the_temperature_moves_from_the_prompt_and_in_the_middle_of_an_answer(screen: Screen) -> None:
     app, engine, pilot = screen
     await send(pilot, "Hi")
-    engine.tell(step(10, "Hel"))
+    engine.tell(record(10, "Hel"))
     await pilot.press("ctrl+up", "ctrl+up", "ctrl+down", "ctrl+up")
     await until(pilot, lambda: engine.settings.temperature == 0.9)
     assert app.query_one(TemperaturePanel).value == 0.9
@@ -119,7 +119,7 @@ async def test_the_temperature_moves_from_the_prompt_and_in_the_middle_of_an_ans
 async def test_with_nothing_running_the_last_choice_is_inspected_under_the_new_settings(screen: Screen) -> None:
     app, engine, pilot = screen
     await send(pilot, "Hi")
-    engine.tell(step(10, "Hello"), step(11, "", ends=True), finished("Hello"))
+    engine.tell(record(10, "Hello"), record(11, "", ends=True), finished("Hello"))
     await until(pilot, lambda: not app.query_one(Prompt).busy)
     await pilot.press("ctrl+up")
     await until(pilot, lambda: any(isinstance(r, Inspect) for r in engine.requests))
@@ -133,7 +133,7 @@ async def test_with_nothing_running_the_last_choice_is_inspected_under_the_new_s
 async def test_an_inspection_that_comes_after_a_new_chat_is_not_shown(screen: Screen) -> None:
     app, engine, pilot = screen
     await send(pilot, "Hi")
-    engine.tell(step(10, "Hello"), finished("Hello"))
+    engine.tell(record(10, "Hello"), finished("Hello"))
     await until(pilot, lambda: not app.query_one(Prompt).busy)
     app.action_nudge(0.05)
     await until(pilot, lambda: bool(engine._answers))
@@ -146,7 +146,7 @@ async def test_an_inspection_that_comes_after_a_new_chat_is_not_shown(screen: Sc
 async def test_it_is_said_whether_the_same_dice_choose_another_token(screen: Screen, chosen: int, told: str) -> None:
     app, engine, pilot = screen
     await send(pilot, "Hi")
-    engine.tell(step(10, "Hello"), finished("Hello"))
+    engine.tell(record(10, "Hello"), finished("Hello"))
     await until(pilot, lambda: not app.query_one(Prompt).busy)
     engine.say(Inspected(position=10, chosen=chosen, drawn=0.25, prediction=prediction(Settings())))
     await pilot.resize_terminal(80, 24)
@@ -166,7 +166,7 @@ async def test_samplers_keep_the_temperature_and_reach_the_engine(screen: Screen
 async def test_escape_stops_and_what_was_written_stays(screen: Screen) -> None:
     app, engine, pilot = screen
     await send(pilot, "Hi")
-    engine.tell(step(10, "Hel"))
+    engine.tell(record(10, "Hel"))
     await until(pilot, lambda: said(app)[-1] == ("assistant", "Hel"))
     await pilot.press("escape")
     assert engine.stops == 1
@@ -198,7 +198,7 @@ async def test_enter_while_it_writes_loses_nothing(screen: Screen) -> None:
 async def test_a_dead_engine_leaves_the_chat_usable(screen: Screen) -> None:
     app, engine, pilot = screen
     await send(pilot, "Hi")
-    engine.tell(step(10, "Partly"))
+    engine.tell(record(10, "Partly"))
     engine.say(Failed(message="The engine has stopped: SIGKILL.", hint="The next message starts it.", dead=True))
     await until(pilot, lambda: "SIGKILL" in notes(app))
     assert said(app)[-1] == ("assistant", "Partly")
@@ -223,7 +223,7 @@ async def test_another_answer_asks_the_same_again(screen: Screen) -> None:
     await pilot.press("ctrl+r")
     assert not engine.replies
     await send(pilot, "Hi")
-    engine.tell(step(10, "One"), finished("One"))
+    engine.tell(record(10, "One"), finished("One"))
     await until(pilot, lambda: not app.query_one(Prompt).busy)
     await pilot.press("ctrl+r")
     assert [reply.conversation for reply in engine.replies] == [(Message(role="user", text="Hi"),)] * 2
@@ -232,9 +232,9 @@ async def test_another_answer_asks_the_same_again(screen: Screen) -> None:
 async def test_a_new_chat_forgets_and_ignores_what_still_comes(screen: Screen) -> None:
     app, engine, pilot = screen
     await send(pilot, "Hi")
-    engine.tell(step(10, "Hel"))
+    engine.tell(record(10, "Hel"))
     await pilot.press("ctrl+n")
-    engine.tell(step(11, "lo"), finished("Hello"))
+    engine.tell(record(11, "lo"), finished("Hello"))
     await pilot.pause(0.3)
     assert said(app) == []
     await send(pilot, "Fresh")
@@ -245,7 +245,7 @@ async def test_a_new_chat_forgets_and_ignores_what_still_comes(screen: Screen) -
 async def test_what_nobody_sees_does_not_happen(screen: Screen, over: str) -> None:
     app, engine, pilot = screen
     await send(pilot, "Hi")
-    engine.tell(step(10, "Hello"), finished("Hello"))
+    engine.tell(record(10, "Hello"), finished("Hello"))
     await until(pilot, lambda: not app.query_one(Prompt).busy)
     await pilot.press(over, "ctrl+n", "ctrl+r", "ctrl+up", "f2", "f3")
     assert len(app.screen_stack) == 2
@@ -277,7 +277,7 @@ async def test_messages_that_no_longer_fit_are_told(screen: Screen) -> None:
 async def test_text_from_a_model_is_neither_markup_nor_control(screen: Screen) -> None:
     app, engine, pilot = screen
     await send(pilot, "Hi")
-    engine.tell(step(10, "[/] [red]x \x1b]52;c;aGk=\x07 \x9b2J"), finished("[/] [red]x \x1b]52;c;aGk=\x07 \x9b2J"))
+    engine.tell(record(10, "[/] [red]x \x1b]52;c;aGk=\x07 \x9b2J"), finished("[/] [red]x \x1b]52;c;aGk=\x07 \x9b2J"))
     await until(pilot, lambda: not app.query_one(Prompt).busy)
     shown = app.export_screenshot()
     assert "\x1b" not in shown
@@ -299,7 +299,7 @@ async def test_the_chat_scrolls_from_the_prompt_and_follows_again_at_its_end(scr
     app, engine, pilot = screen
     await send(pilot, "Hi")
     long = "\n\n".join(f"line {n}" for n in range(200))
-    engine.tell(step(10, long), finished(long))
+    engine.tell(record(10, long), finished(long))
     await until(pilot, lambda: not app.query_one(Prompt).busy)
     transcript = app.query_one(Transcript)
     await until(pilot, lambda: transcript.scroll_offset.y > 100)
@@ -316,10 +316,10 @@ async def test_resizing_while_it_streams_keeps_following(screen: Screen, sizes: 
     app, engine, pilot = screen
     await send(pilot, "Hi")
     for n, size in enumerate(sizes):
-        engine.tell(*(step(10 + 50 * n + k, f"word{k} ") for k in range(50)))
+        engine.tell(*(record(10 + 50 * n + k, f"word{k} ") for k in range(50)))
         await pilot.resize_terminal(*size)
         await pilot.pause(0.15)
-    engine.tell(step(999, "the end"))
+    engine.tell(record(999, "the end"))
     await until(pilot, lambda: said(app)[-1][1].endswith("the end"))
     assert app.query_one(Transcript).is_following
 
@@ -391,7 +391,7 @@ async def test_ctrl_q_ends_the_engine_and_the_screen(screen: Screen) -> None:
 def test_replies_are_what_the_script_takes_them_for() -> None:
     engine = ScriptedEngine()
     engine.send(Reply(number=4, conversation=(), settings=Settings()))
-    engine.tell(step(1, "a"))
+    engine.tell(record(1, "a"))
     (answer,) = engine.answers()
     assert answer.number == 4  # type: ignore[union-attr]
     assert engine.answers() == []

@@ -66,7 +66,13 @@ def outcomes(group: str, good: Good) -> list[Outcome]:
     found: list[Outcome] = []
     total = 1
     while len(found) < total:
-        program = [sys.executable, "-m", "tests.weights.support.suffering", f"tests.weights.support.{group}", str(good.folder)]
+        program = [
+            sys.executable,
+            "-m",
+            "tests.weights.support.suffering",
+            f"tests.weights.support.{group}",
+            str(good.folder),
+        ]
         done = subprocess.Popen([*program, str(len(found))], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
             out, err = done.communicate(timeout=HANGS)

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoTokenizer, GPT2Model, LlamaModel
 
-from core.config import ModelConfig, Rotary
+from core.config import ModelConfig, RopeConfig
 from core.decoding.decoder import Decoder
 from core.errors import BadCheckpoint, BadSetting, BadTemplate, UnsupportedModel
 from core.model import Model
@@ -135,7 +135,7 @@ def changes_to(config: ModelConfig) -> Iterator[tuple[str, dict[str, Any]]]:
     yield from another("attention_scale", 0.9 * (config.attention_scale or config.d_head**-0.5))
     for name in ("attention_softcap", "logit_softcap"):
         yield from another(name, None if getattr(config, name) else 1.0)
-    yield from another("positions", "rotary", "learned", "sinusoidal")
+    yield from another("positions", "rope", "learned", "sinusoidal")
     yield from another("residual", "pre", "post", "sandwich", "branch", "parallel", "parallel, two norms")
     yield from another("activation", "silu", "gelu", "gelu_tanh", "relu")
     yield from window_changes(config)
@@ -143,10 +143,10 @@ def changes_to(config: ModelConfig) -> Iterator[tuple[str, dict[str, Any]]]:
     if config.positions == "sinusoidal":
         yield from another("sinusoids", "in turn", "halves")
         yield from another("position_offset", config.position_offset + 1)
-    if config.positions == "rotary":
-        yield from another("unturned_layers", config.unturned_layers ^ {1})
+    if config.positions == "rope":
+        yield from another("nope_layers", config.nope_layers ^ {1})
         for name, changes in rotary_changes(config):
-            yield name, {"rotary": dataclasses.replace(config.rotary, **changes)}
+            yield name, {"rope": dataclasses.replace(config.rope, **changes)}
 
 
 def window_changes(config: ModelConfig) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -156,9 +156,9 @@ def window_changes(config: ModelConfig) -> Iterator[tuple[str, dict[str, Any]]]:
     assert config.window is not None
     yield "window", {"window": config.window + 1}
     yield "windowed_layers", {"windowed_layers": config.windowed_layers - {min(config.windowed_layers)}}
-    if not config.windowed_layers <= config.unturned_layers:
-        local = config.rotary_local or config.rotary
-        yield "rotary_local", {"rotary_local": dataclasses.replace(local, theta=local.theta * 2)}
+    if not config.windowed_layers <= config.nope_layers:
+        local = config.rope_local or config.rope
+        yield "rope_local", {"rope_local": dataclasses.replace(local, theta=local.theta * 2)}
 
 
 def expert_changes(config: ModelConfig) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -171,36 +171,36 @@ def expert_changes(config: ModelConfig) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def rotary_changes(config: ModelConfig) -> Iterator[tuple[str, dict[str, Any]]]:
-    rotary = config.rotary
-    yield "rotary", {"theta": rotary.theta * 2}
-    yield "theta", {"theta": rotary.theta * 1.1}
-    yield "width", {"width": None if rotary.width else config.d_head // 2}
-    yield "magnitude", {"magnitude": rotary.magnitude * 1.1}
-    if rotary.scaling in ("none", "linear"):
-        yield "factors", {"factors": (1.5,) * ((rotary.width or config.d_head) // 2)}
-    if rotary.scaling == "none":
+    rope = config.rope
+    yield "rope", {"theta": rope.theta * 2}
+    yield "theta", {"theta": rope.theta * 1.1}
+    yield "width", {"width": None if rope.width else config.d_head // 2}
+    yield "magnitude", {"magnitude": rope.magnitude * 1.1}
+    if rope.scaling in ("none", "linear"):
+        yield "factors", {"factors": (1.5,) * ((rope.width or config.d_head) // 2)}
+    if rope.scaling == "none":
         yield "scaling", {"scaling": "linear", "factor": 2.0}
         return
     yield "scaling", {"scaling": "none"}
-    if rotary.scaling != "linear":
-        yield "original_context", {"original_context": rotary.original_context * 4}
-    if rotary.scaling == "longrope":
+    if rope.scaling != "linear":
+        yield "original_context", {"original_context": rope.original_context * 4}
+    if rope.scaling == "longrope":
         for name in ("short_factors", "long_factors"):
-            yield name, {name: tuple(1.5 * factor for factor in getattr(rotary, name))}
+            yield name, {name: tuple(1.5 * factor for factor in getattr(rope, name))}
         return
-    yield "factor", {"factor": rotary.factor * 2}
-    if rotary.scaling in ("llama3", "yarn"):
-        yield "low_frequency_factor", {"low_frequency_factor": rotary.low_frequency_factor * 3.5}
-        yield "high_frequency_factor", {"high_frequency_factor": rotary.low_frequency_factor * 1.5}
-    if rotary.scaling == "yarn":
-        yield "whole_pairs", {"whole_pairs": not rotary.whole_pairs}
+    yield "factor", {"factor": rope.factor * 2}
+    if rope.scaling in ("llama3", "yarn"):
+        yield "low_frequency_factor", {"low_frequency_factor": rope.low_frequency_factor * 3.5}
+        yield "high_frequency_factor", {"high_frequency_factor": rope.low_frequency_factor * 1.5}
+    if rope.scaling == "yarn":
+        yield "whole_pairs", {"whole_pairs": not rope.whole_pairs}
 
 
 @pytest.mark.parametrize("case", tiny.CASES)
 def test_no_field_of_the_config_can_be_wrong_unnoticed(case: str, folder: Folder) -> None:
     """Each makes the weights not fit, or moves the logits by twice the tolerance of the golden test."""
     reference, right = tiny.reference(folder(case)), opened(folder(case)).transformer
-    texts = [some_tokens(), some_tokens(80)] if right.config.rotary.scaling == "longrope" else [some_tokens()]
+    texts = [some_tokens(), some_tokens(80)] if right.config.rope.scaling == "longrope" else [some_tokens()]
     wanted = [reference(text).logits for text in texts]
     weights = dict(right.named_parameters())
     unnoticed: list[tuple[str, float]] = []
@@ -222,7 +222,7 @@ def test_no_field_of_the_config_can_be_wrong_unnoticed(case: str, folder: Folder
 def test_every_field_of_the_config_is_tried(folder: Folder) -> None:
     configs = [opened(folder(case)).transformer.config for case in tiny.CASES]
     tried = {name for config in configs for name, _ in mutants(config)}
-    fields = {field.name for kind in (ModelConfig, Rotary) for field in dataclasses.fields(kind)}
+    fields = {field.name for kind in (ModelConfig, RopeConfig) for field in dataclasses.fields(kind)}
     assert fields - tried == {"context_length"}  # how long it may get changes no number
 
 
@@ -313,7 +313,7 @@ def test_the_old_spelling_of_rope(case: str, tmp_path: Path) -> None:
         del scaling["rope_theta"]
         old["rope_scaling"] = scaling
     tiny.change_json(tmp_path / "config.json", rope_parameters=None, **old)
-    assert assert_like_transformers(tmp_path).transformer.config.rotary != new.rotary
+    assert assert_like_transformers(tmp_path).transformer.config.rope != new.rope
 
 
 @pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16, torch.float64])
@@ -373,14 +373,14 @@ def write_own(folder: Path, config: ModelConfig) -> Transformer:
     [
         TEXTBOOK,
         dataclasses.replace(
-            TEXTBOOK, positions="rotary", rotary_local=Rotary(), window=3, windowed_layers=frozenset({1})
+            TEXTBOOK, positions="rope", rope_local=RopeConfig(), window=3, windowed_layers=frozenset({1})
         ),
         dataclasses.replace(TEXTBOOK, positions="learned", tied_embeddings=True, head_bias=False),
         dataclasses.replace(
             TEXTBOOK,
-            positions="rotary",
-            rotary=Rotary(scaling="longrope", short_factors=(1.0,) * 4, long_factors=(2.0,) * 4),
-            rotary_local=Rotary(scaling="linear", factor=2.0, factors=(1.0, 2.0, 3.0, 4.0)),
+            positions="rope",
+            rope=RopeConfig(scaling="longrope", short_factors=(1.0,) * 4, long_factors=(2.0,) * 4),
+            rope_local=RopeConfig(scaling="linear", factor=2.0, factors=(1.0, 2.0, 3.0, 4.0)),
             window=3,
             windowed_layers=frozenset({0}),
             expert_layers=frozenset({1}),
@@ -416,7 +416,7 @@ def test_a_field_of_our_own_format_that_a_later_version_added(tmp_path: Path) ->
         {"expert_layers": 2},
         {"qkv_bias": 1},
         {"d_ff": 0},
-        {"rotary": {"short_factors": ["1"]}},
+        {"rope": {"short_factors": ["1"]}},
     ],
 )
 def test_a_field_of_our_own_format_with_a_wrong_value(change: dict[str, Any], tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from core.transformer import Transformer
 from tests.support.tiny import CHATML, tiny_backend, tiny_model, tiny_tokenizer
 from weights import load as loading
 from weights.families.own_format import fields_of
-from weights.fit.available import Room
-from weights.fit.requirement import Need, context_that_fits
+from weights.fit.available import AvailableMemory
+from weights.fit.requirement import MemoryRequirement, context_that_fits
 from weights.load_draft import Pair, load_with_draft
 
 pytestmark = pytest.mark.skipif(library() is None, reason="guesses are for the C library, which is not built")
@@ -66,7 +66,7 @@ def said(pair: Pair) -> list[int]:
 def test_another_model_drafts(model: str, small: str) -> None:
     pair = opened(model, small)
     assert pair.draft is not None
-    assert (pair.draft.model.name, pair.draft.itself, pair.why_alone) == ("small", False, "")
+    assert (pair.draft.model.name, pair.draft.itself, pair.draft_fallback_reason) == ("small", False, "")
     assert (pair.model.precision, pair.draft.model.precision) == ("float32", "int8")
     assert (pair.model.context_length, pair.draft.model.context_length) == (256, 100)
     assert said(pair) == said(opened(model, None))
@@ -124,13 +124,13 @@ def test_a_draft_that_does_not_fit_is_refused_or_left_out(
         else:
             pair = opened(model, draft, needed=False, **options)
             assert pair.draft is None
-            assert pair.why_alone.startswith(f"Without a draft: {sentence}")
+            assert pair.draft_fallback_reason.startswith(f"Without a draft: {sentence}")
 
 
 def test_where_nothing_is_decoded_in_c_it_is_said_and_no_draft_is_read(model: str, small: str) -> None:
     pair = opened(model, small, dtype="float16")
     assert pair.draft is None
-    assert pair.why_alone == (
+    assert pair.draft_fallback_reason == (
         f"{small} does not draft for model, as guesses need decoding in C: it computes in float32 and bfloat16, "
         "not in float16."
     )
@@ -160,13 +160,13 @@ def test_progress_goes_on_through_both_and_ends_where_it_is_stopped(model: str, 
 # --- memory ----------------------------------------------------------------------------------------------------------
 
 GB = 10**9
-BIG = Need(n_parameters=8 * GB, cache_values=50_000, context=100_000)  # 16 GB, and 10 GB of cache at most
-DRAFT = Need(n_parameters=GB, cache_values=10_000, context=40_000, bits=8.0)  # 1 GB, and 0.8 GB at most
+BIG = MemoryRequirement(n_parameters=8 * GB, cache_values=50_000, context=100_000)  # 16 GB, and 10 GB of cache at most
+DRAFT = MemoryRequirement(n_parameters=GB, cache_values=10_000, context=40_000, bits=8.0)  # 1 GB, and 0.8 GB at most
 BOTH = replace(BIG, draft=DRAFT)
 
 
-def room(free: float) -> Room:
-    return Room(device="cpu", dtype="bfloat16", free=round(free * GB))
+def room(free: float) -> AvailableMemory:
+    return AvailableMemory(device="cpu", dtype="bfloat16", free=round(free * GB))
 
 
 def test_what_both_need_is_the_sum() -> None:
@@ -192,11 +192,11 @@ def test_a_model_that_fits_without_its_draft_only(model: str, small: str, monkey
     need = loading.plan(model, device="cpu", dtype="float32", context=None, on_progress=loading.tell_nobody).need
     its = loading.plan(small, device="cpu", dtype="float32", context=None, on_progress=loading.tell_nobody).need
     free = need.total("float32", 256) + its.quantised("int8").weights("float32")  # but not the draft's cache
-    tight = Room(device="cpu", dtype="float32", free=free)
+    tight = AvailableMemory(device="cpu", dtype="float32", free=free)
     monkeypatch.setattr(loading, "room", lambda *_: tight)
     assert opened(model, None, context=256).model.context_length == 256
     with pytest.raises(OutOfMemory, match="model with the draft small"):
         opened(model, small, context=256)
     pair = opened(model, small, context=256, needed=False)
     assert pair.draft is None
-    assert "Without a draft: model with the draft small needs" in pair.why_alone
+    assert "Without a draft: model with the draft small needs" in pair.draft_fallback_reason

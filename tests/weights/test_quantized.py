@@ -23,7 +23,7 @@ from core.quantization.packed import Packed, QuantizedEmbedding, QuantizedLinear
 from core.text.chat_template import prompt_ids
 from tests.weights.support import tiny, tiny_gguf
 from weights import load as loading
-from weights.fit.available import Room
+from weights.fit.available import AvailableMemory
 from weights.load import load
 
 Kind = gguf.GGMLQuantizationType
@@ -194,10 +194,12 @@ def test_auto_is_the_first_that_fits(folder: Path, monkeypatch: pytest.MonkeyPat
     ends = 2 * plain.transformer.embedding.weight.numel()  # in 8 bits also where the rest has 4
     cache = 2 * plain.transformer.config.n_layers * 2 * 16 * context * 4
     for bits, kinds in ((32 * n, set()), (8.5 * n, {"int8"}), (4.5 * n + 4 * ends, {"int8", "int4"})):
-        there = Room(device="cpu", dtype="float32", free=int(bits / 8) + cache + 1)
+        there = AvailableMemory(device="cpu", dtype="float32", free=int(bits / 8) + cache + 1)
         monkeypatch.setattr(loading, "room", lambda device, dtype, there=there: there)
         assert {one.kind for one in packed_in(opened(folder, quantize="auto")).values()} == kinds
-    monkeypatch.setattr(loading, "room", lambda device, dtype: Room(device="cpu", dtype="float32", free=1000))
+    monkeypatch.setattr(
+        loading, "room", lambda device, dtype: AvailableMemory(device="cpu", dtype="float32", free=1000)
+    )
     with pytest.raises(OutOfMemory, match="4 bits"):
         opened(folder, quantize="auto")
 

@@ -15,11 +15,11 @@ from tui.cli import tables
 
 if TYPE_CHECKING:
     from core.decoding.decoder import Decoder
-    from core.decoding.lookahead import Guesses
-    from core.decoding.model_runner import Reader
+    from core.decoding.lookahead import Lookahead
+    from core.decoding.model_runner import ModelRunner
     from core.engine import Engine
     from core.model import Model
-    from core.speculative.draft_model import Draft
+    from core.speculative.draft_model import DraftProposer
 
 _ASKED = "Tell me a story about a dog and a cat who go to the sea."
 
@@ -49,7 +49,7 @@ def bench(engine: Engine, arguments: argparse.Namespace) -> None:
         "prefill_tokens_per_second": prefill,
         "decode_tokens_per_second": decode,
         "decoding": decoder.how,
-        "why_torch": decoder.why_torch,
+        "why_torch": decoder.fallback_reason,
         "why_not_compiled": "it was not wanted" if engine.compiler is None else engine.compiler.why_not,
         **_drafted(engine, arguments),
         **_limit(model, decode, arguments.prompt_tokens + arguments.new_tokens // 2),
@@ -99,8 +99,8 @@ def _drafted(engine: Engine, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _write(
-    model: Model, draft: Callable[[Reader], Draft] | None, arguments: argparse.Namespace
-) -> tuple[float, Guesses]:
+    model: Model, draft: Callable[[ModelRunner], DraftProposer] | None, arguments: argparse.Namespace
+) -> tuple[float, Lookahead]:
     """Tokens per second of the likeliest answer, written again and again."""
     from core.decoding.decoder import Decoder
     from core.text.chat_template import prompt_ids

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.conversation import Conversation, Message
 from core.errors import BadSetting, EmptyPrompt
-from core.records import Candidate, Finished, Prediction, Prefill, Step, Token
+from core.records import Candidate, Finished, Prediction, Prefill, Token, TokenRecord
 from core.settings import Settings
 from core.text.chat_template import prompt_ids
 from core.text.thinking import ThoughtSplitter
@@ -131,8 +131,8 @@ def open_engine(options: Options, *, writes: bool = True) -> Engine:
         context=wanted.context,
         quantize=wanted.quantize,
     )
-    if pair.why_alone:
-        print(f"logitscope: {visible(pair.why_alone)}", file=sys.stderr)
+    if pair.draft_fallback_reason:
+        print(f"logitscope: {visible(pair.draft_fallback_reason)}", file=sys.stderr)
     compiler = Compiler() if wanted.compiled else None
     return Engine(pair.model, speculate=wanted.speculate, draft=pair.draft, compiler=compiler)
 
@@ -187,30 +187,30 @@ class _Printer:
 
 
 def _print_json(event: object) -> None:
-    if isinstance(event, Step):
-        print(json.dumps(_step_record(event)), flush=True)
+    if isinstance(event, TokenRecord):
+        print(json.dumps(_token_record(event)), flush=True)
     elif isinstance(event, Finished):
         print(json.dumps(_finished_record(event)), flush=True)
 
 
-def _step_record(step: Step) -> dict[str, Any]:
+def _token_record(record: TokenRecord) -> dict[str, Any]:
     fields = ("id", "text", "probability", "raw_probability", "kept", "cut_by")
     return {
-        "position": step.position,
-        "thought": step.thought,
-        "guessed": step.guessed,
-        "id": step.id,
-        "text": step.text,
-        "bytes": list(step.bytes),
-        "logprob": step.logprob,
-        "probability": step.probability,
-        "chain_probability": step.chain_probability,
-        "rank": step.rank,
-        "entropy_bits": step.prediction.entropy_bits,
-        "temperature": step.settings.temperature,
-        "drawn": step.drawn,
-        "candidates": [{name: getattr(c, name) for name in fields} for c in step.prediction.candidates],
-        "rest": _rest_record(step.prediction),
+        "position": record.position,
+        "thought": record.thought,
+        "guessed": record.guessed,
+        "id": record.id,
+        "text": record.text,
+        "bytes": list(record.bytes),
+        "logprob": record.logprob,
+        "probability": record.probability,
+        "chain_probability": record.chain_probability,
+        "rank": record.rank,
+        "entropy_bits": record.prediction.entropy_bits,
+        "temperature": record.settings.temperature,
+        "drawn": record.drawn,
+        "candidates": [{name: getattr(c, name) for name in fields} for c in record.prediction.candidates],
+        "rest": _rest_record(record.prediction),
     }
 
 

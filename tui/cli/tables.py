@@ -15,7 +15,7 @@ from tui.format import percent
 from tui.sanitize import visible, visible_token
 
 if TYPE_CHECKING:
-    from weights.fit.available import Room
+    from weights.fit.available import AvailableMemory
     from weights.library.listing import ShelfEntry
 
 _BAR_WIDTH = 24
@@ -68,7 +68,7 @@ def show_tokens(tokens: Sequence[Mapping[str, Any]]) -> None:
     Console(highlight=False).print(table)
 
 
-def show_models(entries: Sequence[ShelfEntry], room: Room) -> None:
+def show_models(entries: Sequence[ShelfEntry], room: AvailableMemory) -> None:
     """One row per model on this machine, and whether it fits where it would be opened."""
     columns = ("name", "where", "family", "parameters", "size", "stored as", "context", "memory", "")
     table = Table(*columns, box=None, pad_edge=False)
@@ -124,7 +124,7 @@ def show_bench(record: Mapping[str, Any]) -> None:
         console.print(f"limit    {record['limit_tokens_per_second']:>12,.1f} tokens/s   ({read})")
         console.print(f"decoding reaches {record['share_of_limit']:.0%} of the limit")
     if record["why_torch"] is not None:
-        console.print(Text(f"Decoding runs in plain torch: {record['why_torch']}."))
+        console.print(Text(f"Decoding runs in plain torch: {record['fallback_reason']}."))
     elif record["decoding"] != "C":
         not_compiled = f"; not compiled: {record['why_not_compiled']}" if record["why_not_compiled"] else ""
         console.print(Text(f"Decoding runs as a {record['decoding']}{not_compiled}."))

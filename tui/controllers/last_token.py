@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from core.records import Step
+from core.records import TokenRecord
 from core.settings import Settings
 from tui.controllers import notes as wording
 from tui.engines.protocol import EngineLink, Inspect, Inspected
 from tui.widgets.panels.next_token import NextTokenPanel
 
 
-class LastChoice:
+class LastToken:
     """Shows it, and asks the engine about it as long as that still has it in mind."""
 
     def __init__(self, engine: EngineLink, panel: NextTokenPanel) -> None:
         self._engine = engine
         self._panel = panel
-        self._step: Step | None = None
+        self._record: TokenRecord | None = None
         self._in_mind = False
 
-    def show(self, step: Step) -> None:
+    def show(self, record: TokenRecord) -> None:
         """This is the newest."""
-        self._step, self._in_mind = step, True
-        self._panel.show(step.prediction, chosen=step.id, drawn=step.drawn, position=step.position)
+        self._record, self._in_mind = record, True
+        self._panel.show(record.prediction, chosen=record.id, drawn=record.drawn, position=record.position)
 
     def engine_forgets(self) -> None:
         """It stays in sight, and the engine may no longer know that position."""
@@ -29,22 +29,22 @@ class LastChoice:
 
     def clear(self) -> None:
         """There is none."""
-        self._step, self._in_mind = None, False
+        self._record, self._in_mind = None, False
         self._panel.show(None)
 
     def inspect(self, settings: Settings) -> None:
         """Ask what these settings would have done; `show_inspected` has the answer."""
-        if self._in_mind and self._step is not None:
-            self._engine.send(Inspect(position=self._step.position, settings=settings))
+        if self._in_mind and self._record is not None:
+            self._engine.send(Inspect(position=self._record.position, settings=settings))
 
     def show_inspected(self, answer: Inspected) -> None:
         """The same dice under the settings that were asked about; ignored if another choice is in sight by now."""
-        if self._step is None or self._step.position != answer.position:
+        if self._record is None or self._record.position != answer.position:
             return
         self._panel.show(
             answer.prediction,
             chosen=answer.chosen,
             drawn=answer.drawn,
             position=answer.position,
-            note=wording.what_if(answer, self._step),
+            note=wording.what_if(answer, self._record),
         )

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import time
 
-from core.records import Step, Token
+from core.records import Token, TokenRecord
 from tui.widgets.transcript.transcript import Transcript
 
 PANEL_INTERVAL = 0.12  # seconds: a whole panel of new numbers is dear to draw, and nobody reads it faster
 
 
-class Writing:
+class LiveReply:
     """One answer, which is the newest message of the transcript."""
 
     def __init__(self, transcript: Transcript) -> None:
@@ -23,7 +23,7 @@ class Writing:
         self._first_token_at = 0.0
         self._count = self._thought = 0  # tokens so far, and of these before the answer
         self._text = ""  # what is not drawn yet
-        self._step: Step | None = None
+        self._record: TokenRecord | None = None
         self._taken_at = -PANEL_INTERVAL
 
     def open_thought(self) -> None:
@@ -33,8 +33,8 @@ class Writing:
     def add(self, token: Token) -> None:
         """Another token."""
         self._text += token.text
-        if isinstance(token, Step):
-            self._step = token
+        if isinstance(token, TokenRecord):
+            self._record = token
         self._count += 1
         self._thought += token.thought
         if self._count == 1:
@@ -47,17 +47,17 @@ class Writing:
             self._transcript.append(self._index, text)
         self._transcript.count_thought(self._index, self._thought)
 
-    def take_step(self, *, now: bool) -> Step | None:
+    def take_record(self, *, now: bool) -> TokenRecord | None:
         """The last token of which everything is known, if it was not taken yet.
 
         Args:
             now: even if the one before was taken a moment ago.
         """
-        if self._step is None or not (now or time.monotonic() - self._taken_at >= PANEL_INTERVAL):
+        if self._record is None or not (now or time.monotonic() - self._taken_at >= PANEL_INTERVAL):
             return None
-        step, self._step = self._step, None
+        record, self._record = self._record, None
         self._taken_at = time.monotonic()
-        return step
+        return record
 
     def rename(self, name: str) -> None:
         """It was asked for before it was certain who would answer."""

@@ -13,7 +13,7 @@ from textual.app import App
 
 from tui.controllers import notes as wording
 from tui.controllers.panes import Panes
-from tui.session.open_model import Opening
+from tui.session.open_model import OpenModel
 from weights.library.listing import ShelfEntry
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tui.screens.models import ModelsScreen
 
 
-class ModelChoice:
+class ModelScreens:
     """Its screens are imported when they are asked for.
 
     Args:
@@ -29,7 +29,7 @@ class ModelChoice:
     """
 
     def __init__(
-        self, app: App[None], panes: Panes, opening: Opening, switch: Callable[[ShelfEntry | None], None]
+        self, app: App[None], panes: Panes, opening: OpenModel, switch: Callable[[ShelfEntry | None], None]
     ) -> None:
         self._app = app
         self._panes = panes
@@ -63,13 +63,13 @@ class ModelChoice:
         from tui.downloads.fetch import Fetching
         from tui.screens.fetch import FetchScreen
         from tui.screens.models import ModelsScreen
-        from weights.fit.available import room_without_torch
+        from weights.fit.available import available_memory_without_torch
         from weights.fit.requirement import BITS
         from weights.library.listing import listing
 
         self.fetching = self.fetching or Fetching()
         status = self._panes.status
         dtype = self._opening.load.dtype or status.precision
-        room = partial(room_without_torch, status.device or "cpu", dtype if dtype in BITS else "float32")
+        room = partial(available_memory_without_torch, status.device or "cpu", dtype if dtype in BITS else "float32")
         fetch = partial(FetchScreen, self.fetching, room)
         return ModelsScreen(listing, current=status.model, fetch=fetch)

@@ -1,31 +1,31 @@
 """Opening models on the screen: asked of the engine, watched in the status line, told in the chat. Must not know torch.
 
-Which one is open and which is wanted is `Opening`'s.
+Which one is open and which is wanted is `OpenModel`'s.
 """
 
 from __future__ import annotations
 
 from tui.controllers import notes as wording
-from tui.controllers.last_token import LastChoice
+from tui.controllers.last_token import LastToken
 from tui.controllers.panes import Panes
-from tui.controllers.replies import Answering
-from tui.controllers.settings import Tuning
+from tui.controllers.replies import Replies
+from tui.controllers.settings import SettingsControl
 from tui.engines.protocol import Cancel, EngineLink, Failed, Loading, Ready
-from tui.session.open_model import Opening
+from tui.session.open_model import OpenModel
 from weights.library.listing import ShelfEntry
 
 
-class Switching:
+class ModelSwitcher:
     """From one model to the next; the conversation stays."""
 
     def __init__(
         self,
         engine: EngineLink,
         panes: Panes,
-        opening: Opening,
-        last_choice: LastChoice,
-        answering: Answering,
-        tuning: Tuning,
+        opening: OpenModel,
+        last_choice: LastToken,
+        answering: Replies,
+        tuning: SettingsControl,
     ) -> None:
         self._engine = engine
         self._panes = panes
@@ -58,7 +58,7 @@ class Switching:
             model=model.name,
             device=model.device,
             precision=model.precision,
-            in_torch=model.why_torch is not None,
+            in_torch=model.fallback_reason is not None,
             size=model.context_length,
         )
         self._answering.rename(model.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from core.records import FinishReason, Step
+from core.records import FinishReason, TokenRecord
 from tui.engines.protocol import Inspected, Ready
 from tui.session.open_model import Outcome
 
@@ -50,9 +50,9 @@ def opened(model: Ready, outcome: Outcome, wanted: str, given: Mapping[str, Any]
     return [*said, *introduction(model), *filter(None, [recommended(model, given), drafting(model)])]
 
 
-def what_if(answer: Inspected, step: Step) -> str:
+def what_if(answer: Inspected, record: TokenRecord) -> str:
     """What other settings would have done to that choice; it stands on a border, where there is little room."""
-    return f"the same dice, {'the same' if step.id == answer.chosen else 'another'} token"
+    return f"the same dice, {'the same' if record.id == answer.chosen else 'another'} token"
 
 
 def recommended(model: Ready, given: Mapping[str, Any]) -> str:
@@ -66,8 +66,8 @@ def recommended(model: Ready, given: Mapping[str, Any]) -> str:
 
 def drafting(model: Ready) -> str:
     """What guesses for it, or why nothing does; empty if nobody asked for it."""
-    if model.why_alone:
-        return model.why_alone
+    if model.draft_fallback_reason:
+        return model.draft_fallback_reason
     return f"{model.draft} guesses ahead where that makes it faster." if model.draft else ""
 
 

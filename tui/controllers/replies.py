@@ -1,6 +1,6 @@
 """The conversation on the screen: a message goes to the engine, its answer comes back as text, numbers and an end.
 
-What was said is `Chat`'s, what of it is not drawn yet `Writing`'s. Must not know where the settings come from.
+What was said is `Chat`'s, what of it is not drawn yet `LiveReply`'s. Must not know where the settings come from.
 """
 
 from __future__ import annotations
@@ -8,24 +8,24 @@ from __future__ import annotations
 from core.records import Finished, Prefill, Token
 from core.settings import Settings
 from tui.controllers import notes as wording
-from tui.controllers.last_token import LastChoice
-from tui.controllers.live_reply import Writing
+from tui.controllers.last_token import LastToken
+from tui.controllers.live_reply import LiveReply
 from tui.controllers.panes import Panes
 from tui.engines.protocol import EngineLink, Failed, Reply, Stop, Told
 from tui.session.chat import Chat
-from tui.session.open_model import Opening
+from tui.session.open_model import OpenModel
 
 
-class Answering:
+class Replies:
     """One answer at a time, from the question to its end."""
 
-    def __init__(self, engine: EngineLink, panes: Panes, opening: Opening, last_choice: LastChoice) -> None:
+    def __init__(self, engine: EngineLink, panes: Panes, opening: OpenModel, last_choice: LastToken) -> None:
         self._engine = engine
         self._panes = panes
         self._opening = opening
         self._last_choice = last_choice
         self._chat = Chat()
-        self._writing: Writing | None = None
+        self._writing: LiveReply | None = None
         self._dropped = 0  # messages that the last prompt had no room for
 
     @property
@@ -81,7 +81,7 @@ class Answering:
 
     def _begin(self, request: Reply) -> None:
         self._engine.send(request)
-        self._writing = Writing(self._panes.transcript)
+        self._writing = LiveReply(self._panes.transcript)
         self._panes.prompt.busy = True
         if self._opening.is_idle:
             self._panes.show_status(state="reading", what="", done=0, total=0)
@@ -107,14 +107,14 @@ class Answering:
         if self._writing is None:
             return
         self._writing.draw()
-        step = self._writing.take_step(now=last)
-        if step is None:
+        record = self._writing.take_record(now=last)
+        if record is None:
             return
-        self._last_choice.show(step)
+        self._last_choice.show(record)
         if self._chat.running:
             self._panes.show_status(
                 state="writing",
-                used=step.position + 1,
+                used=record.position + 1,
                 tokens_per_second=self._writing.tokens_per_second,
                 first_token_seconds=self._writing.first_token_seconds,
             )

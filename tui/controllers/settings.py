@@ -7,18 +7,18 @@ from dataclasses import replace
 from typing import Any
 
 from core.settings import Order, Settings
-from tui.controllers.last_token import LastChoice
+from tui.controllers.last_token import LastToken
 from tui.controllers.panes import Panes
-from tui.controllers.replies import Answering
+from tui.controllers.replies import Replies
 from tui.engines.protocol import Change, EngineLink
-from tui.session.chosen_settings import Choices
+from tui.session.chosen_settings import ChosenSettings
 
 
-class Tuning:
+class SettingsControl:
     """Whatever moves a setting, it takes effect with the next token."""
 
     def __init__(
-        self, engine: EngineLink, panes: Panes, choices: Choices, last_choice: LastChoice, answering: Answering
+        self, engine: EngineLink, panes: Panes, choices: ChosenSettings, last_choice: LastToken, answering: Replies
     ) -> None:
         self._engine = engine
         self._panes = panes

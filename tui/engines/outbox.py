@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from core.records import Finished, Prefill, Step, Token
+from core.records import Finished, Prefill, Token, TokenRecord
 from tui.engines.protocol import Answer, Told
 
 INTERVAL = 1 / 30  # seconds: more often than the screen draws
@@ -24,7 +24,9 @@ class Outbox:
         record: tells everything about the newest token.
     """
 
-    def __init__(self, number: int, send: Callable[[Sequence[Answer]], None], record: Callable[[], Step]) -> None:
+    def __init__(
+        self, number: int, send: Callable[[Sequence[Answer]], None], record: Callable[[], TokenRecord]
+    ) -> None:
         self._number = number
         self._send = send
         self._record = record

@@ -88,13 +88,13 @@ class Ready:
     name: str
     device: str
     precision: str  # the format its weights are held in
-    why_torch: str | None  # why it decodes in plain torch; None: it does so in C or as a CUDA graph
+    fallback_reason: str | None  # why it decodes in plain torch; None: it does so in C or as a CUDA graph
     n_parameters: int
     context_length: int
     has_template: bool
     sampling: Mapping[str, float] = field(default_factory=dict)  # `Settings` its makers recommend, by name
     draft: str = ""  # the name of what guesses for it
-    why_alone: str = ""  # why nothing does, though it was asked for
+    draft_fallback_reason: str = ""  # why nothing does, though it was asked for
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Compiling:
 
 @dataclass(frozen=True)
 class Told:
-    """Something happened in a reply. Of the tokens told since the last answer, the newest is a `Step`."""
+    """Something happened in a reply. Of the tokens told since the last answer, the newest is a `TokenRecord`."""
 
     number: int
     event: Prefill | Token | Finished

@@ -127,13 +127,13 @@ class Worker:
                 name=model.name,
                 device=str(model.device),
                 precision=model.precision,
-                why_torch=self._engine.why_torch,
+                fallback_reason=self._engine.fallback_reason,
                 n_parameters=model.n_parameters,
                 context_length=model.context_length,
                 has_template=model.template is not None,
                 sampling=dict(model.sampling),
                 draft="" if draft is None else draft.model.name,
-                why_alone=pair.why_alone,
+                draft_fallback_reason=pair.draft_fallback_reason,
             )
         )
 
@@ -151,7 +151,7 @@ class Worker:
 
     def _reply(self, job: Reply) -> None:
         engine = self.engine
-        outbox = Outbox(job.number, self._send_all, engine.step)
+        outbox = Outbox(job.number, self._send_all, engine.record)
         try:
             for event in engine.tokens(
                 job.conversation, lambda: self._inbox.settings, lambda: self._inbox.stopped(job.number)

@@ -19,7 +19,7 @@ from textual.widgets import Input
 from tui.downloads.fetch import Fetching
 from tui.screens.picker import ChoosingScreen
 from tui.widgets.models.suggestion_list import SuggestionList
-from weights.fit.available import Room
+from weights.fit.available import AvailableMemory
 
 _LOOKS_PER_SECOND = 10
 
@@ -42,9 +42,9 @@ class FetchScreen(ChoosingScreen[str | None]):
     class Measured(Message):
         """The memory has been looked at."""
 
-        room: Room
+        room: AvailableMemory
 
-    def __init__(self, fetching: Fetching, room: Callable[[], Room], reference: str = "") -> None:
+    def __init__(self, fetching: Fetching, room: Callable[[], AvailableMemory], reference: str = "") -> None:
         super().__init__()
         self._fetching = fetching
         self._room = room

@@ -9,7 +9,7 @@ from typing import Any
 from core.settings import Settings
 
 
-class Choices:
+class ChosenSettings:
     """Settings, and which of them the person has chosen.
 
     Args:

@@ -11,7 +11,7 @@ from weights.library.listing import ShelfEntry
 Outcome = Literal["first", "again", "switched", "back"]
 
 
-class Opening:
+class OpenModel:
     """What was asked for, and what came of it.
 
     Args:

@@ -15,7 +15,7 @@ from core.errors import BadCheckpoint, UnsupportedModel
 from weights.families import experts, gemma, gpt, llama, phi, qwen
 from weights.families.own_format import read_own
 from weights.layout import Family
-from weights.untrusted.checked_json import Keys, show
+from weights.untrusted.checked_json import CheckedJson, show
 
 FAMILIES: Mapping[str, Family] = {
     **llama.FAMILIES,
@@ -46,7 +46,7 @@ def read_config(config: Mapping[str, object]) -> tuple[Family, ModelConfig]:
         UnsupportedModel: another family, or a setting that would change the result and is not understood.
         BadCheckpoint: a key is missing, of the wrong kind, or contradicts another.
     """
-    keys = Keys(config)
+    keys = CheckedJson(config)
     kind = keys.word("model_type")
     if kind not in FAMILIES:
         raise UnsupportedModel(f"Models of type {show(kind)} cannot be run here.", f"Known: {', '.join(FAMILIES)}.")

@@ -13,10 +13,10 @@ from weights.families.llama_like import (
     read_windows,
 )
 from weights.layout import Family
-from weights.untrusted.checked_json import Keys
+from weights.untrusted.checked_json import CheckedJson
 
 
-def _mixtral(keys: Keys) -> ModelConfig:
+def _mixtral(keys: CheckedJson) -> ModelConfig:
     fields = read_common(keys)
     return ModelConfig(
         **fields,
@@ -29,7 +29,7 @@ def _mixtral(keys: Keys) -> ModelConfig:
     )
 
 
-def _qwen3_moe(keys: Keys) -> ModelConfig:
+def _qwen3_moe(keys: CheckedJson) -> ModelConfig:
     fields = read_common(keys)
     keys.only("layer_types", (None,))
     n_experts = keys.count("num_experts", 128, least=0)

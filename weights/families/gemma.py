@@ -9,24 +9,24 @@ from weights.families.activations import ACTIVATIONS, OLD_ACTIVATIONS
 from weights.families.llama_like import LLAMA_NAMES, SANDWICH_NAMES, read_common, read_windows
 from weights.families.rope import SCALINGS, read_rotary, rotary_of
 from weights.layout import Family
-from weights.untrusted.checked_json import Keys
+from weights.untrusted.checked_json import CheckedJson
 
 # With an embedding for each kind of layer, transformers reads the other scalings' keys in ways of its own.
 _GEMMA3_SCALINGS = {kind: SCALINGS[kind] for kind in ("default", "linear", "llama3")}
 
 
-def _gemma_common(keys: Keys) -> dict[str, Any]:
+def _gemma_common(keys: CheckedJson) -> dict[str, Any]:
     keys.only("use_bidirectional_attention")
     scale = {"embedding_scale": keys.count("hidden_size") ** 0.5, "norm_eps": keys.number("rms_norm_eps")}
     return read_common(keys) | scale
 
 
-def _gemma(keys: Keys) -> ModelConfig:
+def _gemma(keys: CheckedJson) -> ModelConfig:
     activation: Any = keys.choice("hidden_act", OLD_ACTIVATIONS)
-    return ModelConfig(**_gemma_common(keys), rotary=read_rotary(keys), activation=activation)
+    return ModelConfig(**_gemma_common(keys), rope=read_rotary(keys), activation=activation)
 
 
-def _gemma_sandwich(keys: Keys) -> dict[str, Any]:
+def _gemma_sandwich(keys: CheckedJson) -> dict[str, Any]:
     return _gemma_common(keys) | {
         "residual": "sandwich",
         "activation": keys.choice("hidden_activation", ACTIVATIONS),
@@ -36,17 +36,17 @@ def _gemma_sandwich(keys: Keys) -> dict[str, Any]:
     }
 
 
-def _gemma2(keys: Keys) -> ModelConfig:
+def _gemma2(keys: CheckedJson) -> ModelConfig:
     windows = read_windows(keys, keys.maybe_count("sliding_window"), lambda layer: layer % 2 == 0)
-    return ModelConfig(**_gemma_sandwich(keys), **windows, rotary=read_rotary(keys))
+    return ModelConfig(**_gemma_sandwich(keys), **windows, rope=read_rotary(keys))
 
 
-def _gemma3(keys: Keys) -> ModelConfig:
+def _gemma3(keys: CheckedJson) -> ModelConfig:
     every = keys.count("sliding_window_pattern", 6)
     windows = read_windows(keys, keys.maybe_count("sliding_window"), lambda layer: (layer + 1) % every != 0)
-    both = keys.table("rope_parameters") or Keys({})
-    local = both.table("sliding_attention") or Keys({})
-    whole = keys.table("rope_scaling") or both.table("full_attention") or Keys({})
+    both = keys.table("rope_parameters") or CheckedJson({})
+    local = both.table("sliding_attention") or CheckedJson({})
+    whole = keys.table("rope_scaling") or both.table("full_attention") or CheckedJson({})
     for unknown in sorted(both.unasked()):
         raise both.unsupported(unknown)
     thetas = keys.number("rope_theta", 1_000_000.0), keys.number("rope_local_base_freq", 10_000.0)
@@ -54,8 +54,8 @@ def _gemma3(keys: Keys) -> ModelConfig:
         **_gemma_sandwich(keys),
         **windows,
         qk_norm=True,
-        rotary=rotary_of(whole, keys, theta=thetas[0], scalings=_GEMMA3_SCALINGS),
-        rotary_local=rotary_of(local, keys, theta=thetas[1], scalings=_GEMMA3_SCALINGS),
+        rope=rotary_of(whole, keys, theta=thetas[0], scalings=_GEMMA3_SCALINGS),
+        rope_local=rotary_of(local, keys, theta=thetas[1], scalings=_GEMMA3_SCALINGS),
     )
 
 

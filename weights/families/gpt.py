@@ -9,12 +9,12 @@ from weights.families.activations import ACTIVATIONS, OLD_ACTIVATIONS
 from weights.families.llama_like import read_n_layers
 from weights.families.rope import read_context, read_rotary
 from weights.layout import Family
-from weights.untrusted.checked_json import Keys
+from weights.untrusted.checked_json import CheckedJson
 
 _EPS = 1e-5  # torch's own, in families that do not say
 
 
-def _plain(keys: Keys, *, heads: str, width: str, layers: str) -> dict[str, Any]:
+def _plain(keys: CheckedJson, *, heads: str, width: str, layers: str) -> dict[str, Any]:
     """What all of them have in common, given what this one calls its sizes."""
     n_heads, d_model = keys.count(heads), keys.count(width)
     return {
@@ -33,7 +33,7 @@ def _plain(keys: Keys, *, heads: str, width: str, layers: str) -> dict[str, Any]
     }
 
 
-def _gpt(keys: Keys, activation: str) -> dict[str, Any]:
+def _gpt(keys: CheckedJson, activation: str) -> dict[str, Any]:
     fields = _plain(keys, heads="n_head", width="n_embd", layers="n_layer")
     return fields | {
         "context_length": keys.count("n_positions"),
@@ -44,18 +44,18 @@ def _gpt(keys: Keys, activation: str) -> dict[str, Any]:
     }
 
 
-def _gpt2(keys: Keys) -> ModelConfig:
+def _gpt2(keys: CheckedJson) -> ModelConfig:
     for name in ("scale_attn_by_inverse_layer_idx", "add_cross_attention"):
         keys.only(name)
     scale = None if keys.flag("scale_attn_weights", True) else 1.0
     return ModelConfig(**_gpt(keys, keys.choice("activation_function", ACTIVATIONS)), attention_scale=scale)
 
 
-def _gpt1(keys: Keys) -> ModelConfig:
+def _gpt1(keys: CheckedJson) -> ModelConfig:
     return ModelConfig(**_gpt(keys, keys.choice("afn", OLD_ACTIVATIONS)), residual="post")
 
 
-def _gpt_neox(keys: Keys) -> ModelConfig:
+def _gpt_neox(keys: CheckedJson) -> ModelConfig:
     fields = _plain(keys, heads="num_attention_heads", width="hidden_size", layers="num_hidden_layers")
     bias = keys.flag("attention_bias", True)
     fields |= {"qkv_bias": bias, "output_bias": bias}
@@ -63,14 +63,14 @@ def _gpt_neox(keys: Keys) -> ModelConfig:
         **fields,
         context_length=read_context(keys),
         d_ff=keys.count("intermediate_size"),
-        rotary=read_rotary(keys, fields["d_head"], theta="rotary_emb_base", part="rotary_pct"),
+        rope=read_rotary(keys, fields["d_head"], theta="rotary_emb_base", part="rotary_pct"),
         norm_eps=keys.number("layer_norm_eps"),
         activation=keys.choice("hidden_act", ACTIVATIONS),  # type: ignore[arg-type]
         residual="parallel, two norms" if keys.flag("use_parallel_residual", True) else "pre",
     )
 
 
-def _opt(keys: Keys) -> ModelConfig:
+def _opt(keys: CheckedJson) -> ModelConfig:
     fields = _plain(keys, heads="num_attention_heads", width="hidden_size", layers="num_hidden_layers")
     keys.only("word_embed_proj_dim", (None, fields["d_model"]))
     keys.only("_remove_final_layer_norm")
@@ -87,7 +87,7 @@ def _opt(keys: Keys) -> ModelConfig:
     )
 
 
-def _xglm(keys: Keys) -> ModelConfig:
+def _xglm(keys: CheckedJson) -> ModelConfig:
     fields = _plain(keys, heads="attention_heads", width="d_model", layers="num_layers")
     keys.only("add_cross_attention")
     keys.only("pad_token_id", (None, 0, 1))  # the row of any other stands for a position, and would be blank
@@ -189,7 +189,7 @@ FAMILIES = {
         prefix="gpt_neox.",
         layer="gpt_neox.layers.{}.",
         by_head=frozenset({"attention.query_key_value"}),
-        ballast=(".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq"),
+        ignored_suffixes=(".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq"),
         defaults=_NEOX,
     ),
     "opt": Family(
@@ -204,7 +204,7 @@ FAMILIES = {
         architecture="XGLMForCausalLM",
         read=_xglm,
         names=_XGLM_NAMES,
-        ballast=("embed_positions.weights",),
+        ignored_suffixes=("embed_positions.weights",),
         defaults={"activation_function": "gelu", "tie_word_embeddings": True, "pad_token_id": 1},
     ),
 }

@@ -16,18 +16,18 @@ from weights.families.llama_like import (
 )
 from weights.families.rope import read_rotary
 from weights.layout import Family
-from weights.untrusted.checked_json import Keys
+from weights.untrusted.checked_json import CheckedJson
 
 
-def _llama(keys: Keys) -> ModelConfig:
+def _llama(keys: CheckedJson) -> ModelConfig:
     return ModelConfig(**read_common(keys), **read_silu_and_rms(keys), mlp_bias=keys.flag("mlp_bias"))
 
 
-def _mistral(keys: Keys) -> ModelConfig:
+def _mistral(keys: CheckedJson) -> ModelConfig:
     return ModelConfig(**read_common(keys), **read_silu_and_rms(keys), **read_all_windowed(keys))
 
 
-def _smollm3(keys: Keys) -> ModelConfig:
+def _smollm3(keys: CheckedJson) -> ModelConfig:
     """Some layers do not turn. Their list is 1 for those that do."""
     n_layers, every = read_n_layers(keys), keys.count("no_rope_layer_interval", 4)
     turned = keys.counts("no_rope_layers") or [(layer + 1) % every for layer in range(n_layers)]
@@ -40,11 +40,11 @@ def _smollm3(keys: Keys) -> ModelConfig:
         **read_silu_and_rms(keys),
         **read_windows(keys, window, lambda layer: windowed and not turned[layer]),
         mlp_bias=keys.flag("mlp_bias"),
-        unturned_layers=frozenset(layer for layer in range(n_layers) if not turned[layer]),
+        nope_layers=frozenset(layer for layer in range(n_layers) if not turned[layer]),
     )
 
 
-def _granite(keys: Keys) -> ModelConfig:
+def _granite(keys: CheckedJson) -> ModelConfig:
     return ModelConfig(
         **read_common(keys),
         **read_silu_and_rms(keys),
@@ -56,18 +56,18 @@ def _granite(keys: Keys) -> ModelConfig:
     )
 
 
-def _olmo2(keys: Keys) -> ModelConfig:
+def _olmo2(keys: CheckedJson) -> ModelConfig:
     return ModelConfig(
         **read_common(keys), **read_silu_and_rms(keys), residual="branch", qk_norm=True, qk_norm_over="all heads"
     )
 
 
-def _stablelm(keys: Keys) -> ModelConfig:
+def _stablelm(keys: CheckedJson) -> ModelConfig:
     fields = read_common(keys)
     fields |= {"qkv_bias": keys.flag("use_qkv_bias"), "output_bias": False}
     return ModelConfig(
         **fields,
-        rotary=read_rotary(keys, fields["d_head"]),
+        rope=read_rotary(keys, fields["d_head"]),
         norm="layer",
         norm_eps=keys.number("layer_norm_eps"),
         activation=keys.choice("hidden_act", ACTIVATIONS),  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from typing import Any
 
 from weights.families.activations import ACTIVATIONS
 from weights.families.rope import SCALINGS, Scaling, read_context, read_rotary
-from weights.untrusted.checked_json import Keys
+from weights.untrusted.checked_json import CheckedJson
 
 SILU = {"hidden_act": "silu", "rms_norm_eps": 1e-6}
 
@@ -35,12 +35,12 @@ SANDWICH_NAMES = LLAMA_NAMES | {
 }
 
 
-def read_n_layers(keys: Keys, name: str = "num_hidden_layers") -> int:
+def read_n_layers(keys: CheckedJson, name: str = "num_hidden_layers") -> int:
     """So many that each can be looked at: no model has more, and a file may say anything."""
     return keys.count(name, most=10_000)
 
 
-def read_common(keys: Keys) -> dict[str, Any]:
+def read_common(keys: CheckedJson) -> dict[str, Any]:
     """What the descendants of Llama say in the same words."""
     heads, width = keys.count("num_attention_heads"), keys.count("hidden_size")
     bias = keys.flag("attention_bias")
@@ -59,15 +59,17 @@ def read_common(keys: Keys) -> dict[str, Any]:
     }
 
 
-def read_silu_and_rms(keys: Keys, d_head: int = 0, *, scalings: Mapping[str, Scaling] = SCALINGS) -> dict[str, Any]:
+def read_silu_and_rms(
+    keys: CheckedJson, d_head: int = 0, *, scalings: Mapping[str, Scaling] = SCALINGS
+) -> dict[str, Any]:
     return {
-        "rotary": read_rotary(keys, d_head, scalings=scalings),
+        "rope": read_rotary(keys, d_head, scalings=scalings),
         "norm_eps": keys.number("rms_norm_eps"),
         "activation": keys.choice("hidden_act", ACTIVATIONS),
     }
 
 
-def read_windows(keys: Keys, window: int | None, is_windowed: Callable[[int], bool]) -> dict[str, Any]:
+def read_windows(keys: CheckedJson, window: int | None, is_windowed: Callable[[int], bool]) -> dict[str, Any]:
     """Which layers look only so far back: those that `layer_types` names, else those of the family's own pattern."""
     n_layers = read_n_layers(keys)
     kinds = keys.words("layer_types")
@@ -80,12 +82,12 @@ def read_windows(keys: Keys, window: int | None, is_windowed: Callable[[int], bo
     return {"window": window if layers else None, "windowed_layers": layers}
 
 
-def read_used_window(keys: Keys) -> int | None:
+def read_used_window(keys: CheckedJson) -> int | None:
     """In families that may tell of a window without using it."""
     window = keys.maybe_count("sliding_window")
     return window if keys.flag("use_sliding_window") else None
 
 
-def read_all_windowed(keys: Keys) -> dict[str, Any]:
+def read_all_windowed(keys: CheckedJson) -> dict[str, Any]:
     keys.only("layer_types", (None,))  # transformers passes over them in these families
     return read_windows(keys, keys.maybe_count("sliding_window"), lambda layer: True)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from core.config import ModelConfig, Rotary
-from weights.untrusted.checked_json import MOST, Keys
+from core.config import ModelConfig, RopeConfig
+from weights.untrusted.checked_json import MAX_COUNT, CheckedJson
 
 
-def read_own(keys: Keys) -> ModelConfig:
+def read_own(keys: CheckedJson) -> ModelConfig:
     """Our own format: the fields of `ModelConfig`, as they are."""
     fields = keys.table("transformer")
     if fields is None:
         raise keys.bad("transformer", "an object with the fields of a transformer")
     values = _read_fields(ModelConfig, fields)
-    for name in ("rotary", "rotary_local"):
+    for name in ("rope", "rope_local"):
         if table := fields.table(name):
-            values[name] = Rotary(**_read_fields(Rotary, table))
+            values[name] = RopeConfig(**_read_fields(RopeConfig, table))
     return ModelConfig(**values)
 
 
@@ -27,7 +27,7 @@ def fields_of(config: ModelConfig) -> dict[str, Any]:
     return {name: sorted(value) if isinstance(value, frozenset) else value for name, value in fields.items()}
 
 
-def _read_fields(kind: type, keys: Keys) -> dict[str, Any]:
+def _read_fields(kind: type, keys: CheckedJson) -> dict[str, Any]:
     """Values for a dataclass's fields, each of the type the field has."""
     types = get_type_hints(kind)
     found: dict[str, Any] = {}
@@ -39,8 +39,8 @@ def _read_fields(kind: type, keys: Keys) -> dict[str, Any]:
             continue
         if not _fits(value, types[field_.name]):
             raise keys.unsupported(field_.name)
-        if type(value) is int and value > MOST:
-            raise keys.bad(field_.name, f"at most {MOST:,}")
+        if type(value) is int and value > MAX_COUNT:
+            raise keys.bad(field_.name, f"at most {MAX_COUNT:,}")
         collect = get_origin(types[field_.name])
         found[field_.name] = collect(value) if collect in (frozenset, tuple) and isinstance(value, list) else value
     for unknown in sorted(keys.unasked()):
@@ -57,6 +57,6 @@ def _fits(value: object, wanted: Any) -> bool:
         return isinstance(value, list) and all(_fits(item, float) for item in value)
     if options := get_args(wanted):
         return any(_fits(value, option) for option in options)
-    if wanted is Rotary:
+    if wanted is RopeConfig:
         return isinstance(value, dict)
     return type(value) is wanted or (wanted is float and type(value) is int)

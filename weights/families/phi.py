@@ -7,22 +7,22 @@ from weights.families.activations import ACTIVATIONS
 from weights.families.llama_like import LLAMA_NAMES, SILU, read_all_windowed, read_common, read_silu_and_rms
 from weights.families.rope import SCALINGS, read_rotary
 from weights.layout import Family
-from weights.untrusted.checked_json import Keys
+from weights.untrusted.checked_json import CheckedJson
 
 # The third was first published with other names for longrope, and knows nothing else.
 _PHI3_SCALINGS = {"default": SCALINGS["default"]} | dict.fromkeys(("longrope", "su", "yarn"), SCALINGS["longrope"])
 
 
-def _phi(keys: Keys) -> ModelConfig:
+def _phi(keys: CheckedJson) -> ModelConfig:
     keys.only("qk_layernorm")
     fields = read_common(keys)
     fields |= {"qkv_bias": True, "output_bias": True, "mlp_bias": True, "head_bias": True}
     fields |= {"norm": "layer", "norm_eps": keys.number("layer_norm_eps"), "residual": "parallel"}
     fields |= {"gated": False, "activation": keys.choice("hidden_act", ACTIVATIONS)}
-    return ModelConfig(**fields, rotary=read_rotary(keys, fields["d_head"]))
+    return ModelConfig(**fields, rope=read_rotary(keys, fields["d_head"]))
 
 
-def _phi3(keys: Keys) -> ModelConfig:
+def _phi3(keys: CheckedJson) -> ModelConfig:
     fields = read_common(keys)
     silu_and_rms = read_silu_and_rms(keys, fields["d_head"], scalings=_PHI3_SCALINGS)
     return ModelConfig(**fields, **silu_and_rms, **read_all_windowed(keys))

@@ -14,22 +14,22 @@ from weights.families.llama_like import (
     read_windows,
 )
 from weights.layout import Family
-from weights.untrusted.checked_json import Keys
+from weights.untrusted.checked_json import CheckedJson
 
 
-def _qwen(keys: Keys) -> dict[str, Any]:
+def _qwen(keys: CheckedJson) -> dict[str, Any]:
     first = keys.count("max_window_layers", least=0)
     windows = read_windows(keys, read_used_window(keys), lambda layer: layer >= first)
     return read_common(keys) | read_silu_and_rms(keys) | windows
 
 
-def _qwen2(keys: Keys) -> ModelConfig:
+def _qwen2(keys: CheckedJson) -> ModelConfig:
     fields = _qwen(keys)
     fields |= {"qkv_bias": True, "output_bias": False}
     return ModelConfig(**fields)
 
 
-def _qwen3(keys: Keys) -> ModelConfig:
+def _qwen3(keys: CheckedJson) -> ModelConfig:
     return ModelConfig(**_qwen(keys), qk_norm=True)
 
 

@@ -9,22 +9,22 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from core.config import Rotary
-from weights.untrusted.checked_json import Keys
+from core.config import RopeConfig
+from weights.untrusted.checked_json import CheckedJson
 
 Fields = dict[str, Any]
-Scaling = Callable[[Keys, Keys], Fields]  # the rope's own keys, all keys -> fields of a Rotary
+Scaling = Callable[[CheckedJson, CheckedJson], Fields]  # the rope's own keys, all keys -> fields of a Rotary
 
 
-def _none(rope: Keys, keys: Keys) -> Fields:
+def _none(rope: CheckedJson, keys: CheckedJson) -> Fields:
     return {}
 
 
-def _linear(rope: Keys, keys: Keys) -> Fields:
+def _linear(rope: CheckedJson, keys: CheckedJson) -> Fields:
     return {"scaling": "linear", "factor": rope.number("factor")}
 
 
-def _dynamic(rope: Keys, keys: Keys) -> Fields:
+def _dynamic(rope: CheckedJson, keys: CheckedJson) -> Fields:
     """Dynamic NTK does nothing up to the context the model was made for, and that is where we stop.
 
     Beyond it, every further token would turn all those before it otherwise: no key in a cache would stay right.
@@ -33,7 +33,7 @@ def _dynamic(rope: Keys, keys: Keys) -> Fields:
     return {}
 
 
-def _llama3(rope: Keys, keys: Keys) -> Fields:
+def _llama3(rope: CheckedJson, keys: CheckedJson) -> Fields:
     return {
         "scaling": "llama3",
         "factor": rope.number("factor"),
@@ -43,7 +43,7 @@ def _llama3(rope: Keys, keys: Keys) -> Fields:
     }
 
 
-def _yarn(rope: Keys, keys: Keys) -> Fields:
+def _yarn(rope: CheckedJson, keys: CheckedJson) -> Fields:
     factor = rope.number("factor")
     return {
         "scaling": "yarn",
@@ -56,7 +56,7 @@ def _yarn(rope: Keys, keys: Keys) -> Fields:
     }
 
 
-def _yarn_magnitude(rope: Keys, factor: float) -> float:
+def _yarn_magnitude(rope: CheckedJson, factor: float) -> float:
     """How much turned queries and keys grow (arXiv 2309.00071, 3.4, and what others have made of it)."""
     given = rope.maybe_number("attention_factor")
     above, below = rope.maybe_number("mscale"), rope.maybe_number("mscale_all_dim")
@@ -69,7 +69,7 @@ def _yarn_magnitude(rope: Keys, factor: float) -> float:
     return growth(above) / growth(below) if above and below else growth(1.0)
 
 
-def _longrope(rope: Keys, keys: Keys) -> Fields:
+def _longrope(rope: CheckedJson, keys: CheckedJson) -> Fields:
     original = _original(rope, keys)
     factor = rope.number("factor", keys.count("max_position_embeddings") / original)
     grown = 1.0 if factor <= 1 else math.sqrt(1 + math.log(factor) / math.log(original))
@@ -82,7 +82,7 @@ def _longrope(rope: Keys, keys: Keys) -> Fields:
     }
 
 
-def _original(rope: Keys, keys: Keys) -> int:
+def _original(rope: CheckedJson, keys: CheckedJson) -> int:
     """How long the context was in training. A key beside the rope counts before one within, as in transformers."""
     name = "original_max_position_embeddings"
     within = rope.count(name, keys.count("max_position_embeddings"), least=2)
@@ -100,13 +100,13 @@ SCALINGS: Mapping[str, Scaling] = {
 
 
 def read_rotary(
-    keys: Keys,
+    keys: CheckedJson,
     d_head: int = 0,
     *,
     theta: str = "rope_theta",
     part: str = "partial_rotary_factor",
     scalings: Mapping[str, Scaling] = SCALINGS,
-) -> Rotary:
+) -> RopeConfig:
     """The rotary embedding in the old spelling (`rope_theta`, `rope_scaling`) or the new (`rope_parameters`).
 
     Args:
@@ -121,8 +121,13 @@ def read_rotary(
 
 
 def rotary_of(
-    rope: Keys, keys: Keys, *, theta: float, width: int | None = None, scalings: Mapping[str, Scaling] = SCALINGS
-) -> Rotary:
+    rope: CheckedJson,
+    keys: CheckedJson,
+    *,
+    theta: float,
+    width: int | None = None,
+    scalings: Mapping[str, Scaling] = SCALINGS,
+) -> RopeConfig:
     """The rotary embedding that a rope's own keys describe."""
     kind = "type" if rope.value("rope_type") is None else "rope_type"
     fields = rope.choice(kind, scalings, "default")(rope, keys)
@@ -131,10 +136,10 @@ def rotary_of(
     for unknown in sorted(rope.unasked() - {"original_max_position_embeddings"}):
         if unknown != "partial_rotary_factor" or rope.value(unknown) != 1:
             raise rope.unsupported(unknown)
-    return Rotary(**fields)
+    return RopeConfig(**fields)
 
 
-def read_context(keys: Keys) -> int:
+def read_context(keys: CheckedJson) -> int:
     """How many tokens there may be; with yarn what it stretches to, for published configs often keep the old number."""
     most, rope = keys.count("max_position_embeddings"), _table(keys)
     original, factor = rope.value("original_max_position_embeddings"), rope.value("factor")
@@ -143,5 +148,5 @@ def read_context(keys: Keys) -> int:
     return most
 
 
-def _table(keys: Keys) -> Keys:
-    return keys.table("rope_scaling") or keys.table("rope_parameters") or Keys({})
+def _table(keys: CheckedJson) -> CheckedJson:
+    return keys.table("rope_scaling") or keys.table("rope_parameters") or CheckedJson({})

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Room:
+class AvailableMemory:
     """Where a model would go."""
 
     device: str
@@ -28,15 +28,15 @@ class Room:
     free: int | None  # bytes; None where the machine does not say
 
 
-def room(device: torch.device, dtype: torch.dtype) -> Room:
+def room(device: torch.device, dtype: torch.dtype) -> AvailableMemory:
     """What is free on a device right now."""
-    return Room(device=str(device), dtype=str(dtype).removeprefix("torch."), free=_free(device))
+    return AvailableMemory(device=str(device), dtype=str(dtype).removeprefix("torch."), free=_free(device))
 
 
-def room_without_torch(device: str, dtype: str) -> Room:
+def available_memory_without_torch(device: str, dtype: str) -> AvailableMemory:
     """The same, before torch is loaded: devices with memory of their own do not tell."""
     shared = device.partition(":")[0] in ("cpu", "mps")
-    return Room(device=device, dtype=dtype, free=free_here() if shared else None)
+    return AvailableMemory(device=device, dtype=dtype, free=free_here() if shared else None)
 
 
 def _free(device: torch.device) -> int | None:

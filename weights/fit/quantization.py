@@ -20,10 +20,12 @@ _GROUP = 32  # core.quantization.packed.GROUP, without torch
 _ENDS = ("embedding.weight", "head.weight")
 _MATRICES = ("query", "key", "value", "output", "gate", "up", "down")
 
-Held = Callable[[str, tuple[int, ...], str], "Kind | None"]  # of our name, our shape, the format it is stored in
+QuantizationPolicy = Callable[
+    [str, tuple[int, ...], str], "Kind | None"
+]  # of our name, our shape, the format it is stored in
 
 
-def held(mode: str | None) -> Held:
+def held(mode: str | None) -> QuantizationPolicy:
     """In which format a matrix is held: None means the number format of the whole model."""
 
     def choose(name: str, shape: tuple[int, ...], stored: str) -> Kind | None:
@@ -37,7 +39,7 @@ def held(mode: str | None) -> Held:
     return choose
 
 
-def is_kept(device: str, dtype: str) -> bool:
+def keeps_stored_format(device: str, dtype: str) -> bool:
     """Whether quantised files stay so where nobody says otherwise: torch alone is faster with what is not quantised."""
     return device == "cpu" and dtype != "float16" and library() is not None
 

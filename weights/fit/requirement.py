@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from core.config import ModelConfig
 from core.errors import OutOfMemory
 from weights.fit import quantization as quantisation
-from weights.fit.available import Room
+from weights.fit.available import AvailableMemory
 
 BITS = {"float32": 32, "bfloat16": 16, "float16": 16}  # of a number, in the formats weights and caches are held in
 SMALLEST_USEFUL = 2_048  # tokens of context: with fewer, a model that was made for more is not worth opening
@@ -16,7 +16,7 @@ _RESERVE = 0.9  # of what is left beside the weights, a context that nobody chos
 
 
 @dataclass(frozen=True, kw_only=True)
-class Need:
+class MemoryRequirement:
     """What memory depends on."""
 
     n_parameters: int
@@ -24,14 +24,14 @@ class Need:
     context: int  # tokens, the most the model was made for
     bits: float | None = None  # of a weight; None: those of the number format that the arithmetic is done in
     n_ends: int = field(default=0, compare=False)  # parameters of the embedding and the unembedding
-    draft: Need | None = None  # of a model beside it that reads the same text
+    draft: MemoryRequirement | None = None  # of a model beside it that reads the same text
 
     def weights(self, dtype: str) -> int:
         """Bytes of the weights, the draft's among them."""
         own = int(self.n_parameters * (self.bits or BITS[dtype]) / 8)
         return own if self.draft is None else own + self.draft.weights(dtype)
 
-    def quantised(self, kind: str) -> Need:
+    def quantised(self, kind: str) -> MemoryRequirement:
         """Of the same model with its matrices in 8 or 4 bits."""
         return replace(self, bits=quantisation.average_bits(kind, self.n_parameters, self.n_ends))
 
@@ -58,10 +58,10 @@ class Need:
         return min(self.context, SMALLEST_USEFUL)
 
 
-def need_of(config: ModelConfig, n_parameters: int, bits: float | None = None) -> Need:
+def requirement_of(config: ModelConfig, n_parameters: int, bits: float | None = None) -> MemoryRequirement:
     """Of a transformer. The cache holds a key and a value per layer and key head, windowed or not (`KVCache`)."""
     cache_values = 2 * config.n_layers * config.n_kv_heads * config.d_head
-    return Need(
+    return MemoryRequirement(
         n_parameters=n_parameters,
         cache_values=cache_values,
         context=config.context_length,
@@ -70,7 +70,7 @@ def need_of(config: ModelConfig, n_parameters: int, bits: float | None = None) -
     )
 
 
-def context_that_fits(need: Need, room: Room, *, asked: int | None, name: str) -> int:
+def context_that_fits(need: MemoryRequirement, room: AvailableMemory, *, asked: int | None, name: str) -> int:
     """The context to open a model with: what was asked for, else as much of what it was made for as there is room for.
 
     Raises:
@@ -93,7 +93,7 @@ def context_that_fits(need: Need, room: Room, *, asked: int | None, name: str) -
     )
 
 
-def first_that_fits(need: Need, room: Room) -> str:
+def first_that_fits(need: MemoryRequirement, room: AvailableMemory) -> str:
     """The first of "none", "int8" and "int4" with which a useful context fits; the last one if none does."""
     ways = {"none": need} | {kind: need.quantised(kind) for kind in quantisation.BITS}
     for kind, smaller in ways.items():
@@ -102,7 +102,7 @@ def first_that_fits(need: Need, room: Room) -> str:
     return "int4"
 
 
-def what_would_fit(need: Need, room: Room, wanted: int) -> str:
+def what_would_fit(need: MemoryRequirement, room: AvailableMemory, wanted: int) -> str:
     """A hint for a model that does not fit: a smaller context, another number format, or how far it is from fitting."""
     free = room.free or 0
     ways = []
@@ -123,7 +123,7 @@ def what_would_fit(need: Need, room: Room, wanted: int) -> str:
     return "Not even in 4 bits a weight would it fit. Close other programs, or choose a smaller model."
 
 
-def _quantised(need: Need, room: Room, wanted: int) -> list[str]:
+def _quantised(need: MemoryRequirement, room: AvailableMemory, wanted: int) -> list[str]:
     """The first quantisation with which that context would fit, if there is one and it is not in use already."""
     for kind in quantisation.BITS:
         smaller = need.quantised(kind)

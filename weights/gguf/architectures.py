@@ -10,16 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from core.config import ModelConfig, Rotary
+from core.config import ModelConfig, RopeConfig
 from weights.gguf.rope import FACTORS, LONG, SHORT
-from weights.untrusted.checked_json import Keys
+from weights.untrusted.checked_json import CheckedJson
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
     """One of them. Its file may still say or leave out what is seen from the tensors: biases, a head of its own."""
 
-    read: Callable[[Keys, ModelConfig], dict[str, Any]]  # what it does unlike a plain Llama
+    read: Callable[[CheckedJson, ModelConfig], dict[str, Any]]  # what it does unlike a plain Llama
     norm: Literal["rms", "layer"] = "rms"
     interleaved: bool = False  # the channels of a head that turn together are neighbours
     fused_gate: bool = False
@@ -29,7 +29,7 @@ class Architecture:
     has_scales: bool = False  # of attention, embedding, residual and logits, each a key
 
 
-def _windows(keys: Keys, n_layers: int, every: int, default: int | None = None) -> dict[str, Any]:
+def _windows(keys: CheckedJson, n_layers: int, every: int, default: int | None = None) -> dict[str, Any]:
     """All layers but each last of `every` see only so far back; or the file names the layers, or another number."""
     window = default if keys.value("attention.sliding_window") is None else keys.count("attention.sliding_window")
     pattern = keys.value("attention.sliding_window_pattern")
@@ -43,21 +43,21 @@ def _windows(keys: Keys, n_layers: int, every: int, default: int | None = None) 
     return {"window": window, "windowed_layers": layers} if window and layers else {}
 
 
-def _plain(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
+def _plain(keys: CheckedJson, plain: ModelConfig) -> dict[str, Any]:
     return {}
 
 
-def _llama(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
+def _llama(keys: CheckedJson, plain: ModelConfig) -> dict[str, Any]:
     keys.only("rope.dimension_count", (None, plain.d_head))  # the order of the channels is that of whole heads
     return {}
 
 
-def _smollm3(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
+def _smollm3(keys: CheckedJson, plain: ModelConfig) -> dict[str, Any]:
     """Each fourth layer does not turn; no key says so."""
-    return {"unturned_layers": frozenset(range(3, plain.n_layers, 4))}
+    return {"nope_layers": frozenset(range(3, plain.n_layers, 4))}
 
 
-def _granite(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
+def _granite(keys: CheckedJson, plain: ModelConfig) -> dict[str, Any]:
     keys.only("rope.scaling.finetuned", (None, True))  # false means here that no layer turns
     return {
         "attention_scale": keys.maybe_number("attention.scale"),
@@ -67,27 +67,27 @@ def _granite(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
     }
 
 
-def _olmo2(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
+def _olmo2(keys: CheckedJson, plain: ModelConfig) -> dict[str, Any]:
     return {"residual": "branch", "qk_norm": True, "qk_norm_over": "all heads"}
 
 
-def _stablelm(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
+def _stablelm(keys: CheckedJson, plain: ModelConfig) -> dict[str, Any]:
     """Whether both parts of a layer work at once is seen from its norms, as llama.cpp does, and not from this key."""
     keys.value("use_parallel_residual")
     return {"qk_norm_over": "own head"}
 
 
-def _gptneox(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
+def _gptneox(keys: CheckedJson, plain: ModelConfig) -> dict[str, Any]:
     """With the GELU that published models say they have; llama.cpp computes its approximation for all of them."""
     parallel = keys.flag("use_parallel_residual", True)
     return {"gated": False, "activation": "gelu", "residual": "parallel, two norms" if parallel else "pre"}
 
 
-def _qwen3(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
+def _qwen3(keys: CheckedJson, plain: ModelConfig) -> dict[str, Any]:
     return {"qk_norm": True}
 
 
-def _phi3(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
+def _phi3(keys: CheckedJson, plain: ModelConfig) -> dict[str, Any]:
     """Every layer has the window that the model was trained with; llama.cpp passes over it."""
     window = keys.value("attention.sliding_window")
     if window in (None, 0):
@@ -98,16 +98,16 @@ def _phi3(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
     }
 
 
-def _gpt2(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
+def _gpt2(keys: CheckedJson, plain: ModelConfig) -> dict[str, Any]:
     return {
         "positions": "learned",
-        "rotary": Rotary(),
+        "rope": RopeConfig(),
         "gated": False,
         "activation": "gelu_tanh",
     }
 
 
-def _phi2(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
+def _phi2(keys: CheckedJson, plain: ModelConfig) -> dict[str, Any]:
     return {
         "gated": False,
         "activation": "gelu_tanh",
@@ -115,11 +115,11 @@ def _phi2(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
     }
 
 
-def _gemma(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
+def _gemma(keys: CheckedJson, plain: ModelConfig) -> dict[str, Any]:
     return {"embedding_scale": plain.d_model**0.5, "activation": "gelu_tanh"}
 
 
-def _sandwich(keys: Keys, plain: ModelConfig, layers_of_27b: int) -> dict[str, Any]:
+def _sandwich(keys: CheckedJson, plain: ModelConfig, layers_of_27b: int) -> dict[str, Any]:
     """Gemma 2 and 3. The biggest of each scales its attention by its width, which only its size tells."""
     by_width = plain.n_layers == layers_of_27b
     return _gemma(keys, plain) | {
@@ -128,7 +128,7 @@ def _sandwich(keys: Keys, plain: ModelConfig, layers_of_27b: int) -> dict[str, A
     }
 
 
-def _gemma2(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
+def _gemma2(keys: CheckedJson, plain: ModelConfig) -> dict[str, Any]:
     return _sandwich(keys, plain, layers_of_27b=46) | {
         "attention_softcap": keys.number("attn_logit_softcapping", 50.0),
         "logit_softcap": keys.number("final_logit_softcapping", 30.0),
@@ -136,11 +136,11 @@ def _gemma2(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
     }
 
 
-def _gemma3(keys: Keys, plain: ModelConfig) -> dict[str, Any]:
-    local = Rotary(theta=keys.number("rope.freq_base_swa", 10_000.0), width=plain.rotary.width)
+def _gemma3(keys: CheckedJson, plain: ModelConfig) -> dict[str, Any]:
+    local = RopeConfig(theta=keys.number("rope.freq_base_swa", 10_000.0), width=plain.rope.width)
     keys.count("attention.sliding_window")  # without one, llama.cpp computes yet another model
     windows = _windows(keys, plain.n_layers, every=6)
-    return _sandwich(keys, plain, layers_of_27b=62) | windows | {"qk_norm": True, "rotary_local": local}
+    return _sandwich(keys, plain, layers_of_27b=62) | windows | {"qk_norm": True, "rope_local": local}
 
 
 ARCHITECTURES = {

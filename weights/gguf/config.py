@@ -15,7 +15,7 @@ from core.errors import BadCheckpoint, UnsupportedModel
 from weights.gguf.architectures import ARCHITECTURES, Architecture
 from weights.gguf.rope import ReadFactors, read_rotary, stretched
 from weights.layout import Layout
-from weights.untrusted.checked_json import Keys, show
+from weights.untrusted.checked_json import CheckedJson, show
 
 NAMES = {  # ours and llama.cpp's
     "embedding": "token_embd",
@@ -71,18 +71,18 @@ def describe(
         UnsupportedModel: another architecture, or a key that would change the result and is not understood.
         BadCheckpoint: a key is missing, of the wrong kind, or contradicts another.
     """
-    name = Keys(metadata, where="The metadata").word("general.architecture")
+    name = CheckedJson(metadata, where="The metadata").word("general.architecture")
     if name not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise UnsupportedModel(f"GGUF files of architecture {show(name)} cannot be run here.", f"Known: {known}.")
     architecture = ARCHITECTURES[name]
     own = {key.removeprefix(f"{name}."): value for key, value in metadata.items() if key.startswith(f"{name}.")}
-    keys = Keys({key: _one_for_all(value) for key, value in own.items()}, where=f"The metadata of {name}")
+    keys = CheckedJson({key: _one_for_all(value) for key, value in own.items()}, where=f"The metadata of {name}")
     factors = tuple(one for one in architecture.rope_factors if one in shapes)
     try:
         fields = _common(keys, shapes, architecture)
-        fields["rotary"] = read_rotary(keys, fields["d_head"], factors, read_factors)
-        fields["context_length"] = stretched(fields["context_length"], fields["rotary"])
+        fields["rope"] = read_rotary(keys, fields["d_head"], factors, read_factors)
+        fields["context_length"] = stretched(fields["context_length"], fields["rope"])
         fields |= architecture.read(keys, ModelConfig(**fields))
         config = ModelConfig(**fields)
     except ValueError as error:
@@ -110,10 +110,10 @@ def _layout(architecture: Architecture, shapes: Mapping[str, object], factors: t
         names |= _FUSED_ATTENTION
     if architecture.fused_gate:
         names |= _FUSED_GATE
-    return Layout(names=names, prefix="", layer="blk.{}.", ballast=factors, described_by="The metadata")
+    return Layout(names=names, prefix="", layer="blk.{}.", ignored_suffixes=factors, described_by="The metadata")
 
 
-def _common(keys: Keys, shapes: Shapes, architecture: Architecture) -> dict[str, Any]:
+def _common(keys: CheckedJson, shapes: Shapes, architecture: Architecture) -> dict[str, Any]:
     """A Llama. What it has or has not is seen from its tensors, as llama.cpp does."""
     n_layers, heads, width = (keys.count(key) for key in ("block_count", "attention.head_count", "embedding_length"))
     if n_layers > len(shapes) or "token_embd.weight" not in shapes:
@@ -155,7 +155,7 @@ def _norms(shapes: Shapes) -> dict[str, Any]:
     }
 
 
-def _experts(keys: Keys, shapes: Shapes, n_layers: int) -> dict[str, Any]:
+def _experts(keys: CheckedJson, shapes: Shapes, n_layers: int) -> dict[str, Any]:
     """Those of each layer that has a router. The shares of the ones that are used sum to 1, as in llama.cpp."""
     if keys.count("expert_count", 0, least=0) == 0:
         return {}

@@ -18,7 +18,7 @@ from weights.gguf.tensor import GgufTensor
 from weights.gguf.tokenizer import Vocabulary
 from weights.layout import Layout
 from weights.library.scan import quantisation_in
-from weights.untrusted.checked_json import Keys, show
+from weights.untrusted.checked_json import CheckedJson, show
 
 _TURNED = re.compile(r"blk\.\d+\.attn_([qk])\.(weight|bias)")
 _PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf")
@@ -44,10 +44,10 @@ class GgufFile:
         """
         self.place = path
         first = read_header(path)
-        self.files = _parts(path, Keys(first.metadata, where=path.name))
+        self.files = _parts(path, CheckedJson(first.metadata, where=path.name))
         headers = [first if file == path else read_header(file) for file in self.files]
         self._metadata = headers[0].metadata
-        self.metadata = Keys(self._metadata, where=path.name)
+        self.metadata = CheckedJson(self._metadata, where=path.name)
         self.metadata.only("general.type", (None, "model"))
         self.stored = _joined(self.files, headers)
         self._check_parts(headers)
@@ -123,11 +123,11 @@ class GgufFile:
         return frozenset()  # the ids are there
 
     @property
-    def generation_config(self) -> Keys:
+    def generation_config(self) -> CheckedJson:
         """Numbers are of single precision here: 0.6 is 0.60000002, and 0.6 is what was meant."""
         found = {name: self.metadata.value(f"general.sampling.{key}") for name, key in _SAMPLING.items()}
         meant = {name: float(f"{one:.7g}") if isinstance(one, float) else one for name, one in found.items()}
-        return Keys(meant, where=self.place.name)
+        return CheckedJson(meant, where=self.place.name)
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
@@ -159,7 +159,7 @@ class GgufFile:
             )
 
 
-def _parts(path: Path, metadata: Keys) -> tuple[Path, ...]:
+def _parts(path: Path, metadata: CheckedJson) -> tuple[Path, ...]:
     """All files of the model that this one belongs to, in order."""
     count = metadata.count("split.count", 1, least=0)
     if count <= 1:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Container, Mapping
 from typing import Any
 
-from core.config import Rotary
-from weights.untrusted.checked_json import Keys
+from core.config import RopeConfig
+from weights.untrusted.checked_json import CheckedJson
 
 FACTORS = "rope_freqs.weight"  # what Llama 3.1 divides its frequencies by
 LONG, SHORT = "rope_factors_long.weight", "rope_factors_short.weight"  # what longrope does, by the text's length
@@ -19,7 +19,7 @@ Fields = dict[str, Any]
 ReadFactors = Callable[[str], tuple[float, ...]]  # the values of a tensor, by its name
 
 
-def read_rotary(keys: Keys, d_head: int, tensors: Container[str], read_factors: ReadFactors) -> Rotary:
+def read_rotary(keys: CheckedJson, d_head: int, tensors: Container[str], read_factors: ReadFactors) -> RopeConfig:
     """
     Args:
         tensors: those of TENSORS that there are, and that this architecture reads.
@@ -31,28 +31,28 @@ def read_rotary(keys: Keys, d_head: int, tensors: Container[str], read_factors: 
         if tensor in tensors:
             fields[name] = read_factors(tensor)
     width_or_all = None if width == d_head else width
-    return Rotary(theta=keys.number("rope.freq_base", 10_000.0), width=width_or_all, **fields)
+    return RopeConfig(theta=keys.number("rope.freq_base", 10_000.0), width=width_or_all, **fields)
 
 
-def stretched(context: int, rotary: Rotary) -> int:
+def stretched(context: int, rope: RopeConfig) -> int:
     """The context; with yarn what it stretches to, for files often keep the number from before."""
-    return max(context, int(rotary.original_context * rotary.factor)) if rotary.scaling == "yarn" else context
+    return max(context, int(rope.original_context * rope.factor)) if rope.scaling == "yarn" else context
 
 
-def _none(keys: Keys) -> Fields:
+def _none(keys: CheckedJson) -> Fields:
     keys.only("rope.scaling.attn_factor", (None, 1.0))
     for name in ("factor", "original_context_length"):
         keys.value(f"rope.scaling.{name}")  # only the kinds of scaling below compute with it
     return {}
 
 
-def _linear(keys: Keys) -> Fields:
+def _linear(keys: CheckedJson) -> Fields:
     by = "rope.scale_linear" if keys.value("rope.scaling.factor") is None else "rope.scaling.factor"
     factor = keys.number(by) if keys.value(by) not in (None, 0) else 1.0
     return _none(keys) | ({} if factor == 1.0 else {"scaling": "linear", "factor": factor})
 
 
-def _yarn(keys: Keys) -> Fields:
+def _yarn(keys: CheckedJson) -> Fields:
     factor = keys.number("rope.scaling.factor")
     for name, usual in (("attn_factor", 1.0), ("yarn_ext_factor", 1.0), ("yarn_attn_factor", 1.0), *_BORDERS):
         keys.only(f"rope.scaling.{name}", (None, usual))
@@ -66,7 +66,7 @@ def _yarn(keys: Keys) -> Fields:
     }
 
 
-def _longrope(keys: Keys) -> Fields:
+def _longrope(keys: CheckedJson) -> Fields:
     keys.only("rope.scaling.factor", (None, 0, 1.0))
     return {
         "scaling": "longrope",
@@ -75,12 +75,12 @@ def _longrope(keys: Keys) -> Fields:
     }
 
 
-def _original(keys: Keys) -> int:
+def _original(keys: CheckedJson) -> int:
     """How long the context was in training."""
     return keys.count("rope.scaling.original_context_length", keys.count("context_length"), least=2)
 
 
-_SCALINGS: Mapping[str, Callable[[Keys], Fields]] = {
+_SCALINGS: Mapping[str, Callable[[CheckedJson], Fields]] = {
     "none": _none,
     "linear": _linear,
     "yarn": _yarn,

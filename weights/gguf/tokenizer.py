@@ -16,7 +16,7 @@ from core.errors import BadCheckpoint, UnsupportedModel
 from core.text.tokenizer import BYTE_ALPHABET, Tokenizer
 from weights.gguf.merges import listed_merges, merges_by_score
 from weights.gguf.pretokenizers import PRE_TOKENIZERS, PreTokenizer
-from weights.untrusted.checked_json import Keys, show
+from weights.untrusted.checked_json import CheckedJson, show
 
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = range(1, 7)
 _AGAIN = "Download the file again, or another one of the same model."
@@ -47,7 +47,7 @@ _MOST_ADDED = 100_000  # tokens that are looked for in a text before it is cut
 class Vocabulary:
     """Tokens and what the metadata says of them."""
 
-    def __init__(self, metadata: Keys) -> None:
+    def __init__(self, metadata: CheckedJson) -> None:
         """
         Raises:
             UnsupportedModel: a kind of tokenizer not known here.

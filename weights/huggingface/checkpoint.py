@@ -17,7 +17,7 @@ from core.text.tokenizer import Tokenizer
 from weights.families import read_config
 from weights.huggingface.safetensors_file import Stored, headers
 from weights.layout import Family
-from weights.untrusted.checked_json import Keys, read_json, show
+from weights.untrusted.checked_json import CheckedJson, read_json, show
 from weights.untrusted.text_file import read_text
 
 _AGAIN = "Copy or download it again."
@@ -79,7 +79,7 @@ class Checkpoint:
 
     @property
     def said_context(self) -> int | None:
-        return Keys(self.config).said_count("max_position_embeddings")
+        return CheckedJson(self.config).said_count("max_position_embeddings")
 
     @property
     def tensors(self) -> Mapping[str, Stored]:
@@ -146,11 +146,11 @@ class Checkpoint:
             raise BadCheckpoint(f"{file} is damaged: the tokenizers library cannot read it.", _AGAIN) from error
 
     @cached_property
-    def tokenizer_config(self) -> Keys:
+    def tokenizer_config(self) -> CheckedJson:
         return self._optional("tokenizer_config.json")
 
     @property
-    def generation_config(self) -> Keys:
+    def generation_config(self) -> CheckedJson:
         return self._optional("generation_config.json")
 
     @property
@@ -182,13 +182,13 @@ class Checkpoint:
     @property
     def end_ids(self) -> frozenset[int]:
         """The ids that its two configs say end a text; a model for pictures too has a config of its own for text."""
-        keys = Keys(self.config)
+        keys = CheckedJson(self.config)
         tables = (keys, keys.table("text_config"), self.generation_config)
         return frozenset(one for table in tables if table is not None for one in table.ids("eos_token_id"))
 
-    def _optional(self, name: str) -> Keys:
+    def _optional(self, name: str) -> CheckedJson:
         path = self.folder / name
-        return Keys(read_json(path) if path.is_file() else {}, where=name)
+        return CheckedJson(read_json(path) if path.is_file() else {}, where=name)
 
 
 def weight_map(index: Path) -> dict[str, str]:

@@ -6,13 +6,13 @@ from typing import Any
 
 from core.errors import BadSetting
 from core.settings import Settings
-from weights.untrusted.checked_json import Keys
+from weights.untrusted.checked_json import CheckedJson
 
 _COUNTS = ("top_k",)
 _SHARES = ("temperature", "top_p", "min_p", "typical_p", "repetition_penalty")
 
 
-def sampling(keys: Keys) -> dict[str, float]:
+def sampling(keys: CheckedJson) -> dict[str, float]:
     """The settings that are there, by the names of our `Settings`; those that are not stay ours.
 
     Raises:
@@ -24,7 +24,7 @@ def sampling(keys: Keys) -> dict[str, float]:
     return found
 
 
-def _read(keys: Keys, name: str) -> float | None:
+def _read(keys: CheckedJson, name: str) -> float | None:
     value = keys.value(name)
     if value is None:
         return None

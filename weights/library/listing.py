@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import ModelNotFound
-from weights.fit.available import Room
+from weights.fit.available import AvailableMemory
 from weights.library import scan
 from weights.library.scan import Source
 from weights.untrusted.checked_json import show
@@ -76,7 +76,9 @@ def title(path: Path) -> str:
     return next(known, None) or path.name or str(path)
 
 
-def listing(folders: Iterable[Path] = (), room: Room | None = None, context: int | None = None) -> list[ShelfEntry]:
+def listing(
+    folders: Iterable[Path] = (), room: AvailableMemory | None = None, context: int | None = None
+) -> list[ShelfEntry]:
     """Everything that has a name here, usable or not.
 
     Args:

@@ -9,8 +9,8 @@ from dataclasses import replace
 from core.errors import LogitscopeError, OutOfMemory
 from weights.fit import quantization as quantisation
 from weights.fit import requirement as memory
-from weights.fit.available import Room
-from weights.fit.requirement import Need
+from weights.fit.available import AvailableMemory
+from weights.fit.requirement import MemoryRequirement
 from weights.library import download_record as downloads
 from weights.library.listing import ShelfEntry
 from weights.library.scan import Found
@@ -18,7 +18,7 @@ from weights.model_files import ModelFiles, StoredTensor, check_format
 from weights.open import open_files
 
 
-def look(found: Found, room: Room | None = None, context: int | None = None) -> ShelfEntry:
+def look(found: Found, room: AvailableMemory | None = None, context: int | None = None) -> ShelfEntry:
     """One line of the listing. What cannot be told is left out, with the reason as its `problem`."""
     entry = ShelfEntry(name=found.name, path=found.path, source=found.source)
     if (stopped := downloads.unfinished(found.path)) is not None:
@@ -37,9 +37,9 @@ def look(found: Found, room: Room | None = None, context: int | None = None) -> 
     except LogitscopeError as error:
         return replace(entry, problem=error.message)
     bits = None
-    if room is not None and quantisation.is_kept(room.device, room.dtype):
+    if room is not None and quantisation.keeps_stored_format(room.device, room.dtype):
         bits = quantisation.bits_as_stored(files.tensors, layout.ends, memory.BITS[room.dtype])
-    return _fitted(entry, memory.need_of(config, parameters, bits), room, context)
+    return _fitted(entry, memory.requirement_of(config, parameters, bits), room, context)
 
 
 def _told(entry: ShelfEntry, files: ModelFiles) -> ShelfEntry:
@@ -70,7 +70,9 @@ def _most_used_format(tensors: Mapping[str, StoredTensor]) -> str | None:
     return max(sizes, key=lambda kind: sizes[kind], default=None)
 
 
-def _fitted(entry: ShelfEntry, need: Need, room: Room | None, context: int | None) -> ShelfEntry:
+def _fitted(
+    entry: ShelfEntry, need: MemoryRequirement, room: AvailableMemory | None, context: int | None
+) -> ShelfEntry:
     if room is None:
         return entry
     asked = min(context, need.context) if context else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weights.fit.requirement import Need
+from weights.fit.requirement import MemoryRequirement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Suggestion:
     family: str
     quantisation: str
     download: int  # bytes
-    need: Need
+    need: MemoryRequirement
     licence: str
     good_for: str
     gated: bool = False  # its terms must be accepted on its page first
@@ -31,7 +31,7 @@ SUGGESTIONS = (
         family="llama",
         quantisation="BF16",
         download=272_000_000,
-        need=Need(n_parameters=134_515_008, cache_values=11_520, context=8_192),
+        need=MemoryRequirement(n_parameters=134_515_008, cache_values=11_520, context=8_192),
         licence="Apache 2.0",
         good_for="quick talk on any machine; facts are often wrong",
     ),
@@ -40,7 +40,7 @@ SUGGESTIONS = (
         family="llama",
         quantisation="BF16",
         download=727_000_000,
-        need=Need(n_parameters=361_821_120, cache_values=20_480, context=8_192),
+        need=MemoryRequirement(n_parameters=361_821_120, cache_values=20_480, context=8_192),
         licence="Apache 2.0",
         good_for="short answers in English on an old laptop",
     ),
@@ -49,7 +49,7 @@ SUGGESTIONS = (
         family="qwen2",
         quantisation="BF16",
         download=1_000_000_000,
-        need=Need(n_parameters=494_032_768, cache_values=6_144, context=32_768),
+        need=MemoryRequirement(n_parameters=494_032_768, cache_values=6_144, context=32_768),
         licence="Apache 2.0",
         good_for="many languages in little memory",
     ),
@@ -58,7 +58,7 @@ SUGGESTIONS = (
         family="qwen3",
         quantisation="BF16",
         download=1_520_000_000,
-        need=Need(n_parameters=596_049_920, cache_values=57_344, context=40_960),
+        need=MemoryRequirement(n_parameters=596_049_920, cache_values=57_344, context=40_960),
         licence="Apache 2.0",
         good_for="watching a model think before it answers",
     ),
@@ -67,7 +67,7 @@ SUGGESTIONS = (
         family="gemma3",
         quantisation="BF16",
         download=2_040_000_000,
-        need=Need(n_parameters=999_885_952, cache_values=13_312, context=32_768),
+        need=MemoryRequirement(n_parameters=999_885_952, cache_values=13_312, context=32_768),
         licence="Gemma terms",
         good_for="pleasant to talk to for its size",
         gated=True,
@@ -77,7 +77,7 @@ SUGGESTIONS = (
         family="llama",
         quantisation="BF16",
         download=2_490_000_000,
-        need=Need(n_parameters=1_235_814_400, cache_values=16_384, context=131_072),
+        need=MemoryRequirement(n_parameters=1_235_814_400, cache_values=16_384, context=131_072),
         licence="Llama 3.2 Community",
         good_for="summaries and rewriting, with a long context",
         gated=True,
@@ -87,7 +87,7 @@ SUGGESTIONS = (
         family="qwen2",
         quantisation="BF16",
         download=3_100_000_000,
-        need=Need(n_parameters=1_543_714_304, cache_values=14_336, context=32_768),
+        need=MemoryRequirement(n_parameters=1_543_714_304, cache_values=14_336, context=32_768),
         licence="Apache 2.0",
         good_for="an all-rounder, many languages, some code",
     ),
@@ -96,7 +96,7 @@ SUGGESTIONS = (
         family="llama",
         quantisation="BF16",
         download=3_430_000_000,
-        need=Need(n_parameters=1_711_376_384, cache_values=98_304, context=8_192),
+        need=MemoryRequirement(n_parameters=1_711_376_384, cache_values=98_304, context=8_192),
         licence="Apache 2.0",
         good_for="English, with openly published training data",
     ),
@@ -105,7 +105,7 @@ SUGGESTIONS = (
         family="qwen3",
         quantisation="Q8_0",
         download=1_834_426_016,
-        need=Need(n_parameters=1_720_574_976, cache_values=57_344, context=40_960, bits=8.5),
+        need=MemoryRequirement(n_parameters=1_720_574_976, cache_values=57_344, context=40_960, bits=8.5),
         licence="Apache 2.0",
         good_for="sums, reasoning step by step",
     ),
@@ -114,7 +114,7 @@ SUGGESTIONS = (
         family="smollm3",
         quantisation="BF16",
         download=6_170_000_000,
-        need=Need(n_parameters=3_075_098_624, cache_values=36_864, context=65_536),
+        need=MemoryRequirement(n_parameters=3_075_098_624, cache_values=36_864, context=65_536),
         licence="Apache 2.0",
         good_for="six languages, thinks if asked; all of its making is public",
     ),
@@ -123,7 +123,7 @@ SUGGESTIONS = (
         family="phi3",
         quantisation="BF16",
         download=7_650_000_000,
-        need=Need(n_parameters=3_821_079_552, cache_values=196_608, context=4_096),
+        need=MemoryRequirement(n_parameters=3_821_079_552, cache_values=196_608, context=4_096),
         licence="MIT",
         good_for="school knowledge and reasoning in English",
     ),
@@ -132,7 +132,7 @@ SUGGESTIONS = (
         family="qwen3",
         quantisation="Q4_K_M",
         download=2_497_280_256,
-        need=Need(n_parameters=4_022_468_096, cache_values=73_728, context=40_960, bits=8.5),
+        need=MemoryRequirement(n_parameters=4_022_468_096, cache_values=73_728, context=40_960, bits=8.5),
         licence="Apache 2.0",
         good_for="the best answers of this list; thinks first",
     ),

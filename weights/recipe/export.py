@@ -49,7 +49,7 @@ def llama_config(config: ModelConfig) -> dict[str, Any]:
         "intermediate_size": config.d_ff,
         "hidden_act": config.activation,
         "rms_norm_eps": config.norm_eps,
-        "rope_theta": config.rotary.theta,
+        "rope_theta": config.rope.theta,
         "attention_bias": config.qkv_bias,
         "mlp_bias": config.mlp_bias,
         "tie_word_embeddings": config.tied_embeddings,

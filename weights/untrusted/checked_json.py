@@ -14,7 +14,7 @@ from weights.untrusted.text_file import USUAL, read_text
 
 T = TypeVar("T")
 
-MOST = 10**12  # of anything that is counted; a machine has not that much of it, and arithmetic beyond overflows
+MAX_COUNT = 10**12  # of anything that is counted; a machine has not that much of it, and arithmetic beyond overflows
 
 _ANOTHER = "Choose another model: `logitscope models` lists what can be opened here."
 _short = Repr()
@@ -42,7 +42,7 @@ def read_json(path: Path, *, most: int = USUAL) -> dict[str, object]:
     return value
 
 
-class Keys:
+class CheckedJson:
     """Typed look-ups. A key that is missing or null means its default; a value of the wrong kind is an error."""
 
     def __init__(self, values: Mapping[str, object], *, where: str = "config.json") -> None:
@@ -50,16 +50,16 @@ class Keys:
         self._asked: set[str] = set()
         self.where = where
 
-    def defaulting(self, defaults: Mapping[str, object]) -> Keys:
+    def defaulting(self, defaults: Mapping[str, object]) -> CheckedJson:
         """The same, with these values for keys that are not there. A key that is there and null stays null."""
-        return Keys({**defaults, **self._values}, where=self.where)
+        return CheckedJson({**defaults, **self._values}, where=self.where)
 
     def value(self, name: str) -> object:
         """Whatever it is; None if it is missing."""
         self._asked.add(name)
         return self._values.get(name)
 
-    def count(self, name: str, default: int | None = None, *, least: int = 1, most: int = MOST) -> int:
+    def count(self, name: str, default: int | None = None, *, least: int = 1, most: int = MAX_COUNT) -> int:
         """A whole number of at least `least` and at most `most`."""
         value = self._or(name, default)
         if type(value) is not int or not least <= value <= most:
@@ -70,7 +70,7 @@ class Keys:
     def said_count(self, name: str) -> int | None:
         """What is there, if that is a number of anything; never an error."""
         value = self._values.get(name)
-        return value if type(value) is int and 1 <= value <= MOST else None
+        return value if type(value) is int and 1 <= value <= MAX_COUNT else None
 
     def maybe_count(self, name: str) -> int | None:
         return None if self.value(name) is None else self.count(name)
@@ -132,12 +132,12 @@ class Keys:
         plain = {name: v.get("content") if isinstance(v, dict) else v for name, v in found.items()}
         return {name: text for name, text in plain.items() if isinstance(text, str)}
 
-    def table(self, name: str) -> Keys | None:
+    def table(self, name: str) -> CheckedJson | None:
         """The object under this key; None if there is none, or an empty one."""
         value = self.value(name)
         if value is not None and not isinstance(value, dict):
             raise self.bad(name, "an object")
-        return Keys(value, where=f"{name} in {self.where}") if value else None
+        return CheckedJson(value, where=f"{name} in {self.where}") if value else None
 
     def choice(self, name: str, choices: Mapping[str, T], default: str | None = None) -> T:
         """What the word under this key stands for.

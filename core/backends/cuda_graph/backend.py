@@ -21,11 +21,11 @@ from core.device import is_out_of_memory
 from core.kv_cache import KVCache
 from core.transformer import Transformer
 
-MOST = 1  # tokens in one step
+MAX_STEP_TOKENS = 1  # tokens in one step
 
 
-class GraphStep:
-    """The same as `core.backends.native.NativeStep`, for what `fixed.why_not` allows."""
+class CudaGraphBackend:
+    """The same as `core.backends.native.NativeBackend`, for what `fixed.why_not` allows."""
 
     def __init__(
         self,
@@ -80,10 +80,10 @@ class GraphStep:
                 than a text of this length is.
         """
         vocab_size = self._transformer.config.vocab_size
-        if len(ids) != MOST or not 0 <= ids[0] < vocab_size:
+        if len(ids) != MAX_STEP_TOKENS or not 0 <= ids[0] < vocab_size:
             raise ValueError(f"a step takes one token below {vocab_size}, not {list(ids)}")
         start = cache.length
-        long = self._transformer.is_long(max(start + 1, length))
+        long = self._transformer.uses_long_rope(max(start + 1, length))
         cache.reserve(start + 1)
         cache.turn(long)
         self._token.fill_(ids[0])

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from core.backends.cuda_graph.backend import GraphStep
+from core.backends.cuda_graph.backend import CudaGraphBackend
 from core.backends.cuda_graph.bandwidth import read_bandwidth
 from core.backends.cuda_graph.capture import CudaRecorder
 from core.backends.cuda_graph.static_forward import SMALLEST, bucket_of, why_not
-from core.config import ModelConfig, Rotary
+from core.config import ModelConfig, RopeConfig
 from core.decoding.decoder import Decoder
 from core.errors import OutOfMemory
 from core.kv_cache import KVCache
@@ -28,7 +28,9 @@ from tests.core.test_transformer import CONFIGS, SMALL, assert_same, new_cache, 
 FIXED = {name: config for name, config in CONFIGS.items() if not config.expert_layers}
 LONG = dataclasses.replace(
     SMALL,
-    rotary=Rotary(scaling="longrope", original_context=20, short_factors=(1.0, 1.2, 1.5, 2.0), long_factors=(2.0,) * 4),
+    rope=RopeConfig(
+        scaling="longrope", original_context=20, short_factors=(1.0, 1.2, 1.5, 2.0), long_factors=(2.0,) * 4
+    ),
 )
 
 
@@ -54,82 +56,82 @@ def spoiled(transformer: Transformer) -> KVCache:
 def test_a_step_is_the_ordinary_pass(name: str, read: int) -> None:
     """From an empty text on, in the middle, and across the end of the first bucket, where the cache grows and moves."""
     transformer, recorder, tokens = random_transformer(FIXED[name]), Again(), some_tokens(read + 9)
-    step, cache = step_of(transformer, recorder), spoiled(transformer)
+    backend, cache = step_of(transformer, recorder), spoiled(transformer)
     if read:
         transformer(tokens[:, :read], cache)
-    hidden, logits = written(step, cache, tokens[:, read:])
+    hidden, logits = written(backend, cache, tokens[:, read:])
     expected = transformer(tokens)[0, read:]
     assert_same(hidden, expected)
     assert_same(logits, transformer.unembed(expected))
-    assert step.why_not is None
+    assert backend.why_not is None
     assert recorder.replays > 9, "the ordinary pass has done it all"
 
 
 @pytest.mark.parametrize("name", FIXED)
 def test_rewound_and_led_elsewhere(name: str) -> None:
     transformer, first, second = random_transformer(FIXED[name]), some_tokens(25), some_tokens(12, seed=2)
-    step, cache = step_of(transformer, Again()), spoiled(transformer)
-    written(step, cache, first)
+    backend, cache = step_of(transformer, Again()), spoiled(transformer)
+    written(backend, cache, first)
     for kept in (24, 10, 1, 0):
         cache.rewind(kept)
         transformer(second[:, :4], cache)  # a prompt, read in the ordinary way
-        hidden, _ = written(step, cache, second[:, 4:])
+        hidden, _ = written(backend, cache, second[:, 4:])
         assert_same(hidden, transformer(torch.cat((first[:, :kept], second), dim=1))[0, kept + 4 :])
         cache.rewind(kept)
-    assert step.why_not is None
+    assert backend.why_not is None
 
 
 def test_what_stands_behind_the_text_is_not_seen_whatever_it_is() -> None:
     for value in (torch.nan, torch.inf, 1e30):
         transformer, tokens = random_transformer(SMALL), some_tokens(40)
-        step, cache = step_of(transformer, Again()), new_cache(transformer)
-        written(step, cache, tokens[:, :1])
+        backend, cache = step_of(transformer, Again()), new_cache(transformer)
+        written(backend, cache, tokens[:, :1])
         transformer(tokens[:, 1:], cache)
         cache.rewind(30)
         cache.keys[:, :, :, 30:] = value
         cache.values[:, :, :, 30:] = value
-        assert_same(written(step, cache, tokens[:, 30:])[0], transformer(tokens)[0, 30:])
+        assert_same(written(backend, cache, tokens[:, 30:])[0], transformer(tokens)[0, 30:])
 
 
 def test_a_bucket_is_recorded_once_until_the_cache_moves() -> None:
     config = dataclasses.replace(SMALL, context_length=1100)
     transformer, recorder, tokens = random_transformer(config), Again(), some_tokens(1100)
-    step, cache = step_of(transformer, recorder), new_cache(transformer)
+    backend, cache = step_of(transformer, recorder), new_cache(transformer)
     seen = []
     for start in (0, 250, 254, 256, 510, 511, 512, 700, 1020, 1023, 1024, 1098):
         if start > cache.length:
             transformer(tokens[:, cache.length : start], cache)
-        written(step, cache, tokens[:, start : start + 1])
+        written(backend, cache, tokens[:, start : start + 1])
         seen.append((cache.capacity, recorder.recordings))
     first, second = (256, 2), (512, 4)  # a pass and an unembedding each
     assert seen[:6] == [first, first, first, second, second, second]
     assert [capacity for capacity, _ in seen[6:]] == [1024] * 4 + [1100] * 2
     assert {count for _, count in seen[6:10]} == {6}
     cache.rewind(100)  # the cache stays where it is, and a short text looks at a part of it
-    hidden, _ = written(step, cache, tokens[:, 100:103])
+    hidden, _ = written(backend, cache, tokens[:, 100:103])
     assert_same(hidden, transformer(tokens[:, :103])[0, 100:])
 
 
 def test_a_rewind_into_a_smaller_bucket_and_back_records_nothing_anew() -> None:
     transformer, recorder, tokens = random_transformer(SMALL), Again(), some_tokens(310)
-    step, cache = step_of(transformer, recorder), new_cache(transformer)
+    backend, cache = step_of(transformer, recorder), new_cache(transformer)
     transformer(tokens[:, :300], cache)
-    written(step, cache, tokens[:, 300:303])
+    written(backend, cache, tokens[:, 300:303])
     cache.rewind(200)
-    assert_same(written(step, cache, tokens[:, 200:203])[0], transformer(tokens[:, :203])[0, 200:])
+    assert_same(written(backend, cache, tokens[:, 200:203])[0], transformer(tokens[:, :203])[0, 200:])
     assert recorder.recordings == 3  # two passes, one unembedding
     transformer(tokens[:, 203:303], cache)
-    assert_same(written(step, cache, tokens[:, 303:])[0], transformer(tokens)[0, 303:])
+    assert_same(written(backend, cache, tokens[:, 303:])[0], transformer(tokens)[0, 303:])
     assert recorder.recordings == 3
 
 
 def test_another_cache_of_the_same_size_is_not_taken_for_the_first() -> None:
     transformer, recorder, tokens = random_transformer(SMALL), Again(), some_tokens(20)
-    step = step_of(transformer, recorder)
+    backend = step_of(transformer, recorder)
     caches = [new_cache(transformer) for _ in range(2)]
     for n in range(20):
         for cache in caches:
-            hidden, _ = written(step, cache, tokens[:, n : n + 1])
+            hidden, _ = written(backend, cache, tokens[:, n : n + 1])
     assert_same(hidden, transformer(tokens)[0, 19:])
 
 
@@ -143,19 +145,19 @@ def test_the_steps_of_a_bucket() -> None:
 def test_the_whole_context_and_one_too_many() -> None:
     transformer = random_transformer(dataclasses.replace(SMALL, context_length=40))
     tokens = some_tokens(40)
-    step, cache = step_of(transformer, Again()), new_cache(transformer)
-    assert_same(written(step, cache, tokens)[0], transformer(tokens)[0])
+    backend, cache = step_of(transformer, Again()), new_cache(transformer)
+    assert_same(written(backend, cache, tokens)[0], transformer(tokens)[0])
     with pytest.raises(ValueError, match="41 positions do not fit in a context of 40"):
-        written(step, cache, tokens[:, :1])
+        written(backend, cache, tokens[:, :1])
     assert cache.length == 40
 
 
 @pytest.mark.parametrize("ids", [[], [1, 2], [-1], [SMALL.vocab_size]])
 def test_what_is_no_token(ids: list[int]) -> None:
     transformer = random_transformer(SMALL)
-    step, cache = step_of(transformer, Again()), new_cache(transformer)
+    backend, cache = step_of(transformer, Again()), new_cache(transformer)
     with pytest.raises(ValueError, match="a step takes one token below 101"):
-        step.forward(ids, cache, torch.empty(1, SMALL.d_model))
+        backend.forward(ids, cache, torch.empty(1, SMALL.d_model))
     assert cache.length == 0
 
 
@@ -166,13 +168,13 @@ def test_in_16_bits_it_is_as_near_to_the_truth_as_the_ordinary_pass(name: str) -
         parameter.data = parameter.data.bfloat16()
     tokens, errors = some_tokens(30), []
     cache = KVCache(rough.config, device=CPU, dtype=torch.bfloat16)
-    step = step_of(rough, Again(), dtype=torch.bfloat16)
-    hidden, _ = written(step, cache, tokens)
+    backend = step_of(rough, Again(), dtype=torch.bfloat16)
+    hidden, _ = written(backend, cache, tokens)
     cache.rewind(0)
     ordinary = torch.cat([rough(tokens[:, n : n + 1], cache)[0] for n in range(30)])
     for found in (hidden, ordinary):
         errors.append((found.float() - exact(tokens)[0]).square().mean().sqrt().item())
-    assert step.why_not is None
+    assert backend.why_not is None
     assert errors[0] < 1.2 * errors[1] + 1e-3
 
 
@@ -187,12 +189,12 @@ def test_experts_are_chosen_and_cannot_be_recorded() -> None:
 def with_step(monkeypatch: pytest.MonkeyPatch, recorder: Again) -> Callable[[Transformer], Decoder]:
     """Makes decoders that believe they are on a GPU."""
 
-    def fast_step(transformer: Transformer, cache: KVCache, **_: Any) -> tuple[GraphStep, None]:
-        step = step_of(transformer, recorder)
-        step.try_out(cache)
-        return step, None
+    def choose_backend(transformer: Transformer, cache: KVCache, **_: Any) -> tuple[CudaGraphBackend, None]:
+        backend = step_of(transformer, recorder)
+        backend.try_out(cache)
+        return backend, None
 
-    monkeypatch.setattr("core.decoding.model_runner.fast_step", fast_step)
+    monkeypatch.setattr("core.decoding.model_runner.choose_backend", choose_backend)
     return lambda transformer: Decoder(transformer, device=CPU, dtype=torch.float32)
 
 
@@ -218,7 +220,7 @@ def test_a_decoder_on_a_graph_is_a_decoder_without_one(config: ModelConfig, monk
             np.testing.assert_allclose(ours.decode_one(token), theirs.decode_one(token), rtol=1e-4, atol=1e-4)
         for position in range(length):
             np.testing.assert_allclose(ours.logits(position), theirs.logits(position), rtol=1e-4, atol=1e-4)
-    assert ours.why_torch is None
+    assert ours.fallback_reason is None
     assert recorder.replays > 60
 
 
@@ -233,7 +235,7 @@ def test_why_there_is_no_graph_is_known_before_the_first_token(
     recorder: Again, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoder = with_step(monkeypatch, recorder)(random_transformer(SMALL))
-    assert decoder.why_torch is not None
+    assert decoder.fallback_reason is not None
     assert decoder.how == "torch"
 
 
@@ -264,40 +266,40 @@ def test_without_memory_for_the_trial_the_decoder_says_so_when_it_reads(monkeypa
 )
 def test_what_fails_or_lies_is_told_and_the_ordinary_pass_goes_on(recorder: Again, why: str) -> None:
     transformer, tokens = random_transformer(SMALL), some_tokens(SMALLEST + 8)
-    step, cache = step_of(transformer, recorder), spoiled(transformer)
+    backend, cache = step_of(transformer, recorder), spoiled(transformer)
     read = SMALLEST - 4
     transformer(tokens[:, :read], cache)
-    hidden, logits = written(step, cache, tokens[:, read:])
+    hidden, logits = written(backend, cache, tokens[:, read:])
     assert_same(hidden, transformer(tokens)[0, read:])
     assert_same(logits, transformer.unembed(hidden))
-    assert re.search(why, step.why_not or "")
+    assert re.search(why, backend.why_not or "")
 
 
 def test_a_broken_model_is_not_the_graphs_fault() -> None:
     """Not a number on both sides: nothing can be compared, so the ordinary pass goes on, and the decoder complains."""
     transformer = random_transformer(SMALL)
     transformer.norm.weight.fill_(torch.nan)
-    step, cache = step_of(transformer, Again()), new_cache(transformer)
-    hidden, _ = written(step, cache, some_tokens(3))
+    backend, cache = step_of(transformer, Again()), new_cache(transformer)
+    hidden, _ = written(backend, cache, some_tokens(3))
     assert hidden.isnan().all()
-    assert step.why_not is not None
+    assert backend.why_not is not None
 
 
 def test_tokens_that_a_model_rules_out_are_no_difference() -> None:
     transformer = random_transformer(dataclasses.replace(SMALL, head_bias=True))
     transformer.head.bias[5] = -torch.inf
-    step, cache = step_of(transformer, Again()), new_cache(transformer)
-    _, logits = written(step, cache, some_tokens(3))
-    assert step.why_not is None
+    backend, cache = step_of(transformer, Again()), new_cache(transformer)
+    _, logits = written(backend, cache, some_tokens(3))
+    assert backend.why_not is None
     assert (logits[:, 5] == -torch.inf).all()
 
 
 def test_the_recorders_here_can_be_told_from_one_that_works() -> None:
     """If positions, tokens and hidden states were not where the recording looks for them, the tests above would see."""
     transformer, tokens = random_transformer(SMALL), some_tokens(6)
-    step, cache = step_of(transformer, Stale()), new_cache(transformer)
-    hidden, _ = written(step, cache, tokens)
-    assert step.why_not is None  # the first token is the one it was recorded with
+    backend, cache = step_of(transformer, Stale()), new_cache(transformer)
+    hidden, _ = written(backend, cache, tokens)
+    assert backend.why_not is None  # the first token is the one it was recorded with
     assert (hidden - transformer(tokens)[0]).abs().max() > 0.1
 
 

@@ -61,23 +61,29 @@ class Slow:
 def test_tokens_are_written_while_it_compiles_and_faster_afterwards() -> None:
     transformer, recorder, slow, said = random_transformer(SMALL), Again(), Slow(), list[bool]()
     compiler = Compiler(slow, said.append)
-    step, cache, tokens = step_of(transformer, recorder, compiler), new_cache(transformer), some_tokens(SMALLEST + 20)
+    backend, cache, tokens = (
+        step_of(transformer, recorder, compiler),
+        new_cache(transformer),
+        some_tokens(SMALLEST + 20),
+    )
     expected = transformer(tokens)[0]
-    assert_same(written(step, cache, tokens[:, :5])[0], expected[:5])
-    assert (said, compiler.busy, step.how) == ([True], True, "CUDA graph")
+    assert_same(written(backend, cache, tokens[:, :5])[0], expected[:5])
+    assert (said, compiler.busy, backend.how) == ([True], True, "CUDA graph")
     recorded = recorder.recordings
     transformer(tokens[:, 5 : SMALLEST - 2], cache)
-    assert_same(written(step, cache, tokens[:, SMALLEST - 2 : SMALLEST + 3])[0], expected[SMALLEST - 2 : SMALLEST + 3])
+    assert_same(
+        written(backend, cache, tokens[:, SMALLEST - 2 : SMALLEST + 3])[0], expected[SMALLEST - 2 : SMALLEST + 3]
+    )
     assert recorder.recordings == recorded, "nothing may be recorded while something is compiled"
-    assert step.why_not is None
+    assert backend.why_not is None
     slow.go.set()
     for n in range(SMALLEST + 3, SMALLEST + 12):  # one thing after another
-        assert_same(written(step, cache, tokens[:, n : n + 1])[0], expected[n : n + 1])
+        assert_same(written(backend, cache, tokens[:, n : n + 1])[0], expected[n : n + 1])
         compiler.wait()
-    assert step.how == "compiled CUDA graph"
+    assert backend.how == "compiled CUDA graph"
     assert said == [True, False] * 3  # the first bucket, the second, the unembedding
     calls, recorded = slow.calls, recorder.recordings
-    assert_same(written(step, cache, tokens[:, SMALLEST + 12 :])[0], expected[SMALLEST + 12 :])
+    assert_same(written(backend, cache, tokens[:, SMALLEST + 12 :])[0], expected[SMALLEST + 12 :])
     assert slow.calls > calls
     assert recorder.recordings == recorded
     assert not compiler.busy
@@ -92,16 +98,16 @@ def test_tokens_are_written_while_it_compiles_and_faster_afterwards() -> None:
 )
 def test_what_is_compiled_badly_is_told_and_the_graph_goes_on(slow: Slow, why: str) -> None:
     transformer, recorder, compiler = random_transformer(SMALL), Again(), Compiler(slow)
-    step, cache, tokens = step_of(transformer, recorder, compiler), new_cache(transformer), some_tokens(20)
+    backend, cache, tokens = step_of(transformer, recorder, compiler), new_cache(transformer), some_tokens(20)
     slow.go.set()
     found = []
     for n in range(20):
-        found.append(written(step, cache, tokens[:, n : n + 1])[0])
+        found.append(written(backend, cache, tokens[:, n : n + 1])[0])
         compiler.wait()
     assert_same(torch.cat(found), transformer(tokens)[0])
     assert (compiler.why_not or "").endswith(why)
-    assert step.why_not is None
-    assert step.how == "CUDA graph"
+    assert backend.why_not is None
+    assert backend.how == "CUDA graph"
     assert recorder.replays > 20
 
 
@@ -129,15 +135,15 @@ def quantised(transformer: Transformer, kind: Any) -> Transformer:
 def compiled_and_compared(transformer: Transformer, compiler: Compiler) -> None:
     """In one bucket and, as the cache has moved, in the next; each is compiled with a cache that lies elsewhere."""
     recorder, tokens = Again(), some_tokens(SMALLEST + 8)
-    step, cache = step_of(transformer, recorder, compiler), new_cache(transformer)
+    backend, cache = step_of(transformer, recorder, compiler), new_cache(transformer)
     expected = transformer(tokens)[0]
     transformer(tokens[:, : SMALLEST - 6], cache)
     for n in range(SMALLEST - 6, SMALLEST + 8):
-        hidden, logits = written(step, cache, tokens[:, n : n + 1])
+        hidden, logits = written(backend, cache, tokens[:, n : n + 1])
         assert_same(hidden, expected[n : n + 1])
         assert_same(logits, transformer.unembed(expected[n : n + 1]))
         compiler.wait()
-    assert (step.why_not, compiler.why_not, step.how) == (None, None, "compiled CUDA graph")
+    assert (backend.why_not, compiler.why_not, backend.how) == (None, None, "compiled CUDA graph")
 
 
 @pytest.mark.parametrize("name", FIXED)

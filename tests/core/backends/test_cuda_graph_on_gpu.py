@@ -46,7 +46,7 @@ def compared(transformer: Transformer, *, dtype: torch.dtype = torch.float32, co
             assert np.linalg.norm(found - expected) <= tolerance * np.linalg.norm(expected)
             if compiler is not None:
                 compiler.wait()
-    assert ours.why_torch is None
+    assert ours.fallback_reason is None
     assert compiler is None or compiler.why_not is None
     return ours.how
 

@@ -17,13 +17,14 @@ import numpy as np
 import pytest
 import torch
 
-from core.backends.native import MOST, NativeStep, why_not
+from core.backends.native import NativeBackend, why_not
 from core.decoding.decoder import Decoder
 from core.errors import BadCheckpoint
 from core.kv_cache import GROWTH
 from core.native import bindings as native
 from core.native import quantize as packing
 from core.native.bandwidth import read_bandwidth
+from core.native.bindings import MAX_STEP_TOKENS
 from core.quantization.packed import Kind, install, pack
 from tests.core.support.native_models import (
     CPU,
@@ -122,13 +123,13 @@ def test_whole_numbers_are_multiplied_exactly(kind: str, target: str) -> None:
     weights[:, ::32] = most if kind == "int8" else -8  # so that the scale of a group is 1
     head = pack(weights, kind)
     install(transformer, {"head.weight": head, "embedding.weight": head}, torch.float32)
-    hidden = torch.randint(-127, 128, (MOST, 96)).float()
+    hidden = torch.randint(-127, 128, (MAX_STEP_TOKENS, 96)).float()
     hidden[:, ::32] = 127
-    step = NativeStep(transformer, dtype=torch.float32, n_threads=2)
+    backend = NativeBackend(transformer, dtype=torch.float32, n_threads=2)
     expected = hidden.double() @ weights.double().T
-    torch.testing.assert_close(torch.from_numpy(step.logits(hidden)).double(), expected, atol=0, rtol=1e-6)
+    torch.testing.assert_close(torch.from_numpy(backend.logits(hidden)).double(), expected, atol=0, rtol=1e-6)
     cache, out = cache_of(config), torch.empty(1, 96)
-    step.forward([74], cache, out)  # the last row of a block that is not full
+    backend.forward([74], cache, out)  # the last row of a block that is not full
     reference = transformer(torch.tensor([[74]]), cache_of(config))[0]
     torch.testing.assert_close(out, reference, atol=1e-4, rtol=1e-4)
 
@@ -141,10 +142,10 @@ def test_inputs_that_are_no_numbers_give_logits_that_are_none(kind: str, odd: fl
     if kind != "float32":
         quantise(transformer, "int8")
         transformer.head.packed = pack(torch.randn(SMALL.vocab_size, SMALL.d_model), kind)
-    hidden = torch.randn(MOST, SMALL.d_model)
+    hidden = torch.randn(MAX_STEP_TOKENS, SMALL.d_model)
     hidden[3, 5] = odd
-    logits = NativeStep(transformer, dtype=torch.float32, n_threads=1).logits(hidden)
-    assert torch.from_numpy(logits).isfinite().all(-1).tolist() == [row != 3 for row in range(MOST)]
+    logits = NativeBackend(transformer, dtype=torch.float32, n_threads=1).logits(hidden)
+    assert torch.from_numpy(logits).isfinite().all(-1).tolist() == [row != 3 for row in range(MAX_STEP_TOKENS)]
 
 
 @pytest.mark.parametrize("bits", [0x7FFFFFFF, -1, 0x7F800001, 0x7FC00003])
@@ -155,7 +156,7 @@ def test_no_kind_of_nan_is_lost_on_the_way(bits: int, target: str) -> None:
     transformer = model(config)
     hidden = torch.randn(1, SMALL.d_model)
     hidden[0, 5] = odd
-    assert np.isnan(NativeStep(transformer, dtype=torch.float32, n_threads=1).logits(hidden)).all()
+    assert np.isnan(NativeBackend(transformer, dtype=torch.float32, n_threads=1).logits(hidden)).all()
     halves = model(config, torch.bfloat16)
     halves.norm.float().weight[7] = odd
     halves.blocks[0].attention_norm.float().weight[7] = odd
@@ -170,7 +171,7 @@ def test_weights_that_are_no_numbers_give_logits_that_are_none(kind: Kind, odd: 
     head = pack(torch.randn(SMALL.vocab_size, SMALL.d_model), kind)
     install(transformer, {"head.weight": head}, torch.float32)
     head.scales[1, 0, 3] = odd  # of the group of 16 rows, columns, and row
-    logits = NativeStep(transformer, dtype=torch.float32, n_threads=1).logits(torch.randn(1, SMALL.d_model))[0]
+    logits = NativeBackend(transformer, dtype=torch.float32, n_threads=1).logits(torch.randn(1, SMALL.d_model))[0]
     assert np.flatnonzero(~np.isfinite(logits)).tolist() == [19]
 
 
@@ -183,7 +184,7 @@ def test_a_text_of_several_blocks_of_positions(name: str, target: str) -> None:
 
 def test_steps_and_passes_of_torch_share_one_cache() -> None:
     transformer = model(SMALL)
-    step = NativeStep(transformer, dtype=torch.float32, n_threads=1)
+    backend = NativeBackend(transformer, dtype=torch.float32, n_threads=1)
     ids = some_ids(SMALL, 300)  # more than the cache begins with
     cache, hidden = cache_of(SMALL), torch.empty(300, SMALL.d_model)
     for start in range(0, 300, 10):
@@ -191,12 +192,12 @@ def test_steps_and_passes_of_torch_share_one_cache() -> None:
         if start % 20:
             hidden[start : start + 10] = transformer(torch.tensor([part]), cache)[0]
         else:
-            step.forward(part[:5], cache, hidden[start : start + 5])
-            step.forward(part[5:], cache, hidden[start + 5 : start + 10])
+            backend.forward(part[:5], cache, hidden[start : start + 5])
+            backend.forward(part[5:], cache, hidden[start + 5 : start + 10])
     torch.testing.assert_close(hidden, transformer(torch.tensor([ids]))[0], atol=3e-5, rtol=1e-5)
     cache.rewind(120)
     again = torch.empty(1, SMALL.d_model)
-    step.forward([ids[120]], cache, again)
+    backend.forward([ids[120]], cache, again)
     torch.testing.assert_close(again, hidden[120:121], atol=3e-5, rtol=1e-5)
 
 
@@ -218,7 +219,7 @@ def test_a_text_that_becomes_long_is_turned_anew() -> None:
     ids = some_ids(LONG, 30)
     ours = Decoder(transformer, device=CPU, dtype=torch.float32)
     theirs = Decoder(transformer, device=CPU, dtype=torch.float32, native=False)
-    assert (ours.why_torch, theirs.why_torch) == (None, "it was not wanted")
+    assert (ours.fallback_reason, theirs.fallback_reason) == (None, "it was not wanted")
     for token in ids:
         logits = [torch.from_numpy(one.decode_one(token)) for one in (ours, theirs)]
         torch.testing.assert_close(*logits, atol=3e-5, rtol=1e-5)
@@ -226,13 +227,13 @@ def test_a_text_that_becomes_long_is_turned_anew() -> None:
 
 def test_a_step_that_does_not_fit_changes_nothing() -> None:
     config = replace(SMALL, context_length=10)
-    step, cache = NativeStep(model(config), dtype=torch.float32, n_threads=1), cache_of(config)
-    step.forward([1] * 8, cache, torch.empty(8, config.d_model))
+    backend, cache = NativeBackend(model(config), dtype=torch.float32, n_threads=1), cache_of(config)
+    backend.forward([1] * 8, cache, torch.empty(8, config.d_model))
     with pytest.raises(ValueError, match="11 positions do not fit in a context of 10"):
-        step.forward([1] * 3, cache, torch.empty(3, config.d_model))
+        backend.forward([1] * 3, cache, torch.empty(3, config.d_model))
     for wrong in ([], [1] * 9, [-1], [3, config.vocab_size]):
         with pytest.raises(ValueError, match="1 to 8 tokens below 101"):
-            step.forward(wrong, cache, torch.empty(1, config.d_model))
+            backend.forward(wrong, cache, torch.empty(1, config.d_model))
     assert cache.length == 8
 
 
@@ -240,12 +241,14 @@ def test_what_has_moved_since_the_last_step_is_found_again() -> None:
     """A step remembers where everything was: another cache, one that has grown, another place for hidden states."""
     config = replace(SMALL, context_length=2 * GROWTH)
     transformer, ids = model(config), some_ids(config, GROWTH + 20)
-    step = NativeStep(transformer, dtype=torch.float32, n_threads=1)
+    backend = NativeBackend(transformer, dtype=torch.float32, n_threads=1)
     caches = [cache_of(config) for _ in range(2)]
     hidden = [torch.zeros(GROWTH + 10, config.d_model), torch.zeros(GROWTH + 20, config.d_model)]
     for n, token in enumerate(ids):
         wide = [one for one in hidden if n < len(one)]
-        logits = [step.decode([token], cache, rows, n)[0] for cache in caches for rows in wide if not cache.rewind(n)]
+        logits = [
+            backend.decode([token], cache, rows, n)[0] for cache in caches for rows in wide if not cache.rewind(n)
+        ]
         assert all(np.array_equal(logits[0], one) for one in logits)
     assert torch.equal(hidden[0], hidden[1][: len(hidden[0])])
     expected = by_torch(transformer, ids)
@@ -254,8 +257,8 @@ def test_what_has_moved_since_the_last_step_is_found_again() -> None:
 
 def test_a_cache_that_grows_is_not_kept_twice() -> None:
     config = replace(SMALL, context_length=2 * GROWTH)
-    step, cache = NativeStep(model(config), dtype=torch.float32, n_threads=1), cache_of(config)
-    step.decode([1], cache, torch.empty(1, config.d_model))
+    backend, cache = NativeBackend(model(config), dtype=torch.float32, n_threads=1), cache_of(config)
+    backend.decode([1], cache, torch.empty(1, config.d_model))
     before = weakref.ref(cache.keys)
     cache.reserve(GROWTH + 1)
     assert before() is None
@@ -263,18 +266,18 @@ def test_a_cache_that_grows_is_not_kept_twice() -> None:
 
 def test_what_would_crash_in_c_is_refused_before() -> None:
     transformer = model(SMALL)
-    step, cache = NativeStep(transformer, dtype=torch.float32, n_threads=1), cache_of(SMALL)
-    for ids in ([], [1] * (MOST + 1), [-(10**9)], [10**9], [SMALL.vocab_size]):
+    backend, cache = NativeBackend(transformer, dtype=torch.float32, n_threads=1), cache_of(SMALL)
+    for ids in ([], [1] * (MAX_STEP_TOKENS + 1), [-(10**9)], [10**9], [SMALL.vocab_size]):
         with pytest.raises(ValueError, match="a step takes 1 to 8 tokens below 101"):
-            step.forward(ids, cache, torch.empty(len(ids), SMALL.d_model))
+            backend.forward(ids, cache, torch.empty(len(ids), SMALL.d_model))
     wide = torch.randn(2, 2 * SMALL.d_model)
     for hidden in (wide, wide[:, : SMALL.d_model], torch.randn(9, SMALL.d_model), torch.randn(2, SMALL.d_model).half()):
         with pytest.raises(ValueError, match="hidden states"):
-            step.logits(hidden)
+            backend.logits(hidden)
     rows = torch.empty(3, SMALL.d_model)
     for ids, at in (([1], 3), ([1], -1), ([1, 2], 2), ([1] * 4, 0)):
         with pytest.raises(ValueError, match=f"{len(ids)} hidden states do not fit into 3 rows from row {at} on"):
-            step.decode(ids, cache, rows, at)
+            backend.decode(ids, cache, rows, at)
     assert cache.length == 0
     decoder = Decoder(transformer, device=CPU, dtype=torch.float32)
     for token in (-1, SMALL.vocab_size, -(10**9), 10**9):
@@ -294,7 +297,7 @@ def test_what_it_is_not_for_runs_in_torch_and_says_why() -> None:
     assert "9 experts" in (why_not(experts, CPU, torch.float32) or "")
     with patch("core.native.bindings._opened", return_value=(None, "there is none")):
         decoder = Decoder(plain, device=CPU, dtype=torch.float32)
-    assert decoder.why_torch == "there is none"
+    assert decoder.fallback_reason == "there is none"
     expected = Decoder(plain, device=CPU, dtype=torch.float32).decode_one(5)
     torch.testing.assert_close(torch.from_numpy(decoder.decode_one(5)), torch.from_numpy(expected), atol=3e-5, rtol=0)
 
@@ -307,8 +310,8 @@ def state_of(thread: Path) -> str:
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Linux alone tells what each thread does")
 def test_threads_without_work_sleep() -> None:
     before = set(Path("/proc/self/task").iterdir())
-    step, cache = NativeStep(model(SMALL), dtype=torch.float32, n_threads=4), cache_of(SMALL)
-    step.forward([1], cache, torch.empty(1, SMALL.d_model))
+    backend, cache = NativeBackend(model(SMALL), dtype=torch.float32, n_threads=4), cache_of(SMALL)
+    backend.forward([1], cache, torch.empty(1, SMALL.d_model))
     threads = set(Path("/proc/self/task").iterdir()) - before
     assert len(threads) == 3  # the fourth is the one that asks
     patience = 500

@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.backends.native import MOST, NativeStep
-from core.config import ModelConfig, Rotary
+from core.backends.native import NativeBackend
+from core.config import ModelConfig, RopeConfig
 from core.decoding.decoder import Decoder
 from core.kv_cache import KVCache
 from core.native import bindings as native
-from core.native.bindings import MANY_TOKENS
+from core.native.bindings import MAX_PREFILL_TOKENS, MAX_STEP_TOKENS
 from core.transformer import Transformer
 from tests.core.support.native_models import (
     CPU,
@@ -39,7 +39,7 @@ ALL = {name: config for name, config in (CONFIGS | ODD).items() if not config.ex
     "wide": replace(SMALL, d_model=96, d_head=80, n_heads=3, n_kv_heads=1, d_ff=100, qkv_bias=True),
     "whole steps": replace(SMALL, d_model=64, d_head=32, d_ff=96, qk_norm=True),
     "many heads to a key": replace(SMALL, n_heads=20, n_kv_heads=2, attention_softcap=1.5),
-    "odd, half turns": replace(SMALL, d_model=50, d_head=10, d_ff=37, rotary=Rotary(width=4), qk_norm=True),
+    "odd, half turns": replace(SMALL, d_model=50, d_head=10, d_ff=37, rope=RopeConfig(width=4), qk_norm=True),
 }
 QUANTISED = replace(SMALL, d_model=64, d_head=16, d_ff=96, mlp_bias=True)
 GARBAGE = -1  # as bits: a number that is none
@@ -88,23 +88,23 @@ def parts(ids: list[int], sizes: Sequence[int]) -> Iterator[list[int]]:
 
 
 def read(
-    transformer: Transformer, ids: list[int], sizes: Sequence[int] = (MANY_TOKENS,), *, n_threads: int = 2
+    transformer: Transformer, ids: list[int], sizes: Sequence[int] = (MAX_PREFILL_TOKENS,), *, n_threads: int = 2
 ) -> tuple[Tensor, KVCache]:
     """Hidden states (len(ids), d_model)."""
-    step = NativeStep(transformer, dtype=BF16, n_threads=n_threads)
-    assert step.most == MANY_TOKENS
+    backend = NativeBackend(transformer, dtype=BF16, n_threads=n_threads)
+    assert backend.most == MAX_PREFILL_TOKENS
     cache, hidden = filled_with_garbage(transformer.config), []
     for part in parts(ids, sizes):
         hidden.append(torch.empty(len(part), transformer.config.d_model, dtype=BF16))
-        step.read(part, cache, hidden[-1])
+        backend.read(part, cache, hidden[-1])
     return torch.cat(hidden), cache
 
 
 def stepped(transformer: Transformer, ids: list[int]) -> tuple[Tensor, KVCache]:
-    step = NativeStep(transformer, dtype=BF16, n_threads=2)
+    backend = NativeBackend(transformer, dtype=BF16, n_threads=2)
     cache, hidden = cache_of(transformer.config, BF16), torch.empty(len(ids), transformer.config.d_model, dtype=BF16)
-    for at in range(0, len(ids), MOST):
-        step.forward(ids[at : at + MOST], cache, hidden[at : at + MOST])
+    for at in range(0, len(ids), MAX_STEP_TOKENS):
+        backend.forward(ids[at : at + MAX_STEP_TOKENS], cache, hidden[at : at + MAX_STEP_TOKENS])
     return hidden, cache
 
 
@@ -204,10 +204,10 @@ def test_it_changes_no_bit_how_a_text_is_cut(kind: str, target: str) -> None:
 def test_a_whole_pass_twice_and_after_a_wider_one(target: str) -> None:
     """Nothing is left behind in the memory that passes share."""
     transformer, ids = halves("odd sizes"), some_ids(ALL["odd sizes"], 512)
-    step, first = NativeStep(transformer, dtype=BF16, n_threads=2), read(transformer, ids[:21])
+    backend, first = NativeBackend(transformer, dtype=BF16, n_threads=2), read(transformer, ids[:21])
     for count in (512, 21):
         cache, hidden = filled_with_garbage(transformer.config), torch.empty(count, 50, dtype=BF16)
-        step.read(ids[:count], cache, hidden)
+        backend.read(ids[:count], cache, hidden)
     assert_same_bits((hidden, cache), first)
 
 
@@ -215,15 +215,15 @@ def test_what_lies_in_positions_that_are_not_filled_changes_no_bit(target: str) 
     """`read` begins in memory full of NaN; here with zeros, and with NaN after what was taken back."""
     for name in ("plain", "whole steps", "some windows"):
         transformer, ids = halves(name), some_ids(ALL[name], 100)
-        step, cache = NativeStep(transformer, dtype=BF16, n_threads=2), cache_of(transformer.config, BF16)
+        backend, cache = NativeBackend(transformer, dtype=BF16, n_threads=2), cache_of(transformer.config, BF16)
         hidden = torch.empty(100, transformer.config.d_model, dtype=BF16)
         for slab in (cache.keys, cache.values):
             slab.zero_()
-        step.read(ids, cache, hidden)
+        backend.read(ids, cache, hidden)
         cache.rewind(40)
         for slab in (cache.keys, cache.values):
             slab.view(torch.int16)[:, :, :, 40:].fill_(GARBAGE)
-        step.read(ids[40:], cache, hidden[40:])
+        backend.read(ids[40:], cache, hidden[40:])
         assert_same_bits((hidden, cache), read(transformer, ids))
 
 
@@ -233,24 +233,24 @@ def test_what_lies_in_positions_that_are_not_filled_changes_no_bit(target: str) 
 @pytest.mark.parametrize("name", ["plain", "odd sizes", "some windows", "learned positions"])
 def test_steps_passes_and_torch_share_one_cache(name: str, target: str) -> None:
     transformer = halves(name)
-    step, cache = NativeStep(transformer, dtype=BF16, n_threads=2), cache_of(transformer.config, BF16)
+    backend, cache = NativeBackend(transformer, dtype=BF16, n_threads=2), cache_of(transformer.config, BF16)
     ids = some_ids(transformer.config, 300)  # more than the cache begins with
     hidden = torch.empty(300, transformer.config.d_model, dtype=BF16)
     at = 0
     for n, part in enumerate(parts(ids, (37, 5, 21, 64))):
         out = hidden[at : at + len(part)]
         if n % 3 == 0:
-            step.read(part, cache, out)
+            backend.read(part, cache, out)
         elif n % 3 == 1:
             out[:] = transformer(torch.tensor([part]), cache)[0]
         else:
             for place, one in enumerate(part):
-                step.forward([one], cache, out[place : place + 1])
+                backend.forward([one], cache, out[place : place + 1])
         at += len(part)
     assert_near(hidden, stepped(transformer, ids)[0])
     cache.rewind(120)
     again = torch.empty(30, transformer.config.d_model, dtype=BF16)
-    step.read(ids[120:150], cache, again)
+    backend.read(ids[120:150], cache, again)
     assert_near(again, hidden[120:150])
 
 
@@ -274,10 +274,14 @@ def test_a_text_that_becomes_long_is_turned_anew(target: str) -> None:
         for one in (ours, theirs):
             list(one.prefill(ids[start:count]))
         assert_near(*(torch.from_numpy(one.logits(count - 1)) for one in (ours, theirs)))
-    step, cache, hidden = NativeStep(transformer, dtype=BF16, n_threads=1), cache_of(LONG, BF16), torch.empty(30, 32)
-    step.read(ids[:15], cache, hidden[:15].to(BF16), length=15)
+    backend, cache, hidden = (
+        NativeBackend(transformer, dtype=BF16, n_threads=1),
+        cache_of(LONG, BF16),
+        torch.empty(30, 32),
+    )
+    backend.read(ids[:15], cache, hidden[:15].to(BF16), length=15)
     with pytest.raises(ValueError, match="15 positions were read as a short text"):
-        step.read(ids[:15], cache, hidden[:15].to(BF16), length=30)
+        backend.read(ids[:15], cache, hidden[:15].to(BF16), length=30)
 
 
 # --- what is no number ------------------------------------------------------------------------------------------------
@@ -316,35 +320,35 @@ def test_a_token_that_is_no_number_harms_those_alone_that_see_it(window: int, od
 
 def test_what_would_crash_in_c_is_refused_before(target: str) -> None:
     config = replace(SMALL, context_length=30)
-    step, cache = NativeStep(model(config, BF16), dtype=BF16, n_threads=1), cache_of(config, BF16)
-    for ids in ([], [1] * (MANY_TOKENS + 1), [1] * 9 + [-1], [1] * 9 + [config.vocab_size], [10**9]):
+    backend, cache = NativeBackend(model(config, BF16), dtype=BF16, n_threads=1), cache_of(config, BF16)
+    for ids in ([], [1] * (MAX_PREFILL_TOKENS + 1), [1] * 9 + [-1], [1] * 9 + [config.vocab_size], [10**9]):
         with pytest.raises(ValueError, match="a step takes 1 to 512 tokens below 101"):
-            step.read(ids, cache, torch.empty(len(ids), config.d_model, dtype=BF16))
+            backend.read(ids, cache, torch.empty(len(ids), config.d_model, dtype=BF16))
     with pytest.raises(ValueError, match="31 positions do not fit in a context of 30"):
-        step.read([1] * 31, cache, torch.empty(31, config.d_model, dtype=BF16))
+        backend.read([1] * 31, cache, torch.empty(31, config.d_model, dtype=BF16))
     for wrong in (torch.empty(9, config.d_model), torch.empty(8, config.d_model, dtype=BF16)):
         with pytest.raises(ValueError, match="hidden states"):
-            step.read([1] * 9, cache, wrong)
+            backend.read([1] * 9, cache, wrong)
     assert cache.length == 0
 
 
 def test_it_is_for_halves_without_experts_and_even_heads(target: str) -> None:
     def most(config: ModelConfig, dtype: torch.dtype = BF16) -> int:
-        return NativeStep(model(config, dtype), dtype=dtype, n_threads=1).most
+        return NativeBackend(model(config, dtype), dtype=dtype, n_threads=1).most
 
-    assert most(SMALL) == MANY_TOKENS
+    assert most(SMALL) == MAX_PREFILL_TOKENS
     assert most(SMALL, torch.float32) == 0
     assert most(CONFIGS["experts"]) == 0
-    assert most(replace(SMALL, d_head=5, rotary=Rotary(width=4))) == 0
+    assert most(replace(SMALL, d_head=5, rope=RopeConfig(width=4))) == 0
     mixed = model(SMALL, BF16)
     mixed.head.float()  # tied to the embedding
-    assert NativeStep(mixed, dtype=BF16, n_threads=1).most == 0
+    assert NativeBackend(mixed, dtype=BF16, n_threads=1).most == 0
 
 
 @pytest.mark.parametrize("other", ["avx2", "plain"])
 def test_other_instructions_read_few_tokens_or_leave_it_to_torch(other: str) -> None:
     for _ in using(other):
-        assert NativeStep(model(SMALL, BF16), dtype=BF16, n_threads=1).most == 0
+        assert NativeBackend(model(SMALL, BF16), dtype=BF16, n_threads=1).most == 0
         transformer, ids = model(SMALL, BF16), some_ids(SMALL, 40)
         decoders = [Decoder(transformer, device=CPU, dtype=BF16, native=native) for native in (True, False)]
         for decoder in decoders:
@@ -359,7 +363,7 @@ def test_a_prompt_is_read_at_once_if_it_is_no_step(kind: str, count: int, target
     transformer, ids = kind_of(kind), some_ids(QUANTISED, count)
     decoder = Decoder(transformer, device=CPU, dtype=BF16)
     list(decoder.prefill(ids))
-    expected = stepped(transformer, ids) if count <= MOST else read(transformer, ids)
+    expected = stepped(transformer, ids) if count <= MAX_STEP_TOKENS else read(transformer, ids)
     assert torch.equal(decoder._reader._hidden[:count], expected[0])
 
 
@@ -377,17 +381,17 @@ def test_two_threads_of_python_may_read_at_once(target: str) -> None:
     transformer, ids = halves("plain"), some_ids(SMALL, 40)
     expected, together = read(transformer, ids), Barrier(2)
 
-    def read_once(step: NativeStep) -> tuple[Tensor, KVCache]:
+    def read_once(backend: NativeBackend) -> tuple[Tensor, KVCache]:
         cache, hidden = cache_of(SMALL, BF16), torch.empty(40, SMALL.d_model, dtype=BF16)
         together.wait()
         with torch.inference_mode():
-            step.read(ids, cache, hidden)
+            backend.read(ids, cache, hidden)
         return hidden, cache
 
     with ThreadPoolExecutor(2) as threads:
         for _ in range(20):
-            step = NativeStep(transformer, dtype=BF16, n_threads=3)
-            for one in threads.map(read_once, (step, step)):
+            backend = NativeBackend(transformer, dtype=BF16, n_threads=3)
+            for one in threads.map(read_once, (backend, backend)):
                 assert_same_bits(one, expected)
 
 

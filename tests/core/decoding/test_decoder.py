@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from core.config import ModelConfig
 from core.decoding.decoder import Decoder
-from core.decoding.model_runner import CHUNK, chunk_of
+from core.decoding.model_runner import CHUNK, prefill_chunk_size
 from core.errors import BadCheckpoint, ContextFull, OutOfMemory
 from core.model import Model
 from core.text.tokenizer import Tokenizer
@@ -207,4 +207,4 @@ def test_a_big_model_reads_shorter_passes(layers: int, tokens: int) -> None:
     sizes = {"vocab_size": 64_128, "n_heads": 32, "n_kv_heads": 8, "d_model": 2048, "d_ff": 8192, "d_head": 64}
     with torch.device("meta"):
         model = Transformer(ModelConfig(context_length=4096, n_layers=layers, **sizes))
-    assert chunk_of(model) == tokens
+    assert prefill_chunk_size(model) == tokens

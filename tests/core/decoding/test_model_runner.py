@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.decoding.model_runner import CHUNK, Reader
+from core.decoding.model_runner import CHUNK, ModelRunner
 from core.native import bindings as native
 from core.transformer import Transformer
 from tests.core.test_transformer import SMALL
@@ -16,7 +16,7 @@ from tests.core.test_transformer import SMALL
 COUNT = 2 * CHUNK + 40
 
 
-def read(reader: Reader) -> tuple[list[int], Tensor]:
+def read(reader: ModelRunner) -> tuple[list[int], Tensor]:
     """The lengths of the passes, and the hidden states."""
     ids, lengths = [number * 7 % 101 for number in range(COUNT)], []
     for part in reader.chunks(ids):
@@ -31,8 +31,8 @@ def transformer() -> Transformer:
     return Transformer(replace(SMALL, context_length=COUNT)).to(torch.bfloat16).eval()
 
 
-def reader_of(transformer: Transformer, *, native: bool) -> Reader:
-    return Reader(transformer, device=torch.device("cpu"), dtype=torch.bfloat16, native=native)
+def reader_of(transformer: Transformer, *, native: bool) -> ModelRunner:
+    return ModelRunner(transformer, device=torch.device("cpu"), dtype=torch.bfloat16, native=native)
 
 
 def test_torch_reads_the_same_passes_however_long_they_take(
@@ -47,7 +47,7 @@ def test_in_c_passes_become_shorter_where_they_take_long(
     transformer: Transformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = native.library()
-    if found is None or not found.logitscope_reads():
+    if found is None or not found.logitscope_can_prefill():
         pytest.skip("this processor does not read many tokens in C")
     whole = read(reader_of(transformer, native=True))
     monkeypatch.setattr("core.decoding.model_runner._PATIENCE", 0.0)

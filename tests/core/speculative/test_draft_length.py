@@ -8,14 +8,14 @@ from itertools import pairwise
 
 import pytest
 
-from core.speculative.draft_length import Pace
+from core.speculative.draft_length import DraftLength
 
 SEVEN = dict.fromkeys(range(1, 9), 10.0)  # a step takes 10 s, however many tokens it reads
 
 
-def paced(steps: Mapping[int, float], write: float) -> Pace:
+def paced(steps: Mapping[int, float], write: float) -> DraftLength:
     """One that knows the seconds of all steps, and of a token of the draft."""
-    pace = Pace(7)
+    pace = DraftLength(7)
     for n_tokens, seconds in steps.items():
         for _ in range(3):
             pace.model_took(seconds, n_tokens)
@@ -25,17 +25,17 @@ def paced(steps: Mapping[int, float], write: float) -> Pace:
     return pace
 
 
-def judged(pace: Pace, chance: float, times: int = 400) -> Pace:
+def judged(pace: DraftLength, chance: float, times: int = 400) -> DraftLength:
     """After many guesses of one token, right with this chance."""
     dice = random.Random(0)
     for _ in range(times):
         pace.count(1, 1)
-        pace.judge(int(dice.random() < chance), 1)
+        pace.record_acceptance(int(dice.random() < chance), 1)
     return pace
 
 
 def test_before_anything_was_measured_nothing_is_guessed() -> None:
-    pace = Pace(7)
+    pace = DraftLength(7)
     assert pace.size() == 0
     pace.model_took(10, 1)
     pace.model_took(10, 1)
@@ -69,9 +69,9 @@ def test_where_the_draft_is_rarely_sure_less_is_gained() -> None:
     sure, unsure = (paced(SEVEN, write=4.0) for _ in range(2))
     for _ in range(100):
         sure.count(3, 3)
-        sure.judge(3, 3)
+        sure.record_acceptance(3, 3)
         unsure.count(3, 2)
-        unsure.judge(2, 2)
+        unsure.record_acceptance(2, 2)
     assert unsure.gain(3) < sure.gain(3)
     for _ in range(100):
         unsure.count(1, 0)
@@ -87,7 +87,7 @@ def test_a_bad_draft_rests_longer_and_longer_and_is_tried_again() -> None:
             guessed_at.append(step)
             pace.draft_wrote(4.0)
             pace.count(size, size)
-            pace.judge(0, size)
+            pace.record_acceptance(0, size)
         pace.model_took(10.0, 1 + size)
     rests = [b - a for a, b in pairwise(guessed_at) if b - a > 3]
     assert len(rests) > 3
@@ -103,7 +103,7 @@ def test_a_draft_that_has_become_good_is_used_again() -> None:
         if size:
             pace.draft_wrote(4.0)
             pace.count(size, size)
-            pace.judge(size, size)
+            pace.record_acceptance(size, size)
         pace.model_took(10.0, 1 + size)
         sizes.append(size)
     assert sizes[0] == 0
@@ -120,7 +120,7 @@ def test_a_step_without_a_guess_is_measured_now_and_then() -> None:
 
 
 def test_what_the_draft_reads_is_paid_from_a_part_of_the_models_time() -> None:
-    pace = Pace(7)
+    pace = DraftLength(7)
     assert pace.may_read(100), "nobody knows what it costs"
     pace.draft_read(seconds=1.0, n_tokens=10)
     assert not pace.may_read(1)

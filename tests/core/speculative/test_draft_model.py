@@ -12,20 +12,20 @@ import numpy as np
 import pytest
 import torch
 
-from core.backends.native import NativeStep
+from core.backends.native import NativeBackend
 from core.config import ModelConfig
 from core.conversation import Message
 from core.decoding.decoder import Decoder
-from core.decoding.model_runner import CHUNK, Reader
+from core.decoding.model_runner import CHUNK, ModelRunner
 from core.engine import Engine
 from core.errors import OutOfMemory
 from core.model import Model
 from core.native import bindings as native
-from core.records import Step
+from core.records import TokenRecord
 from core.settings import Settings
 from core.speculative.draft_cache import OwnCache, SharedCache
-from core.speculative.draft_length import Pace
-from core.speculative.draft_model import Draft, Drafter
+from core.speculative.draft_length import DraftLength
+from core.speculative.draft_model import DraftModel, DraftProposer
 from core.text.tokenizer import Tokenizer
 from core.transformer import Transformer
 from tests.core.support.native_models import LONG, quantise
@@ -46,7 +46,7 @@ def _no_gradients() -> Iterator[None]:
         yield
 
 
-class Always(Pace):
+class Always(DraftLength):
     """As many tokens as there can be, whatever they cost."""
 
     def size(self) -> int:
@@ -56,21 +56,21 @@ class Always(Pace):
         return True
 
 
-Source = Callable[[Reader], Draft]
+Proposer = Callable[[ModelRunner], DraftProposer]
 
 
-def draft_of(transformer: Transformer, pace: Pace, *, shared: bool = False) -> Source:
+def draft_of(transformer: Transformer, pace: DraftLength, *, shared: bool = False) -> Proposer:
     dtype = transformer.norm.weight.dtype
 
-    def draft(reader: Reader) -> Draft:
+    def draft(reader: ModelRunner) -> DraftProposer:
         own = OwnCache(Decoder(transformer, device=CPU, dtype=dtype))
         mind = SharedCache(reader, transformer, dtype=dtype, n_threads=1) if shared else own
-        return Draft(mind, n_tokens=transformer.config.vocab_size, pace=pace)
+        return DraftProposer(mind, n_tokens=transformer.config.vocab_size, pace=pace)
 
     return draft
 
 
-def decoders(transformer: Transformer, draft: Source) -> tuple[Decoder, Decoder]:
+def decoders(transformer: Transformer, draft: Proposer) -> tuple[Decoder, Decoder]:
     dtype = transformer.norm.weight.dtype
     plain, drafted = (Decoder(transformer, device=CPU, dtype=dtype, draft=one) for one in (None, draft))
     return plain, drafted
@@ -172,7 +172,7 @@ def test_a_draft_reads_a_prompt_chunk_by_chunk_and_only_once() -> None:
     own = OwnCache(Decoder(transformer, device=CPU, dtype=torch.float32))
     passes: list[int] = []
     transformer.register_forward_pre_hook(lambda _, inputs: passes.append(inputs[0].shape[1]))
-    draft = Draft(own, n_tokens=101, pace=Always(7))
+    draft = DraftProposer(own, n_tokens=101, pace=Always(7))
     ids = [number % 101 for number in range(2 * CHUNK + 100)]
     with patch("core.speculative.draft_model._SURE", 0.0):
         assert [len(draft.guess(ids, 7)) for _ in range(3)] == [0, 0, 7]
@@ -188,9 +188,9 @@ def test_after_a_fork_a_draft_guesses_as_if_it_had_read_nothing_else() -> None:
     for block in transformer.blocks:
         block.attention.output.weight.data *= 30  # what came before the last token matters, too
 
-    def draft() -> Draft:
+    def draft() -> DraftProposer:
         own = OwnCache(Decoder(transformer, device=CPU, dtype=torch.float32))
-        return Draft(own, n_tokens=101, pace=Always(7))
+        return DraftProposer(own, n_tokens=101, pace=Always(7))
 
     texts = [np.random.default_rng(seed).integers(0, 101, 12).tolist() for seed in range(6)]
     texts += [texts[-1][:9], [*texts[-1][:9], 5], [*texts[-1], 1], [*texts[-1], 1, 2], [*texts[0], 1, 2]]
@@ -221,14 +221,14 @@ def test_a_draft_that_cannot_read_a_text_gives_no_guesses_for_it() -> None:
 def test_a_draft_that_runs_out_of_memory_is_done_without(shared: bool, error: Exception) -> None:
     transformer, smaller = Transformer(SMALL).eval(), Transformer(SMALL).eval()
     plain, drafted = decoders(transformer, draft_of(smaller, Always(7), shared=shared))
-    whole = NativeStep._prepared
+    whole = NativeBackend._prepared
 
-    def full(step: NativeStep, *rest: Any) -> Any:
+    def full(step: NativeBackend, *rest: Any) -> Any:
         if step._transformer is smaller:
             raise error
         return whole(step, *rest)
 
-    with patch.object(NativeStep, "_prepared", full):
+    with patch.object(NativeBackend, "_prepared", full):
         assert np.array_equal(written(plain, 20), written(drafted, 20))
     assert drafted.guesses.total == 0
 
@@ -245,7 +245,7 @@ def test_a_draft_whose_numbers_are_broken_guesses_nothing() -> None:
 def test_a_mistake_in_the_draft_is_not_swallowed() -> None:
     transformer = Transformer(SMALL).eval()
     _, drafted = decoders(transformer, draft_of(transformer, Always(7), shared=True))
-    with patch.object(NativeStep, "decode", side_effect=RuntimeError("a mistake")), pytest.raises(RuntimeError):
+    with patch.object(NativeBackend, "decode", side_effect=RuntimeError("a mistake")), pytest.raises(RuntimeError):
         written(drafted, 3)
 
 
@@ -256,13 +256,13 @@ def test_a_mistake_in_the_draft_is_not_swallowed() -> None:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[Transformer, float], None]:
     """A clock that stands still but for the steps of some transformers."""
     now, costs = [0.0], dict[int, float]()
-    whole = NativeStep._prepared
+    whole = NativeBackend._prepared
 
-    def prepared(step: NativeStep, *rest: Any) -> Any:
+    def prepared(step: NativeBackend, *rest: Any) -> Any:
         now[0] += costs.get(id(step._transformer), 0.0)
         return whole(step, *rest)
 
-    monkeypatch.setattr(NativeStep, "_prepared", prepared)
+    monkeypatch.setattr(NativeBackend, "_prepared", prepared)
     for module in ("core.decoding.decoder", "core.speculative.draft_model"):
         monkeypatch.setattr(f"{module}.time.perf_counter", lambda: now[0])
     return lambda transformer, seconds: costs.update({id(transformer): seconds})
@@ -273,7 +273,7 @@ def test_a_useless_draft_is_soon_left_alone(clock: Callable[[Transformer, float]
     useless.head.weight.data *= 50  # sure of itself, too
     clock(transformer, 1.0)
     clock(useless, 0.3)
-    _, drafted = decoders(transformer, draft_of(useless, Pace(7)))
+    _, drafted = decoders(transformer, draft_of(useless, DraftLength(7)))
     for token in np.random.default_rng(0).integers(0, 101, 500).tolist():
         drafted.decode_one(token)
     assert 0 < drafted.guesses.total < 50, "500 without a rest"
@@ -286,7 +286,7 @@ def test_a_good_draft_is_used_if_it_is_fast(clock: Callable[[Transformer, float]
         twin.head.weight.data *= 50
         clock(transformer, 1.0)
         clock(twin, seconds)
-        _, drafted = decoders(transformer, draft_of(twin, Pace(7)))
+        _, drafted = decoders(transformer, draft_of(twin, DraftLength(7)))
         written(drafted, 300)
         assert (drafted.guesses.right > 200) == used
         assert drafted.guesses.right > 0 or not used
@@ -295,9 +295,9 @@ def test_a_good_draft_is_used_if_it_is_fast(clock: Callable[[Transformer, float]
 # --- the whole road --------------------------------------------------------------------------------------------------
 
 
-def drafting(model: Model, drafter: Drafter) -> Engine:
+def drafting(model: Model, drafter: DraftModel) -> Engine:
     """Makes every guess there can be."""
-    with patch("core.speculative.draft_model.Pace", Always):
+    with patch("core.speculative.draft_model.DraftLength", Always):
         return Engine(model, draft=drafter)
 
 
@@ -315,7 +315,7 @@ def drafting(model: Model, drafter: Drafter) -> Engine:
 def test_a_reply_with_a_draft_is_the_reply_without(tokenizer: Tokenizer, settings: Settings, itself: bool) -> None:
     model = tiny_model(tokenizer)
     smaller = replace(model, transformer=agreeing(model.transformer, 0.01))
-    drafter = Drafter(model=smaller, itself=itself)
+    drafter = DraftModel(model=smaller, itself=itself)
     asked = Message(role="user", text="Say that again and again and again and again, please.")
     plain, drafted = Engine(model), drafting(model, drafter)
     first, second = answer(plain, (asked,), settings), answer(drafted, (asked,), settings)
@@ -330,12 +330,12 @@ def test_a_reply_with_a_draft_is_the_reply_without(tokenizer: Tokenizer, setting
 
 def test_a_stop_in_the_middle_leaves_nothing_behind(tokenizer: Tokenizer) -> None:
     model = tiny_model(tokenizer)
-    drafter = Drafter(model=model, itself=True)
+    drafter = DraftModel(model=model, itself=True)
     for count in range(1, 12):
         engine = drafting(model, drafter)
-        steps: list[Step] = []
+        steps: list[TokenRecord] = []
         for event in engine.reply(HELLO, lambda: PLAIN, lambda: len(steps) == count):  # noqa: B023 - asked at once
-            if isinstance(event, Step):
+            if isinstance(event, TokenRecord):
                 steps.append(event)
         assert [step.id for step in steps] == answer(Engine(model)).ids[:count]
         hot = replace(PLAIN, seed=9, temperature=1.5)
@@ -343,7 +343,7 @@ def test_a_stop_in_the_middle_leaves_nothing_behind(tokenizer: Tokenizer) -> Non
 
 
 def test_another_look_at_a_token_is_the_same_with_a_draft(model: Model) -> None:
-    engine = drafting(model, Drafter(model=model))
+    engine = drafting(model, DraftModel(model=model))
     said = answer(engine)
     for step in said.steps[:-1]:
         chosen, drawn, prediction = engine.inspect(step.position, PLAIN)
@@ -353,7 +353,7 @@ def test_another_look_at_a_token_is_the_same_with_a_draft(model: Model) -> None:
 
 def test_in_torch_a_draft_is_not_used(model: Model) -> None:
     with patch("core.backends.choose.why_not", return_value="it was not built"):
-        engine = Engine(model, draft=Drafter(model=model))
+        engine = Engine(model, draft=DraftModel(model=model))
         said = answer(engine)
     assert said.finished.guesses == 0
     assert said.ids == answer(Engine(model, speculate=False)).ids

@@ -57,7 +57,7 @@ def test_guesses_grow_while_they_are_right() -> None:
     lookup = PromptLookup(7)
     assert len(lookup.guess(REPEATS, 7)) == 3
     for right, guessed, next_time in ((3, 3, 6), (6, 6, 7), (0, 7, 1), (1, 1, 2), (2, 2, 4), (2, 4, 2)):
-        lookup.judge(right, guessed)
+        lookup.record_acceptance(right, guessed)
         assert len(lookup.guess(REPEATS, 7)) == next_time
 
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.backends.native import MOST, NativeStep
-from core.config import ModelConfig, Rotary
+from core.backends.native import NativeBackend
+from core.config import ModelConfig, RopeConfig
 from core.kv_cache import KVCache
 from core.native import bindings as native
+from core.native.bindings import MAX_STEP_TOKENS
 from core.quantization.packed import QuantizedEmbedding, QuantizedLinear, install, pack
 from core.transformer import Transformer
 from tests.core.test_transformer import SMALL
@@ -20,7 +21,7 @@ from tests.core.test_transformer import SMALL
 CPU = torch.device("cpu")
 ODD = {  # sizes that fill no vector, no group and no block
     "odd sizes": replace(SMALL, vocab_size=83, d_model=50, d_head=10, n_heads=6, n_kv_heads=3, d_ff=37),
-    "wide heads": replace(SMALL, n_heads=7, n_kv_heads=1, d_head=144, rotary=Rotary(width=100)),
+    "wide heads": replace(SMALL, n_heads=7, n_kv_heads=1, d_head=144, rope=RopeConfig(width=100)),
     "relu, not gated": replace(SMALL, activation="relu", gated=False, mlp_bias=True),
     "gelu": replace(SMALL, activation="gelu"),
     "plain experts": replace(
@@ -31,7 +32,9 @@ ODD = {  # sizes that fill no vector, no group and no block
 }
 LONG = replace(  # turned otherwise as soon as there are more than 20 tokens
     SMALL,
-    rotary=Rotary(scaling="longrope", original_context=20, short_factors=(1.0,) * 4, long_factors=(1.0, 2.0, 3.0, 9.0)),
+    rope=RopeConfig(
+        scaling="longrope", original_context=20, short_factors=(1.0,) * 4, long_factors=(1.0, 2.0, 3.0, 9.0)
+    ),
 )
 
 
@@ -82,7 +85,7 @@ def in_parts(ids: list[int]) -> Iterator[list[int]]:
     """One token, then two, and so on up to as many as a step takes, and again."""
     start = 0
     while start < len(ids):
-        for size in range(1, MOST + 1):
+        for size in range(1, MAX_STEP_TOKENS + 1):
             if part := ids[start : start + size]:
                 yield part
             start += size
@@ -90,12 +93,12 @@ def in_parts(ids: list[int]) -> Iterator[list[int]]:
 
 def by_c(transformer: Transformer, ids: list[int], *, dtype: torch.dtype = torch.float32, n_threads: int = 2) -> Tensor:
     """Logits (len(ids), vocab)."""
-    step = NativeStep(transformer, dtype=dtype, n_threads=n_threads)
+    backend = NativeBackend(transformer, dtype=dtype, n_threads=n_threads)
     cache, logits = cache_of(transformer.config, dtype), []
     for part in in_parts(ids):
         hidden = torch.empty(len(part), transformer.config.d_model, dtype=dtype)
-        step.forward(part, cache, hidden)
-        logits.append(torch.from_numpy(step.logits(hidden)))
+        backend.forward(part, cache, hidden)
+        logits.append(torch.from_numpy(backend.logits(hidden)))
     return torch.cat(logits)
 
 

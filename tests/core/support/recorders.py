@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.backends.cuda_graph.backend import GraphStep
+from core.backends.cuda_graph.backend import CudaGraphBackend
 from core.backends.cuda_graph.capture import Work
 from core.backends.cuda_graph.compiler import Compiler
 from core.kv_cache import KVCache
@@ -81,18 +81,18 @@ class Lies(Again):
 
 def step_of(
     transformer: Transformer, recorder: Again, compiler: Compiler | None = None, dtype: torch.dtype = torch.float32
-) -> GraphStep:
-    step = GraphStep(transformer, device=CPU, dtype=dtype, recorder=recorder, compiler=compiler)
-    recorder.outs = [step._hidden, step._logits]
-    return step
+) -> CudaGraphBackend:
+    backend = CudaGraphBackend(transformer, device=CPU, dtype=dtype, recorder=recorder, compiler=compiler)
+    recorder.outs = [backend._hidden, backend._logits]
+    return backend
 
 
-def written(step: GraphStep, cache: KVCache, tokens: Tensor) -> tuple[Tensor, Tensor]:
+def written(backend: CudaGraphBackend, cache: KVCache, tokens: Tensor) -> tuple[Tensor, Tensor]:
     """Hidden states and logits of tokens (1, time), one step each."""
-    where = step._hidden
+    where = backend._hidden
     hidden = torch.full((tokens.shape[1], where.shape[1]), torch.nan, dtype=where.dtype, device=where.device)
     logits = []
     for n, token in enumerate(tokens[0].tolist()):
-        step.forward([token], cache, hidden[n : n + 1])
-        logits.append(torch.from_numpy(step.logits(hidden[n : n + 1]).copy()))
+        backend.forward([token], cache, hidden[n : n + 1])
+        logits.append(torch.from_numpy(backend.logits(hidden[n : n + 1]).copy()))
     return hidden, torch.cat(logits)

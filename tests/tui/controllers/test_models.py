@@ -11,12 +11,12 @@ from textual.pilot import Pilot
 
 from core.conversation import Message
 from core.settings import Settings
-from tests.tui.support.scripted import READY, ScriptedEngine, finished, step
+from tests.tui.support.scripted import READY, ScriptedEngine, finished, record
 from tests.tui.test_app import Screen, notes, said, send, until
 from tui.app import LogitscopeApp
 from tui.engines.protocol import Cancel, Failed, Inspect, Load, Loading, Ready, Request
 from tui.screens.models import ModelsScreen
-from tui.session.open_model import Opening
+from tui.session.open_model import OpenModel
 from tui.widgets.models.model_list import ModelList
 from tui.widgets.prompt.prompt import Prompt
 from tui.widgets.status import StatusBar
@@ -58,7 +58,7 @@ async def pick(pilot: Pilot[None], name: str) -> None:
 
 async def talk(pilot: Pilot[None], engine: ScriptedEngine, text: str, answer: str) -> None:
     await send(pilot, text)
-    engine.tell(step(10, answer), finished(answer))
+    engine.tell(record(10, answer), finished(answer))
     await until(pilot, lambda: not pilot.app.query_one(Prompt).busy)
 
 
@@ -89,7 +89,7 @@ async def test_the_conversation_goes_on_with_another_model(screen: Screen) -> No
 async def test_an_answer_under_way_is_stopped_and_stays_as_text(screen: Screen) -> None:
     app, engine, pilot = screen
     await send(pilot, "Hi")
-    engine.tell(step(10, "Hel"))
+    engine.tell(record(10, "Hel"))
     await until(pilot, lambda: said(app)[-1][1] == "Hel")
     await pick(pilot, "other")
     kinds: list[type[Request]] = [type(request) for request in engine.requests]
@@ -109,7 +109,7 @@ async def test_what_is_said_while_it_opens_is_answered_by_the_new_one(screen: Sc
     assert all(message.ids is None for message in engine.replies[-1].conversation)
     assert app.query_one(StatusBar).status.state == "loading"
     engine.say(ready(engine))
-    engine.tell(step(10, "Yes"), finished("Yes"))
+    engine.tell(record(10, "Yes"), finished("Yes"))
     await until(pilot, lambda: not app.query_one(Prompt).busy)
     shown = app.export_screenshot().replace("&#160;", " ")
     assert ">other<" in shown, "who answered stands over the answer"
@@ -168,7 +168,7 @@ async def test_an_engine_that_dies_on_the_way_leaves_the_one_before(screen: Scre
     assert (status.status.state, status.status.model) == ("failed", "scripted")
     await send(pilot, "Hi")
     engine.say(replace(READY, load=LOAD))
-    engine.tell(step(10, "Yes"), finished("Yes"))
+    engine.tell(record(10, "Yes"), finished("Yes"))
     await until(pilot, lambda: said(app)[-1] == ("assistant", "Yes"))
 
 
@@ -179,27 +179,31 @@ async def test_the_model_that_is_open_is_not_opened_again(screen: Screen) -> Non
 
 
 def test_a_context_too_large_for_one_model_is_back_with_the_next() -> None:
-    opening = Opening(Load(model="a", context=400))
+    opening = OpenModel(Load(model="a", context=400))
     assert opening.switch(OTHER).context == 300
     assert opening.switch(HERE).context == 400
-    assert Opening(Load(model="a")).switch(OTHER).context is None
+    assert OpenModel(Load(model="a")).switch(OTHER).context is None
 
 
 def test_another_model_is_opened_with_the_same_draft_if_it_fits() -> None:
     first = Load(model="a", draft="small")
     assert first.draft_needed, "as it was asked for with this very model"
-    assert Opening(first).switch(OTHER) == Load(model="/here/other", draft="small", draft_needed=False)
+    assert OpenModel(first).switch(OTHER) == Load(model="/here/other", draft="small", draft_needed=False)
 
 
 async def test_what_drafts_is_said_and_why_nothing_does(screen: Screen) -> None:
     app, engine, pilot = screen
     await send(pilot, "Hi")
-    engine.tell(step(10, "Hello"), replace(finished("Hello"), guesses=9, right_guesses=4))
+    engine.tell(record(10, "Hello"), replace(finished("Hello"), guesses=9, right_guesses=4))
     await until(pilot, lambda: app.query_one(StatusBar).status.guesses == 9)
     await pick(pilot, "other")
     engine.say(replace(ready(engine), draft="small"))
     await until(pilot, lambda: "small guesses ahead where that makes it faster." in notes(app))
     assert app.query_one(StatusBar).status.guesses == 0, "those were of another model's answer"
     await pick(pilot, "scripted")
-    engine.say(replace(READY, load=loads(engine)[-1], why_alone="Without a draft: small cannot draft for scripted."))
+    engine.say(
+        replace(
+            READY, load=loads(engine)[-1], draft_fallback_reason="Without a draft: small cannot draft for scripted."
+        )
+    )
     await until(pilot, lambda: "Without a draft: small cannot draft for scripted." in notes(app))

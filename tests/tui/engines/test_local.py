@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from core.config import ModelConfig
 from core.conversation import Message
 from core.native.bindings import library
-from core.records import Finished, Prefill, Step, Token
+from core.records import Finished, Prefill, Token, TokenRecord
 from core.settings import Settings
 from core.transformer import Transformer
 from tests.support.tiny import tiny_backend, tiny_tokenizer
@@ -75,15 +75,15 @@ def until(engine: Engine, wanted: Callable[[Answer], bool]) -> list[Answer]:
 
 
 def is_step(answer: Answer) -> bool:
-    return isinstance(answer, Told) and isinstance(answer.event, Step)
+    return isinstance(answer, Told) and isinstance(answer.event, TokenRecord)
 
 
 def is_end(answer: Answer) -> bool:
     return isinstance(answer, Told) and isinstance(answer.event, Finished)
 
 
-def steps(answers: list[Answer]) -> list[Step]:
-    return [token for token in tokens(answers) if isinstance(token, Step)]
+def steps(answers: list[Answer]) -> list[TokenRecord]:
+    return [token for token in tokens(answers) if isinstance(token, TokenRecord)]
 
 
 def tokens(answers: list[Answer]) -> list[Token]:
@@ -140,7 +140,7 @@ def test_every_token_is_told_in_order_and_of_the_last_one_everything(engine: Eng
     heard += until(engine, is_end)
     positions = [token.position for token in tokens(heard)]
     assert positions == list(range(positions[0], positions[0] + len(positions)))
-    assert isinstance(tokens(heard)[-1], Step)
+    assert isinstance(tokens(heard)[-1], TokenRecord)
     assert end(heard).ids == tuple(token.id for token in tokens(heard))
 
 
@@ -313,7 +313,7 @@ def test_a_draft_stays_with_the_models_it_fits(engine: Engine, checkpoint: Path)
         engine.send(Load(model=name, device="cpu", dtype="float32", draft=wanted, draft_needed=False))
         ready = until(engine, is_ready)[-1]
         assert isinstance(ready, Ready)
-        assert (ready.draft, ready.why_alone[: len(why)]) == (draft, why)
+        assert (ready.draft, ready.draft_fallback_reason[: len(why)]) == (draft, why)
         engine.send(Reply(number=1, conversation=HELLO, settings=settings))
         said = end(until(engine, is_end))
         assert name == "textbook" or said.ids == alone.ids

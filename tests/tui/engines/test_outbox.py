@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from core.records import Finished, Prefill, Step, Token
-from tests.tui.support.scripted import finished, step
+from core.records import Finished, Prefill, Token, TokenRecord
+from tests.tui.support.scripted import finished, record
 from tui.engines import outbox as engine_outbox
 from tui.engines.outbox import INTERVAL, Outbox
 from tui.engines.protocol import Answer, Told
@@ -23,7 +23,7 @@ class Desk:
         self.sent: list[list[Prefill | Token | Finished]] = []
         self._newest = 0
         monkeypatch.setattr(engine_outbox.time, "monotonic", lambda: self.now)
-        self.outbox = Outbox(7, self._send, lambda: step(self._newest, "word"))
+        self.outbox = Outbox(7, self._send, lambda: record(self._newest, "word"))
 
     def token(self, position: int, after: float) -> None:
         """The engine chooses another token."""
@@ -34,7 +34,9 @@ class Desk:
     @property
     def positions(self) -> list[list[tuple[int, bool]]]:
         """Of every token told: where it stands, and whether everything is known of it."""
-        return [[(e.position, isinstance(e, Step)) for e in events if isinstance(e, Token)] for events in self.sent]
+        return [
+            [(e.position, isinstance(e, TokenRecord)) for e in events if isinstance(e, Token)] for events in self.sent
+        ]
 
     def _send(self, answers: Sequence[Answer]) -> None:
         assert all(isinstance(answer, Told) and answer.number == 7 for answer in answers)
@@ -42,7 +44,7 @@ class Desk:
 
 
 def token(position: int) -> Token:
-    whole = step(position, "word")
+    whole = record(position, "word")
     return Token(**{name: getattr(whole, name) for name in Token.__dataclass_fields__})
 
 

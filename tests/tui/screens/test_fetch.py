@@ -261,7 +261,7 @@ async def until_ended(pilot: Pilot[None], fetching: Fetching) -> None:
 
 
 async def test_without_knowing_what_is_free_nothing_is_promised() -> None:
-    found = room.room_without_torch("cuda", "bfloat16")
+    found = room.available_memory_without_torch("cuda", "bfloat16")
     assert (found.device, found.dtype, found.free) == ("cuda", "bfloat16", None)
     suggestions = SuggestionList()
     suggestions._room = found

@@ -18,7 +18,7 @@ from tui.downloads.fetch import Fetching
 from tui.screens.fetch import FetchScreen
 from tui.screens.models import ModelsScreen
 from tui.widgets.models.model_list import ModelList
-from weights.fit.available import Room
+from weights.fit.available import AvailableMemory
 from weights.library.listing import ShelfEntry
 
 
@@ -39,7 +39,7 @@ async def opened(
     pilot: Pilot[None], listing: Callable[[], Sequence[ShelfEntry]] = lambda: SHELF
 ) -> tuple[ModelsScreen, list[ShelfEntry | None]]:
     ended: list[ShelfEntry | None] = []
-    fetch = partial(FetchScreen, Fetching(), lambda: Room(device="cpu", dtype="float32", free=None))
+    fetch = partial(FetchScreen, Fetching(), lambda: AvailableMemory(device="cpu", dtype="float32", free=None))
     screen = ModelsScreen(listing, current="bundled", fetch=fetch)
     await pilot.app.push_screen(screen, ended.append)
     return screen, ended

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from core.conversation import Message
 from core.settings import Settings
-from tests.tui.support.scripted import finished, step
+from tests.tui.support.scripted import finished, record
 from tui.session.chat import Chat
 
 
@@ -20,7 +20,7 @@ def test_what_a_dying_engine_had_written_is_kept() -> None:
     chat = Chat()
     chat.ask("Hi", Settings())
     for text in ("Hel", "lo"):
-        chat.write(step(5, text))
+        chat.write(record(5, text))
     assert chat.break_off() == "Hello"
     assert chat.conversation[-1] == Message(role="assistant", text="Hello", ids=(100, 100))
 
@@ -28,8 +28,8 @@ def test_what_a_dying_engine_had_written_is_kept() -> None:
 def test_the_end_of_turn_token_is_no_part_of_the_reply() -> None:
     chat = Chat()
     chat.ask("Hi", Settings())
-    chat.write(step(5, "Yes"))
-    chat.write(step(6, "", ends=True))
+    chat.write(record(5, "Yes"))
+    chat.write(record(6, "", ends=True))
     chat.break_off()
     assert chat.conversation[-1].ids == (100,)
 

@@ -11,7 +11,7 @@ from tests.tui.support.scripted import READY, ScriptedEngine
 from tests.tui.test_app import notes, until
 from tui.app import LogitscopeApp
 from tui.controllers.notes import recommended
-from tui.session.chosen_settings import Choices
+from tui.session.chosen_settings import ChosenSettings
 from tui.widgets.panels.samplers import SamplersPanel
 from tui.widgets.panels.temperature import TemperaturePanel
 
@@ -19,7 +19,7 @@ THEIRS = {"temperature": 0.6, "top_k": 20, "repetition_penalty": 1.05}
 
 
 def test_what_nobody_chose_is_as_the_makers_wish() -> None:
-    choices = Choices(Settings())
+    choices = ChosenSettings(Settings())
     assert choices.recommend(THEIRS)
     assert choices.settings == Settings(temperature=0.6, top_k=20, repetition_penalty=1.05)
     assert not choices.recommend(THEIRS)
@@ -28,7 +28,7 @@ def test_what_nobody_chose_is_as_the_makers_wish() -> None:
 
 
 def test_what_the_person_chose_stays_whatever_model_it_is() -> None:
-    choices = Choices(Settings(top_p=0.5), {"temperature": 0.8})
+    choices = ChosenSettings(Settings(top_p=0.5), {"temperature": 0.8})
     choices.recommend(THEIRS)
     assert choices.settings == Settings(top_p=0.5, top_k=20, repetition_penalty=1.05), "0.8 is ours, but was asked for"
     choices.choose(replace(choices.settings, top_k=7))

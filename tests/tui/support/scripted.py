@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from core.records import Candidate, Finished, FinishReason, Prediction, Prefill, Stage, Step
+from core.records import Candidate, Finished, FinishReason, Prediction, Prefill, Stage, TokenRecord
 from core.settings import Settings
 from tui.engines.protocol import Answer, Change, Inspect, Inspected, Load, Ready, Reply, Request, Stop, Told
 
@@ -13,7 +13,7 @@ READY = Ready(
     name="scripted",
     device="cpu",
     precision="float32",
-    why_torch=None,
+    fallback_reason=None,
     n_parameters=1000,
     context_length=512,
     has_template=True,
@@ -49,8 +49,8 @@ def prediction(settings: Settings, *, favourite: str = " the", n: int = 20) -> P
     )
 
 
-def step(position: int, text: str, settings: Settings | None = None, *, ends: bool = False) -> Step:
-    return Step(
+def record(position: int, text: str, settings: Settings | None = None, *, ends: bool = False) -> TokenRecord:
+    return TokenRecord(
         position=position,
         id=100,
         bytes=text.encode(),
@@ -105,7 +105,7 @@ class ScriptedEngine:
     def say(self, *answers: Answer) -> None:
         self._answers += answers
 
-    def tell(self, *events: Prefill | Step | Finished) -> None:
+    def tell(self, *events: Prefill | TokenRecord | Finished) -> None:
         """Events of the reply that was asked for last."""
         self.say(*(Told(self.replies[-1].number, event) for event in events))
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from tui.widgets.transcript.markdown import parse
-from tui.widgets.transcript.markdown_stream import Blocks
-from tui.widgets.transcript.message import Entry
+from tui.widgets.transcript.markdown_stream import MarkdownStream
+from tui.widgets.transcript.message import TranscriptMessage
 from tui.widgets.transcript.rows import Row
 
 _pieces = [
@@ -60,7 +60,7 @@ def shown(source: str, width: int = 30) -> list[str]:
     return [row.plain for row in rows_of(source, width)]
 
 
-def view(entry: Entry, width: int) -> list[object]:
+def view(entry: TranscriptMessage, width: int) -> list[object]:
     return [(row.line.plain, row.line.spans, row.fill, row.joint, row.wrapped) for row in entry.rows(width)]
 
 
@@ -72,13 +72,13 @@ def chunks(data: st.DataObject, text: str) -> list[str]:
 @settings(max_examples=400)
 @given(sources, st.data())
 def test_streamed_is_loaded_whatever_the_chunks(source: str, data: st.DataObject) -> None:
-    streamed = Entry("assistant", "")
+    streamed = TranscriptMessage("assistant", "")
     for chunk in chunks(data, source):
         streamed.append(chunk)
         if data.draw(st.booleans()):
             streamed.rows(data.draw(st.sampled_from([20, 30])))
     streamed.finish("done")
-    loaded = Entry("assistant", source)
+    loaded = TranscriptMessage("assistant", source)
     loaded.finish("done")
     assert view(streamed, 30) == view(loaded, 30)
     assert streamed.text == source
@@ -88,11 +88,11 @@ def test_streamed_is_loaded_whatever_the_chunks(source: str, data: st.DataObject
 @pytest.mark.parametrize("text", ["a\r\nb\r\n\r\nc", "a\rb\r\rc\r"])
 def test_a_line_break_may_be_torn_in_two(role: Literal["user", "assistant"], text: str) -> None:
     for cut in range(len(text) + 1):
-        streamed = Entry(role, text[:cut])
+        streamed = TranscriptMessage(role, text[:cut])
         streamed.rows(30)
         streamed.append(text[cut:])
         streamed.finish("")
-        loaded = Entry(role, text)
+        loaded = TranscriptMessage(role, text)
         loaded.finish("")
         assert view(streamed, 30) == view(loaded, 30)
 
@@ -102,7 +102,7 @@ def test_a_line_break_may_be_torn_in_two(role: Literal["user", "assistant"], tex
 @example("text\n#", None)
 def test_what_is_closed_is_what_markdown_it_sees_in_the_whole(source: str, data: st.DataObject | None) -> None:
     """The oracle is markdown-it itself on the whole source: the same top-level blocks begin on the same lines."""
-    blocks = Blocks()
+    blocks = MarkdownStream()
     for chunk in chunks(data, source) if data else source:
         blocks.append(chunk)
     whole = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["html_block", "reference"])
@@ -119,7 +119,7 @@ def test_what_is_closed_is_what_markdown_it_sees_in_the_whole(source: str, data:
 
 @given(sources, st.integers(4, 60))
 def test_no_control_character_comes_out_of_it(source: str, width: int) -> None:
-    entry = Entry("assistant", source)
+    entry = TranscriptMessage("assistant", source)
     for row in entry.rows(width):
         assert not [
             c for c in row.plain if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or "\u202a" <= c <= "\u202e"

@@ -14,11 +14,11 @@ from core.settings import Settings
 from tests.tui.support.panels import Stage, predicted, rows
 from tui.format import choices, percent
 from tui.sanitize import visible_bytes
-from tui.widgets.panels.distribution_lines import Columns, DistributionView
+from tui.widgets.panels.distribution_lines import Columns, DistributionLines
 from tui.widgets.panels.next_token import NextTokenPanel
 
 
-def text(view: DistributionView, width: int = 76, height: int = 30) -> list[str]:
+def text(view: DistributionLines, width: int = 76, height: int = 30) -> list[str]:
     return ["".join(part for part, _ in line) for line in view.lines(width, height)]
 
 
@@ -48,7 +48,7 @@ def shares(lines: list[str]) -> tuple[float, float]:
 )
 def test_rows_and_rest_add_up_to_everything(seed: int, temperature: float, order: str, width: int, height: int) -> None:
     settings = Settings(temperature=temperature, order=order)  # type: ignore[arg-type]
-    listed = table(text(DistributionView(prediction=predicted(settings, seed=seed)), width, height))
+    listed = table(text(DistributionLines(prediction=predicted(settings, seed=seed)), width, height))
     after, model = shares(listed)
     slack = 0.05 * len(listed) + 0.1  # each number is rounded to a tenth of a percent or better, >99.9 counts as 0
     if not any(">99.9" in line[:8] for line in listed):
@@ -60,7 +60,7 @@ def test_rows_and_rest_add_up_to_everything(seed: int, temperature: float, order
 @hypothesis_settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 9), width=st.integers(28, 78), height=st.integers(1, 38), chosen=st.integers(0, 499))
 def test_every_line_fits_and_the_rest_is_always_there(seed: int, width: int, height: int, chosen: int) -> None:
-    view = DistributionView(prediction=predicted(seed=seed), chosen=chosen, drawn=0.5, position=12345)
+    view = DistributionLines(prediction=predicted(seed=seed), chosen=chosen, drawn=0.5, position=12345)
     lines = text(view, width, height)
     assert len(lines) <= height
     assert max(map(cell_len, lines)) <= width
@@ -69,7 +69,7 @@ def test_every_line_fits_and_the_rest_is_always_there(seed: int, width: int, hei
 
 
 def test_the_token_column_begins_at_the_same_cell_in_every_row() -> None:
-    listed = table(text(DistributionView(prediction=predicted())))
+    listed = table(text(DistributionLines(prediction=predicted())))
     starts = {cell_len(line[: line.index('"')]) for line in listed[:-1] if '"' in line}
     assert len(starts) == 1
 
@@ -78,7 +78,7 @@ def test_the_chosen_is_marked_by_its_id_even_among_equals() -> None:
     prediction = predicted()
     first, second = prediction.candidates[:2]
     assert first.text == second.text
-    marked = [line for line in text(DistributionView(prediction=prediction, chosen=second.id)) if line.startswith("▶")]
+    marked = [line for line in text(DistributionLines(prediction=prediction, chosen=second.id)) if line.startswith("▶")]
     assert len(marked) == 1
     assert marked[0].split()[-2] == str(second.id)
 
@@ -86,13 +86,13 @@ def test_the_chosen_is_marked_by_its_id_even_among_equals() -> None:
 def test_a_chosen_token_far_down_has_a_row_and_one_out_of_the_list_marks_the_rest() -> None:
     prediction = predicted(Settings(temperature=5, top_k=0, top_p=1, min_p=0))
     deep = prediction.candidates[35]
-    assert text(DistributionView(prediction=prediction, chosen=deep.id))[-2].startswith("▶")
-    assert text(DistributionView(prediction=prediction, chosen=499))[-1].startswith("▶")
+    assert text(DistributionLines(prediction=prediction, chosen=deep.id))[-2].startswith("▶")
+    assert text(DistributionLines(prediction=prediction, chosen=499))[-1].startswith("▶")
 
 
 def test_a_cut_token_says_by_whom_in_more_than_colour() -> None:
     prediction = predicted(Settings(top_k=3, top_p=1, min_p=0))
-    view = DistributionView(prediction=prediction)
+    view = DistributionLines(prediction=prediction)
     third, fourth = [view.lines(76, 30)[4 + row] for row in (2, 3)]
     assert third[0][0] == " "
     assert (fourth[0][0], fourth[1][0].strip(), fourth[1][1]) == ("✗", "top-k", "dim")
@@ -100,7 +100,7 @@ def test_a_cut_token_says_by_whom_in_more_than_colour() -> None:
 
 def test_argmax_names_the_temperature_as_the_one_that_cut() -> None:
     prediction = predicted(Settings(temperature=0, top_k=0, top_p=1, min_p=0))
-    listed = table(text(DistributionView(prediction=prediction)))
+    listed = table(text(DistributionLines(prediction=prediction)))
     assert listed[0][1:8] == "  100 %"
     assert listed[1][1:8] == "  T = 0"
 
@@ -109,7 +109,7 @@ def test_argmax_names_the_temperature_as_the_one_that_cut() -> None:
 def test_a_full_bar_is_all_of_it(probability: float) -> None:
     prediction = predicted(Settings(top_k=0, top_p=1, min_p=0))
     first = prediction.candidates[0]._replace(probability=probability, raw_probability=0.0)
-    line = text(DistributionView(prediction=replace(prediction, candidates=(first,))), 76, 30)[4]
+    line = text(DistributionLines(prediction=replace(prediction, candidates=(first,))), 76, 30)[4]
     width = Columns.within(76).bar
     assert line.count("█") == int(probability * width)
 
@@ -117,11 +117,11 @@ def test_a_full_bar_is_all_of_it(probability: float) -> None:
 def test_what_the_settings_take_is_shaded_and_what_they_give_has_a_colour_of_its_own() -> None:
     prediction = predicted()
     candidate = prediction.candidates[0]._replace(raw_probability=0.75, probability=0.25)
-    lost = DistributionView(prediction=replace(prediction, candidates=(candidate,))).lines(76, 30)[4]
+    lost = DistributionLines(prediction=replace(prediction, candidates=(candidate,))).lines(76, 30)[4]
     width = Columns.within(76).bar
     assert sum(text.count("░") for text, _ in lost) == pytest.approx(width / 2, abs=1)
     candidate = candidate._replace(raw_probability=0.25, probability=0.75)
-    gained = DistributionView(prediction=replace(prediction, candidates=(candidate,))).lines(76, 30)[4]
+    gained = DistributionLines(prediction=replace(prediction, candidates=(candidate,))).lines(76, 30)[4]
     tones = {style: len(text) for text, style in gained if "█" in text}
     assert tones["$success"] == pytest.approx(2 * tones["$primary"], abs=2)
 
@@ -130,7 +130,7 @@ def test_the_header_tells_entropy_the_funnel_and_the_dice() -> None:
     prediction = replace(
         predicted(Settings(top_k=40, top_p=0.9, min_p=0)), entropy_bits=3.0, chain_entropy_bits=1.0
     )  # 2 ** 3 = 8 choices, 2 ** 1 = 2
-    model, after, funnel, _ = text(DistributionView(prediction=prediction, drawn=0.6134, position=57))[:4]
+    model, after, funnel, _ = text(DistributionLines(prediction=prediction, drawn=0.6134, position=57))[:4]
     assert model.split() == ["model", "3.00", "bits,", "about", "8", "real", "choices", "position", "57"]
     assert after.split() == ["after", "1.00", "bits,", "about", "2", "real", "choices", "u", "=", "0.613"]
     assert re.fullmatch(r" 500 → top-k 40 → top-p \d+ in play", funnel)
@@ -140,7 +140,7 @@ def test_the_header_tells_entropy_the_funnel_and_the_dice() -> None:
 @pytest.mark.parametrize("position", [None, 7, 12345])
 def test_the_two_entropies_stand_below_each_other(width: int, position: int | None) -> None:
     certain = replace(predicted(), entropy_bits=3.3, chain_entropy_bits=0.0)  # one line is longer than the other
-    model, after = text(DistributionView(prediction=certain, drawn=0.25, position=position), width)[:2]
+    model, after = text(DistributionLines(prediction=certain, drawn=0.25, position=position), width)[:2]
     assert model.index("3.30 bits") == after.index("0.00 bits")
     assert ("about" in model) == ("about" in after)
 
@@ -156,13 +156,13 @@ def test_a_word_and_an_end_of_turn_have_room(panel: int) -> None:
 @pytest.mark.parametrize("width", [36, 40, 48, 60, 80])
 @pytest.mark.parametrize("height", [9, 12, 30])
 def test_the_dice_are_told_wherever_there_is_room(width: int, height: int) -> None:
-    lines = text(DistributionView(prediction=predicted(), drawn=0.25, position=7), width, height)
+    lines = text(DistributionLines(prediction=predicted(), drawn=0.25, position=7), width, height)
     assert len(re.findall(r"u = 0\.250", "".join(lines))) == 1
 
 
 def test_nothing_of_a_hair_is_left_in_the_rest_when_no_token_is() -> None:
     prediction = replace(predicted(Settings(top_k=2)), rest_probability=2.2e-16)
-    assert text(DistributionView(prediction=prediction))[-1][1:8] == "    0 %"
+    assert text(DistributionLines(prediction=prediction))[-1][1:8] == "    0 %"
 
 
 @pytest.mark.parametrize(

@@ -9,23 +9,23 @@ from textual.pilot import Pilot
 from core.records import Prefill
 from core.settings import Settings
 from tests.tui.support.chat_pane import Pane, settle
-from tests.tui.support.scripted import ScriptedEngine, finished, step
+from tests.tui.support.scripted import ScriptedEngine, finished, record
 from tests.tui.test_app import Screen, _own_data_folder, screen, send, until  # noqa: F401
 from tui.app import LogitscopeApp
 from tui.cli.commands import _Printer
 from tui.widgets.prompt.prompt import Prompt
-from tui.widgets.transcript.message import Entry
+from tui.widgets.transcript.message import TranscriptMessage
 from tui.widgets.transcript.transcript import Transcript
 
 THOUGHT = "<think>\nFirst *this*.\n\nThen that.\n</think>\n\nThe **answer**."
 
 
-def shown(entry: Entry, width: int = 60) -> list[str]:
+def shown(entry: TranscriptMessage, width: int = 60) -> list[str]:
     return [row.plain for row in entry.rows(width)]
 
 
 def test_a_thought_is_one_line_until_it_is_unfolded() -> None:
-    entry = Entry("assistant", THOUGHT, name="m")
+    entry = TranscriptMessage("assistant", THOUGHT, name="m")
     entry.count_thought(57)
     entry.finish("")
     assert shown(entry) == ["m", "▸ thought for 57 tokens  Ctrl+T unfolds", "", "The answer.", ""]
@@ -48,9 +48,9 @@ def test_a_thought_is_one_line_until_it_is_unfolded() -> None:
 
 
 def test_however_it_grows_it_looks_the_same() -> None:
-    whole = Entry("assistant", THOUGHT, name="m")
+    whole = TranscriptMessage("assistant", THOUGHT, name="m")
     whole.finish("")
-    growing = Entry("assistant", "", name="m")
+    growing = TranscriptMessage("assistant", "", name="m")
     for character in THOUGHT:
         growing.append(character)
         assert "<" not in "".join(shown(growing)), "no half of a tag flashes up"
@@ -59,7 +59,7 @@ def test_however_it_grows_it_looks_the_same() -> None:
 
 
 def test_while_it_thinks_the_line_says_so() -> None:
-    entry = Entry("assistant", "", name="m")
+    entry = TranscriptMessage("assistant", "", name="m")
     entry.open_thought()
     assert shown(entry)[1].startswith("▸ thinking ")
     entry.append("Hm, let me")
@@ -73,7 +73,7 @@ def test_while_it_thinks_the_line_says_so() -> None:
 
 
 def test_a_thought_that_never_became_an_answer_is_over_all_the_same() -> None:
-    entry = Entry("assistant", "<think>Hm", name="m")
+    entry = TranscriptMessage("assistant", "<think>Hm", name="m")
     assert shown(entry)[1].startswith("▸ thinking ")
     entry.finish("stopped")
     assert shown(entry)[1].startswith("▸ thought ")
@@ -81,12 +81,12 @@ def test_a_thought_that_never_became_an_answer_is_over_all_the_same() -> None:
 
 
 def test_an_empty_thought_is_nothing() -> None:
-    entry = Entry("assistant", "<think>\n\n</think>\n\nHi", name="m")
+    entry = TranscriptMessage("assistant", "<think>\n\n</think>\n\nHi", name="m")
     assert shown(entry) == ["m", "Hi", ""]
 
 
 def test_only_an_assistant_thinks() -> None:
-    assert "<think>x</think>y" in shown(Entry("user", "<think>x</think>y"))
+    assert "<think>x</think>y" in shown(TranscriptMessage("user", "<think>x</think>y"))
 
 
 async def test_a_click_unfolds_and_folds() -> None:
@@ -110,7 +110,7 @@ async def think(app: LogitscopeApp, engine: ScriptedEngine, pilot: Pilot[None], 
     await send(pilot, "Why?")
     engine.tell(Prefill(done=10, total=10, reused=0, dropped=0, thinking=opened))
     for n, character in enumerate(text):
-        engine.tell(replace(step(10 + n, character), thought=n < text.index("</think>") + len("</think>")))
+        engine.tell(replace(record(10 + n, character), thought=n < text.index("</think>") + len("</think>")))
     engine.tell(finished(text))
     await until(pilot, lambda: not app.query_one(Prompt).busy)
 
@@ -137,7 +137,7 @@ def printed(capsys, monkeypatch, *, terminal: bool, thoughts: bool) -> str:  # t
     printer = _Printer(thoughts=thoughts)
     printer(Prefill(done=1, total=1, reused=0, dropped=0, thinking=True))
     for piece in ("hm \x1b[2J", "</thi", "nk>\n\n", "Yes", " \x9b2J"):
-        printer(step(1, piece, Settings()))
+        printer(record(1, piece, Settings()))
     printer(finished("..."))
     return str(capsys.readouterr().out)
 

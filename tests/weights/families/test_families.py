@@ -22,7 +22,7 @@ from core.errors import BadCheckpoint, LogitscopeError, UnsupportedModel
 from core.layers.feed_forward import ACTIVATIONS
 from tests.weights.support import tiny
 from weights.families import FAMILIES, read_config
-from weights.untrusted.checked_json import Keys
+from weights.untrusted.checked_json import CheckedJson
 
 KINDS = [kind for kind in FAMILIES if kind != "logitscope"]
 
@@ -489,7 +489,7 @@ def test_every_key_that_transformers_reads_is_read(case: str) -> None:
     source = inspect.getsource(importlib.import_module(f"transformers.models.{module}.modeling_{module}"))
     names = AutoConfig.for_model(kind).attribute_map
     read = {names.get(name, name) for name in re.findall(r"config\.(\w+)", source)}
-    keys = Keys(config_of(case)).defaulting(FAMILIES[kind].defaults)
+    keys = CheckedJson(config_of(case)).defaulting(FAMILIES[kind].defaults)
     FAMILIES[kind].read(keys)
     assert read & keys.unasked() - WITHOUT_EFFECT == set()
 

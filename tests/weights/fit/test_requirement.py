@@ -10,24 +10,24 @@ import pytest
 
 from core.config import ModelConfig
 from core.errors import OutOfMemory
-from weights.fit.available import Room, _of_vm_stat, free_here
+from weights.fit.available import AvailableMemory, _of_vm_stat, free_here
 from weights.fit.quantization import BITS as BITS_QUANTISED
-from weights.fit.requirement import BITS, Need, context_that_fits, first_that_fits, need_of
+from weights.fit.requirement import BITS, MemoryRequirement, context_that_fits, first_that_fits, requirement_of
 from weights.library.listing import listing
 
 # The shape of an 8-billion Llama 3.1: 32 layers, 8 key heads of 128 channels, so 65,536 numbers a token.
-LLAMA = Need(n_parameters=8_030_261_248, cache_values=2 * 32 * 8 * 128, context=131_072)
+LLAMA = MemoryRequirement(n_parameters=8_030_261_248, cache_values=2 * 32 * 8 * 128, context=131_072)
 GB = 10**9
 
 
-def room(free: float, dtype: str = "bfloat16") -> Room:
-    return Room(device="cpu", dtype=dtype, free=round(free * GB))
+def room(free: float, dtype: str = "bfloat16") -> AvailableMemory:
+    return AvailableMemory(device="cpu", dtype=dtype, free=round(free * GB))
 
 
 def test_the_arithmetic() -> None:
     shape = {"vocab_size": 10, "n_heads": 32, "d_model": 4096, "d_ff": 10}
     config = ModelConfig(n_layers=32, n_kv_heads=8, d_head=128, context_length=131_072, **shape)
-    assert need_of(config, LLAMA.n_parameters) == LLAMA
+    assert requirement_of(config, LLAMA.n_parameters) == LLAMA
     assert LLAMA.total("bfloat16", 8_192) == 8_030_261_248 * 2 + 8_192 * 65_536 * 2  # 17.1 GB
     assert LLAMA.total("float32", 8_192) == 2 * LLAMA.total("bfloat16", 8_192)
 
@@ -39,9 +39,9 @@ def test_all_of_the_context_where_there_is_room_and_a_shorter_one_where_nobody_c
     assert shorter % 1_024 == 0
     assert LLAMA.total("bfloat16", shorter) <= 18 * GB
     assert context_that_fits(LLAMA, room(18), asked=4_096, name="m") == 4_096
-    unknown = Room(device="cpu", dtype="float32", free=None)
+    unknown = AvailableMemory(device="cpu", dtype="float32", free=None)
     assert context_that_fits(LLAMA, unknown, asked=None, name="m") == 131_072
-    tiny = Need(n_parameters=1_000, cache_values=10, context=16)
+    tiny = MemoryRequirement(n_parameters=1_000, cache_values=10, context=16)
     assert context_that_fits(tiny, room(0.1), asked=None, name="m") == 16
 
 
@@ -93,7 +93,7 @@ def test_else_that_nothing_would_do() -> None:
 def test_auto_is_the_first_that_fits() -> None:
     assert first_that_fits(LLAMA, room(17)) == "none"
     assert first_that_fits(LLAMA, room(1)) == "int4"
-    assert first_that_fits(LLAMA, Room(device="cpu", dtype="float32", free=None)) == "none"
+    assert first_that_fits(LLAMA, AvailableMemory(device="cpu", dtype="float32", free=None)) == "none"
 
 
 def test_every_number_format_that_can_be_chosen_is_known() -> None:
@@ -165,8 +165,8 @@ def test_a_model_is_opened_with_the_context_there_is_room_for(monkeypatch: pytes
     assert entry.needs is not None
     assert loading.load("textbook", device="cpu", dtype="float32").context_length == entry.context
 
-    def little(*_: object) -> Room:
-        return Room(device="cpu", dtype="float32", free=(entry.needs or 0) - 1)
+    def little(*_: object) -> AvailableMemory:
+        return AvailableMemory(device="cpu", dtype="float32", free=(entry.needs or 0) - 1)
 
     def read(*_: object) -> None:
         raise AssertionError("weights were read")

@@ -18,7 +18,7 @@ from core.errors import BadCheckpoint, LogitscopeError, OutOfMemory, Unsupported
 from tests.weights.support import tiny, tiny_gguf
 from tests.weights.support.gguf_bytes import HOSTILE, whole
 from weights.fit import quantization as quantisation
-from weights.fit.available import Room
+from weights.fit.available import AvailableMemory
 from weights.gguf.file import GgufFile
 from weights.gguf.header import read_header
 from weights.gguf.tensor import GgufTensor
@@ -201,7 +201,7 @@ def test_a_link_in_a_cache_stays_a_link(parts: list[Path], tmp_path: Path) -> No
 # --- what the listing says -------------------------------------------------------------------------------------------
 
 
-def listed(path: Path, room: Room | None = None) -> shelf.ShelfEntry:
+def listed(path: Path, room: AvailableMemory | None = None) -> shelf.ShelfEntry:
     return next(one for one in shelf.listing([path.parent], room) if one.path == path)
 
 
@@ -221,7 +221,7 @@ def test_the_listing_tells_of_an_architecture_that_is_not_known(path: Path) -> N
     data = path.read_bytes()
     tensors = [(t.name, t.shape, int(t.kind), data[t.offset : t.offset + t.n_bytes]) for t in good.tensors]
     path.write_bytes(whole({"general.architecture": "mamba", "mamba.context_length": 777}, tensors))
-    entry = listed(path, Room(device="cpu", dtype="float32", free=1 << 40))
+    entry = listed(path, AvailableMemory(device="cpu", dtype="float32", free=1 << 40))
     assert (entry.family, entry.quantisation, entry.context, entry.parameters) == ("mamba", "F32", 777, parameters)
     assert entry.problem == "GGUF files of architecture 'mamba' cannot be run here."
     path.write_bytes(
@@ -240,13 +240,13 @@ def test_memory_is_that_of_the_weights_as_they_are_held(
     monkeypatch.setitem(tiny.CASES, "wide", ("llama", tiny.SIZES | sizes))
     monkeypatch.setattr(quantisation, "library", lambda: object() if kept else None)
     path, model = tiny_gguf.write("wide", tmp_path / "model.gguf", kind=Kind.Q4_0)
-    needed = listed(path, Room(device="cpu", dtype="float32", free=1 << 40)).needs
+    needed = listed(path, AvailableMemory(device="cpu", dtype="float32", free=1 << 40)).needs
     cache = 2 * 3 * 2 * 64 * 128  # keys and values of 3 layers, 2 heads, 64 channels, 128 tokens
     norms, ends = 7 * 256, 2 * 300 * 256  # in 32 bits; in 8.5; what is left is in 4.5
     bits = 32 * norms + 8.5 * ends + 4.5 * (model.num_parameters() - norms - ends)
     assert needed == (int(bits / 8) if kept else 4 * model.num_parameters()) + 4 * cache
     for free, fits in ((needed, True), (needed - 1, False)):
-        room = Room(device="cpu", dtype="float32", free=free)
+        room = AvailableMemory(device="cpu", dtype="float32", free=free)
         monkeypatch.setattr("weights.load.room", lambda *_, room=room: room)
         if fits:
             assert load(path, device="cpu", dtype="float32", context=128).transformer.config.context_length == 128

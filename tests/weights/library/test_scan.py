@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from core.errors import BadSetting, ModelNotFound
-from weights.fit.available import Room
+from weights.fit.available import AvailableMemory
 from weights.library import listing as shelf
 from weights.library import paths as places
 from weights.library.download_record import remove
 from weights.library.scan import is_model_file, parts_of, quantisation_in
 
-PLENTY = Room(device="cpu", dtype="bfloat16", free=10**9)
+PLENTY = AvailableMemory(device="cpu", dtype="bfloat16", free=10**9)
 
 
 @pytest.fixture(autouse=True)
@@ -173,7 +173,7 @@ def test_whether_it_fits(home: Path) -> None:
     write_gguf(home / "m" / "a.gguf")
     weights, cache = 2 * 6_410, 2 * 2 * 2 * 32  # bytes, and bytes a token, in 16 bits
     for free, tokens in ((10**9, 4096), (weights + 3_000 * cache, 2_048), (weights + 1_000 * cache, 0)):
-        (entry,) = shelf.listing([home / "m"], Room(device="cpu", dtype="float16", free=free))
+        (entry,) = shelf.listing([home / "m"], AvailableMemory(device="cpu", dtype="float16", free=free))
         assert entry.fits == tokens
         assert entry.needs == weights + (tokens or 2_048) * cache
     (entry,) = shelf.listing([home / "m"], PLENTY, context=100)

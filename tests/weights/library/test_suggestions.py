@@ -19,7 +19,7 @@ from transformers import (
 
 from weights.families import FAMILIES, read_config
 from weights.fit.quantization import BITS
-from weights.fit.requirement import need_of
+from weights.fit.requirement import requirement_of
 from weights.gguf.architectures import ARCHITECTURES
 from weights.hub.repository import parse
 from weights.library.suggestions import SUGGESTIONS, Suggestion
@@ -62,7 +62,7 @@ def test_the_numbers_are_those_of_a_model_that_transformers_builds(suggestion: S
     n_parameters = sum(one.numel() for one in built.parameters())
     _, ours = read_config({**config.to_dict(), "architectures": [type(built).__name__]})
     kept = None if suggestion.quantisation == "BF16" else BITS["int8"]  # as they are stored, or nearly
-    assert suggestion.need == need_of(ours, n_parameters, kept)
+    assert suggestion.need == requirement_of(ours, n_parameters, kept)
     assert suggestion.family == config.model_type.removesuffix("_text")
     bits = _BITS[suggestion.quantisation]
     # Where the head is stored beside the embedding though it is the same, a file is larger than its model.

@@ -16,7 +16,7 @@ from tui.sanitize import visible
 from tui.widgets.panels.bars import meter
 from tui.widgets.panels.panel import Line, cut, fitting, wrapped
 from tui.widgets.panels.table import Column, Table
-from weights.fit.available import Room
+from weights.fit.available import AvailableMemory
 from weights.fit.requirement import what_would_fit
 from weights.library.suggestions import SUGGESTIONS, Suggestion
 
@@ -40,7 +40,7 @@ class SuggestionList(Table[Suggestion]):
         self._shown = list(SUGGESTIONS)
         self._typed = ""
         self._fetch = Fetch()
-        self._room = Room(device="", dtype="float32", free=None)
+        self._room = AvailableMemory(device="", dtype="float32", free=None)
 
     @property
     def wanted(self) -> str:
@@ -58,7 +58,7 @@ class SuggestionList(Table[Suggestion]):
             self._fetch = fetch
             self.redraw()
 
-    def measure(self, room: Room) -> None:
+    def measure(self, room: AvailableMemory) -> None:
         """Where a model would go."""
         self._room = room
         self.redraw()

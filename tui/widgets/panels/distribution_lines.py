@@ -50,7 +50,7 @@ class Rest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistributionView:
+class DistributionLines:
     """A distribution, ready to be laid out."""
 
     prediction: Prediction

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from core.records import Prediction
-from tui.widgets.panels.distribution_lines import DistributionView
+from tui.widgets.panels.distribution_lines import DistributionLines
 from tui.widgets.panels.panel import Line, Panel, wrapped
 
 _EMPTY = (
@@ -46,7 +46,7 @@ chances laid end to end from the top, it says where the arrow landed.
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)
-        self._shown: DistributionView | None = None
+        self._shown: DistributionLines | None = None
         self._titles = ("", "")
 
     def show(
@@ -71,7 +71,7 @@ chances laid end to end from the top, it says where the arrow landed.
         self._shown = (
             None
             if prediction is None
-            else DistributionView(prediction=prediction, chosen=chosen, drawn=drawn, position=position)
+            else DistributionLines(prediction=prediction, chosen=chosen, drawn=drawn, position=position)
         )
         if (title, note) != self._titles:
             self._titles = (title, note)

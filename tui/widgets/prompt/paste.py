@@ -14,7 +14,7 @@ MANY = 24  # lines
 _LABEL = re.compile(r"\[pasted #\d+: [\d,]+ characters\]")
 
 
-class Pasted:
+class Pastes:
     """What the labels of one message stand for."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ from textual.widgets import TextArea
 
 from tui.sanitize import visible
 from tui.session.prompt_history import History
-from tui.widgets.prompt.paste import Pasted
+from tui.widgets.prompt.paste import Pastes
 
 _NOT_OURS = frozenset(("pageup", "pagedown", "f6", "f7"))  # left to whoever scrolls the chat, and to the application
 
@@ -58,7 +58,7 @@ class Prompt(TextArea, inherit_bindings=False):
         """The person wants to send, but the prompt is busy; the text stays."""
 
     def __init__(self, *, history: History | None = None, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
-        self._pasted = Pasted()
+        self._pasted = Pastes()
         super().__init__(
             id=id,
             classes=classes,

@@ -6,11 +6,11 @@ from bisect import bisect_right
 from itertools import accumulate
 from typing import NamedTuple
 
-from tui.widgets.transcript.message import Entry
+from tui.widgets.transcript.message import TranscriptMessage
 from tui.widgets.transcript.rows import Row
 
 
-class Place(NamedTuple):
+class LinePosition(NamedTuple):
     """Where a line is."""
 
     entry: int
@@ -19,11 +19,11 @@ class Place(NamedTuple):
     width: int  # at which that was certain; 0 if it was a guess
 
 
-class Pile:
+class LineIndex:
     """Entries from top to bottom, at one width."""
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
+        self.entries: list[TranscriptMessage] = []
         self.width = 0
         self._tops = [0]  # of every entry, and of what would come after the last
 
@@ -39,15 +39,15 @@ class Pile:
         heights = [entry.height(self.width) for entry in self.entries[start:]]
         self._tops[start:] = accumulate(heights, initial=self._tops[start])
 
-    def find(self, line: int) -> Place | None:
+    def find(self, line: int) -> LinePosition | None:
         """What is on this line; None beyond the end."""
         if not 0 <= line < self.height:
             return None
         entry = bisect_right(self._tops, line) - 1
         width = self.width if self.entries[entry].has_rows(self.width) else 0
-        return Place(entry, line - self._tops[entry], self._tops[entry + 1] - self._tops[entry], width)
+        return LinePosition(entry, line - self._tops[entry], self._tops[entry + 1] - self._tops[entry], width)
 
-    def row(self, place: Place) -> Row | None:
+    def row(self, place: LinePosition) -> Row | None:
         """None beyond the rows that the entry turned out to have."""
         rows = self.entries[place.entry].rows(self.width)
         return rows[place.row] if place.row < len(rows) else None
@@ -88,7 +88,7 @@ class Pile:
     def _first_guess(self, line: int, end: int) -> int | None:
         return next((entry for entry in self._in_view(line, end) if not self.entries[entry].is_laid(self.width)), None)
 
-    def restore(self, place: Place) -> int:
+    def restore(self, place: LinePosition) -> int:
         """The line on which a place found earlier is now, in proportion where the rows are others than then."""
         height = len(self.entries[place.entry].rows(self.width))
         self.measure(place.entry)

@@ -1,7 +1,8 @@
 """Messages one below the other, in one widget that draws the lines in view. Must not know who says what.
 
 There is no widget per message, because mounting, styling and laying out hundreds of them takes seconds. A message is an
-`Entry` that makes its rows when they are needed; what is drawn of a row is kept until the theme or the width changes.
+`TranscriptMessage` that makes its rows when they are needed; what is drawn of a row is kept until the theme or the
+width changes.
 """
 
 from __future__ import annotations
@@ -16,21 +17,21 @@ from textual.style import Style
 from textual.widget import Widget
 
 from tui.widgets.panels.panel import runs
-from tui.widgets.transcript.line_index import Pile, Place
-from tui.widgets.transcript.redraw_timer import Pace
+from tui.widgets.transcript.line_index import LineIndex, LinePosition
+from tui.widgets.transcript.redraw_timer import RedrawTimer
 from tui.widgets.transcript.rows import Row
 from tui.widgets.transcript.selection import key, span
 from tui.widgets.transcript.strips import drawn, hinted
-from tui.widgets.transcript.viewport import NOTHING, View
+from tui.widgets.transcript.viewport import NOTHING, Viewport
 
 
-class PileView(ScrollView):
+class LineView(ScrollView):
     """Follows the end unless the person has scrolled up; then what is read stays where it is."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)
-        self._pile = Pile()
-        self._pace = Pace(self, self._draw)
+        self._pile = LineIndex()
+        self._pace = RedrawTimer(self, self._draw)
         self._following = True
         self._placing = False
         self._changed_from: int | None = None  # the first message that has changed since the last drawing
@@ -64,7 +65,7 @@ class PileView(ScrollView):
         self._changed_from = None
         before = self._view
         height = self.scrollable_content_region.height
-        self._view = View.of(self._pile, self.scroll_offset.y, height, is_end=self._following)
+        self._view = Viewport.of(self._pile, self.scroll_offset.y, height, is_end=self._following)
         changed = self._view.changes_from(before)
         if changed is None:
             self.refresh()
@@ -74,11 +75,11 @@ class PileView(ScrollView):
 
     # --- where things are ---------------------------------------------------------------------------------------------
 
-    def _where(self) -> Place | None:
+    def _where(self) -> LinePosition | None:
         """What is to stay in view; None: the end."""
         return None if self._following else self._pile.find(self.scroll_offset.y)
 
-    def _place(self, anchor: Place | None) -> None:
+    def _place(self, anchor: LinePosition | None) -> None:
         """Measure what has changed, then show the end, or what was shown before."""
         pile, height = self._pile, self.scrollable_content_region.height
         pile.measure(min(self._changed_from or 0, len(pile.entries)))

@@ -11,7 +11,7 @@ from itertools import pairwise
 from tui.widgets.transcript.markdown import parser
 
 
-class Blocks:
+class MarkdownStream:
     """The closed blocks' sources in order, and the open rest."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from core.conversation import Role
 from core.text.thinking import ThoughtSplitter
 from tui.sanitize import visible
 from tui.widgets.transcript.markdown import parse
-from tui.widgets.transcript.markdown_stream import Blocks
+from tui.widgets.transcript.markdown_stream import MarkdownStream
 from tui.widgets.transcript.rows import EMPTY, Block, Lead, Paragraph, Row
 
 Level = Literal["info", "warning", "error"]
@@ -24,7 +24,7 @@ _FADED = "$foreground 60%"
 _NOTES = {"info": ("· ", "$foreground 60%"), "warning": ("▲ ", "$text-warning"), "error": ("✖ ", "$text-error")}
 
 
-class Entry:
+class TranscriptMessage:
     """A message of the conversation, or a note from the program itself.
 
     What the assistant says is Markdown, after what it thinks, which is folded to one line; everything else is shown as
@@ -51,7 +51,7 @@ class Entry:
         self._fold: int | None = None  # the row on which a click unfolds the thought
         self._said_from = 1  # the row on which what was said begins
         self._return = ""  # a carriage return at the end, of which we do not know yet whether a newline follows
-        self._blocks = Blocks()
+        self._blocks = MarkdownStream()
         self._closed: list[list[Block]] = []  # parsed once
         self._width = 0
         self._rows: list[Row] = []

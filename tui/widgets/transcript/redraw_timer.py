@@ -17,7 +17,7 @@ _SHARE = 4  # times as long as the last drawing took: drawing takes a fifth of t
 _LONGEST_WAIT = 0.5  # unless that were slower than this
 
 
-class Pace:
+class RedrawTimer:
     """Runs `draw`, and never twice for what once is enough for."""
 
     def __init__(self, widget: Widget, draw: Callable[[], None]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from textual.geometry import Offset
 from textual.selection import Selection
 
-from tui.widgets.transcript.message import Entry
+from tui.widgets.transcript.message import TranscriptMessage
 
 _ROWS = 1 << 24  # more than a message can have
 
@@ -34,7 +34,7 @@ def whole(entry: int, rows: range) -> Selection:
     return Selection(Offset(0, key(entry, rows.start)), Offset(_ROWS, key(entry, rows.stop - 1)))
 
 
-def copied(entries: Sequence[Entry], width: int, selection: Selection) -> str:
+def copied(entries: Sequence[TranscriptMessage], width: int, selection: Selection) -> str:
     """The selected text as it is shown, but with its own line breaks instead of those the width made."""
     pieces: list[str] = []
     first = selection.start.y // _ROWS if selection.start else 0

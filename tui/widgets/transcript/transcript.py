@@ -10,13 +10,13 @@ from textual.binding import Binding, BindingType
 from textual.selection import Selection
 
 from core.conversation import Role
-from tui.widgets.transcript.line_view import PileView
-from tui.widgets.transcript.message import Entry, Level
+from tui.widgets.transcript.line_view import LineView
+from tui.widgets.transcript.message import Level, TranscriptMessage
 from tui.widgets.transcript.redraw_timer import SOON
 from tui.widgets.transcript.selection import copied, whole
 
 
-class Transcript(PileView, can_focus=True):
+class Transcript(LineView, can_focus=True):
     """Messages that are added, grow and end; their thoughts are folded, their text can be selected."""
 
     ALLOW_SELECT = True
@@ -55,11 +55,11 @@ class Transcript(PileView, can_focus=True):
     def add(self, role: Role | Literal["note"], text: str = "") -> int:
         """A new message at the end; returns its index. One's own message is always brought into view."""
         self._following = self._following or role == "user"
-        return self._add(Entry(role, text, name=self.model_name if role == "assistant" else ""))
+        return self._add(TranscriptMessage(role, text, name=self.model_name if role == "assistant" else ""))
 
     def add_note(self, text: str, level: Level = "info") -> int:
         """Something the program itself has to say; returns its index."""
-        return self._add(Entry("note", text, level=level))
+        return self._add(TranscriptMessage("note", text, level=level))
 
     def append(self, index: int, delta: str) -> None:
         """More of a message. It is drawn soon, together with what else comes until then."""
@@ -93,7 +93,7 @@ class Transcript(PileView, can_focus=True):
         self._strips.clear()
         self._change(0)
 
-    def _add(self, entry: Entry) -> int:
+    def _add(self, entry: TranscriptMessage) -> int:
         entry.unfold(self._unfolded)
         self._pile.entries.append(entry)
         index = len(self._pile.entries) - 1

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tui.widgets.transcript.line_index import Pile
+from tui.widgets.transcript.line_index import LineIndex
 from tui.widgets.transcript.rows import Row
 
 _Line = tuple[int, int, Row | None] | None  # which row of which message, and the row
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
+class Viewport:
     """Every line from the top one down."""
 
     top: int
@@ -20,12 +20,12 @@ class View:
     lines: tuple[_Line, ...]
 
     @classmethod
-    def of(cls, pile: Pile, top: int, height: int, *, is_end: bool) -> View:
+    def of(cls, pile: LineIndex, top: int, height: int, *, is_end: bool) -> Viewport:
         places = [pile.find(line) for line in range(top, top + height)]
         lines = tuple(place and (place.entry, place.row, pile.row(place)) for place in places)
         return cls(top=top, width=pile.width, is_end=is_end, lines=lines)
 
-    def changes_from(self, before: View) -> list[int] | None:
+    def changes_from(self, before: Viewport) -> list[int] | None:
         """The lines that differ, because most words only make the last one longer; None: all of them may."""
         if self._frame != before._frame:
             return None
@@ -37,7 +37,7 @@ class View:
         return self.top, self.width, self.is_end, len(self.lines)
 
 
-NOTHING = View(top=0, width=0, is_end=False, lines=())
+NOTHING = Viewport(top=0, width=0, is_end=False, lines=())
 
 
 def _is_same(one: _Line, other: _Line) -> bool:
