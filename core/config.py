@@ -123,10 +123,10 @@ class ModelConfig:
             raise ValueError(f"{self.n_heads} query heads cannot share {self.n_kv_heads} key heads evenly")
         if self.windowed_layers and (self.window is None or self.window < 1):
             raise ValueError(f"windowed layers need a window of at least 1 token, not {self.window}")
-        for what in ("windowed", "unturned", "expert"):
+        for what in ("windowed", "nope", "expert"):
             layers: frozenset[int] = getattr(self, f"{what}_layers")
             if outside := [layer for layer in layers if not 0 <= layer < self.n_layers]:
-                raise ValueError(f"layer {max(outside)} is {what} but there are only {self.n_layers} layers")
+                raise ValueError(f"{what}_layers has layer {max(outside)}, but there are only {self.n_layers} layers")
         if self.n_experts_used > self.n_experts:
             raise ValueError(f"a token cannot use {self.n_experts_used} of {self.n_experts} experts")
         if self.positions == "rope":

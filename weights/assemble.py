@@ -51,7 +51,7 @@ def read_transformer(
         OutOfMemory: it does not fit.
     """
     layout = layout.as_stored(tensors)
-    stored = _without_ballast(tensors, layout)
+    stored = _without_ignored(tensors, layout)
     config = _tied_as_stored(stored, layout, config)
     _check_size(stored, config, layout.described_by)
     with _WithoutWeights():
@@ -92,9 +92,9 @@ class _WithoutWeights(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _without_ballast(tensors: Mapping[str, StoredTensor], layout: Layout) -> dict[str, StoredTensor]:
+def _without_ignored(tensors: Mapping[str, StoredTensor], layout: Layout) -> dict[str, StoredTensor]:
     """What was learned, under the names with the family's prefix."""
-    learned = {name: stored for name, stored in tensors.items() if not layout.is_ballast(name)}
+    learned = {name: stored for name, stored in tensors.items() if not layout.is_ignored(name)}
     if any(name.startswith(layout.prefix) for name in learned):
         return learned
     return {name if name == layout.head else layout.prefix + name: stored for name, stored in learned.items()}

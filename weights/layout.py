@@ -73,13 +73,13 @@ class Layout:
         embedding = self.names.get("embedding", "embedding") + ".weight"
         return frozenset((embedding, embedding.removeprefix(self.prefix), self.prefix + embedding, self.head))
 
-    def is_ballast(self, name: str) -> bool:
+    def is_ignored(self, name: str) -> bool:
         return name.endswith(self.ignored_suffixes)
 
     def count_parameters(self, stored: Mapping[str, Counted], config: ModelConfig) -> int:
-        """Of stored tensors, by name: without ballast, and a tied matrix that is stored twice once."""
+        """Of stored tensors, by name: without what is ignored, and a tied matrix that is stored twice once."""
         twice = {self.as_stored(stored).head} if config.tied_embeddings else set()
-        return sum(one.n_values for name, one in stored.items() if name not in twice and not self.is_ballast(name))
+        return sum(one.n_values for name, one in stored.items() if name not in twice and not self.is_ignored(name))
 
     def as_stored(self, stored: Collection[str]) -> Self:
         """The same with the names that most of these stored tensors go by."""

@@ -49,7 +49,7 @@ def bench(engine: Engine, arguments: argparse.Namespace) -> None:
         "prefill_tokens_per_second": prefill,
         "decode_tokens_per_second": decode,
         "decoding": decoder.how,
-        "why_torch": decoder.fallback_reason,
+        "fallback_reason": decoder.fallback_reason,
         "why_not_compiled": "it was not wanted" if engine.compiler is None else engine.compiler.why_not,
         **_drafted(engine, arguments),
         **_limit(model, decode, arguments.prompt_tokens + arguments.new_tokens // 2),

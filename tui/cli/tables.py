@@ -123,7 +123,7 @@ def show_bench(record: Mapping[str, Any]) -> None:
         )
         console.print(f"limit    {record['limit_tokens_per_second']:>12,.1f} tokens/s   ({read})")
         console.print(f"decoding reaches {record['share_of_limit']:.0%} of the limit")
-    if record["why_torch"] is not None:
+    if record["fallback_reason"] is not None:
         console.print(Text(f"Decoding runs in plain torch: {record['fallback_reason']}."))
     elif record["decoding"] != "C":
         not_compiled = f"; not compiled: {record['why_not_compiled']}" if record["why_not_compiled"] else ""

@@ -161,7 +161,7 @@ _AS_STORED: dict[str, Any] = {
     "prefix": "transformer.",
     "layer": "transformer.h.{}.",
     "transposed": frozenset({"attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"}),
-    "ballast": (".attn.bias", ".attn.masked_bias"),
+    "ignored_suffixes": (".attn.bias", ".attn.masked_bias"),
 }
 _GPT = {"layer_norm_epsilon": 1e-5, "tie_word_embeddings": True}
 _NEOX = {"hidden_act": "gelu", "layer_norm_eps": 1e-5, "rotary_pct": 0.25}

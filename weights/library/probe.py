@@ -31,7 +31,7 @@ def look(found: Found, room: AvailableMemory | None = None, context: int | None 
         number_format = entry.quantisation or _most_used_format(files.tensors)
         entry = replace(entry, context=config.context_length, parameters=parameters, quantisation=number_format)
         for name, stored in files.tensors.items():
-            if not layout.is_ballast(name):
+            if not layout.is_ignored(name):
                 check_format(stored)
         files.check_tokenizer()
     except LogitscopeError as error:

@@ -109,7 +109,7 @@ def test_models_and_bench(folder: str) -> None:
     assert speed["prefill_tokens_per_second"] > 0
     assert speed["decode_tokens_per_second"] > 0
     assert speed["decoding"] in ("C", "torch")
-    assert (speed["decoding"] == "torch") == (speed["why_torch"] is not None)
+    assert (speed["decoding"] == "torch") == (speed["fallback_reason"] is not None)
 
 
 @pytest.mark.skipif(library() is None, reason="guesses are for the C library, which is not built")
