@@ -10,7 +10,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
-INTERFACE = 2  # see api.h
+INTERFACE = 3  # see api.h
 MAX_STEP_TOKENS = 8  # in one step
 MAX_PREFILL_TOKENS = 512  # read at once at most
 PANEL = 16  # tokens

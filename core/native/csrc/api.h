@@ -2,16 +2,16 @@
  *
  * native_program.py writes the list from a model's config and weights; decode.c carries it out. Neither this file nor any beside
  * it knows a family of models: what an operation reads, does and writes is all there is. The structures here are
- * mirrored in library.py.
+ * mirrored in bindings.py.
  */
 #ifndef LOGITSCOPE_STEP_H
 #define LOGITSCOPE_STEP_H
 
 #include <stdint.h>
 
-enum { INTERFACE = 2 };   /* to be raised here and in library.py when a structure, a number or a function changes */
-enum { MAX_TOKENS = 8 };  /* in one step */
-enum { MANY_TOKENS = 512 }; /* read at once at most */
+enum { INTERFACE = 3 };   /* to be raised here and in bindings.py when a structure, a number or a function changes */
+enum { MAX_STEP_TOKENS = 8 };  /* in one step */
+enum { MAX_PREFILL_TOKENS = 512 }; /* read at once at most */
 enum { ROWS = 16 };       /* of a matrix in a block: what a thread computes at a time */
 enum { GROUP = 32 };      /* columns that share a scale in a quantised matrix */
 
@@ -63,7 +63,7 @@ typedef struct {
 
 /* A mixture of experts: each token goes through n_used of them. */
 typedef struct {
-    int32_t n_experts, n_used; /* n_used at most MAX_TOKENS */
+    int32_t n_experts, n_used; /* n_used at most MAX_STEP_TOKENS */
     int32_t renormalised;      /* the shares of those that are used sum to 1 */
     const Matrix *matrices;    /* (n_experts, 3): gate or nothing, up, down */
     Rows choice;               /* the numbers of the experts, then the share of each */
@@ -118,12 +118,12 @@ void logitscope_free(Pool *pool);
 /* Carry out the operations. The same numbers come out for any number of threads. */
 void logitscope_run(Pool *pool, const Operation *operations, int32_t n_operations, const Run *run);
 
-/* Whether logitscope_read can be used here: weights, keys and values in BF16, or weights quantised; no experts; an even
+/* Whether logitscope_prefill can be used here: weights, keys and values in BF16, or weights quantised; no experts; an even
  * number of channels to a head. */
-int32_t logitscope_reads(void);
+int32_t logitscope_can_prefill(void);
 
-/* Carry out operations on up to MANY_TOKENS tokens, whose rows are panels. 0: not enough memory. */
-int32_t logitscope_read(Pool *pool, const Operation *operations, int32_t n_operations, const Run *run);
+/* Carry out operations on up to MAX_PREFILL_TOKENS tokens, whose rows are panels. 0: not enough memory. */
+int32_t logitscope_prefill(Pool *pool, const Operation *operations, int32_t n_operations, const Run *run);
 
 /* Rows first, first + 1 ... of a quantised matrix, first a multiple of 16, as (count, columns) F32 or BF16. */
 void logitscope_unpack(Pool *pool, const Matrix *matrix, int32_t first, int32_t count, int32_t format, void *out);

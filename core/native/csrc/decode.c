@@ -21,7 +21,7 @@ static void lay_out(char *memory, size_t *at, Scratch *scratch, int32_t columns,
     Scratch measured;
     if (!scratch) scratch = &measured;
     size_t padded_columns = ((size_t)columns + 63) / 64 * 64, groups = padded_columns / GROUP;
-    for (int t = 0; t < MAX_TOKENS; t++) {
+    for (int t = 0; t < MAX_STEP_TOKENS; t++) {
         Input *input = scratch->inputs + t;
         input->values = piece(memory, at, padded_columns * sizeof(float));
         input->halves = piece(memory, at, padded_columns * sizeof(uint16_t));

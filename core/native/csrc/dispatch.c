@@ -60,8 +60,8 @@ const char *logitscope_target(void) { return amx ? "amx" : kernels->name; }
 
 int32_t logitscope_interface(void) { return INTERFACE; }
 
-int32_t logitscope_reads(void) { return !strcmp(kernels->name, "avx512"); }
+int32_t logitscope_can_prefill(void) { return !strcmp(kernels->name, "avx512"); }
 
-int32_t logitscope_read(Pool *pool, const Operation *operations, int32_t n_operations, const Run *run) {
+int32_t logitscope_prefill(Pool *pool, const Operation *operations, int32_t n_operations, const Run *run) {
     return many_run(pool, operations, n_operations, run, amx);
 }

@@ -32,7 +32,7 @@ static float *target_of(const Operation *op, const Run *run, int32_t token) {
 
 void gated_block(const Operation *op, const Matrix *gate, const Matrix *up, int32_t first, const Input *inputs, int32_t n,
                  float *out) {
-    float other[MAX_TOKENS * ROWS];
+    float other[MAX_STEP_TOKENS * ROWS];
     const Block a = {gate ? gate : up, first, inputs, out}, b = {up, first, inputs, other};
     kernels->blocks(&a, gate ? &b : &a, n);
     for (int32_t t = 0; t < n; t++) {
@@ -46,7 +46,7 @@ static void gated(const Operation *op, const Run *run, const Input *inputs, int 
     int32_t first, last;
     share(blocks_of(op->matrices), thread, threads, &first, &last);
     for (int32_t block = first; block < last; block++) {
-        float out[MAX_TOKENS * ROWS];
+        float out[MAX_STEP_TOKENS * ROWS];
         int32_t row = block * ROWS;
         gated_block(op, op->matrices, op->matrices + 1, row, inputs, run->n_tokens, out);
         for (int32_t t = 0; t < run->n_tokens; t++)
@@ -87,7 +87,7 @@ void linear(const Operation *op, const Run *run, Scratch *scratch, int thread, i
     share(total, thread, threads, &first, &last);
     int32_t half = (last - first + 1) / 2;
     for (int32_t number = first; number < first + half; number++) {
-        float out[2][MAX_TOKENS * ROWS];
+        float out[2][MAX_STEP_TOKENS * ROWS];
         int32_t places[2], alone = number + half >= last;
         const Block a = block_at(op, number, scratch->inputs, out[0], places);
         const Block b = alone ? a : block_at(op, number + half, scratch->inputs, out[1], places + 1);

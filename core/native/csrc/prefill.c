@@ -205,7 +205,7 @@ typedef struct {
 
 static void lay_out(char *memory, size_t *at, const Pool *pool, Many *many, int threads) {
     size_t columns = (size_t)whole(pool->columns), d = (size_t)whole(pool->d_head), size = sizeof(uint16_t);
-    uint16_t *pairs = piece(memory, at, MANY_TOKENS * columns * size);
+    uint16_t *pairs = piece(memory, at, MAX_PREFILL_TOKENS * columns * size);
     if (many) many->pairs = pairs;
     for (int thread = 0; thread < threads; thread++) {
         Room room;

@@ -11,7 +11,7 @@ extern const Kernels *kernels; /* those in use, see dispatch.c */
 
 /* What one thread works with when it reads a few tokens. */
 typedef struct {
-    Input inputs[MAX_TOKENS];
+    Input inputs[MAX_STEP_TOKENS];
     float *attending;
 } Scratch;
 

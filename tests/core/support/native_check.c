@@ -63,13 +63,13 @@ static Rows rows_for(int tokens, int width) {
     return (Rows){memset(room(size), 0xff, size), width, 0};
 }
 
-static Rows rows(int width) { return rows_for(MAX_TOKENS, width); }
+static Rows rows(int width) { return rows_for(MAX_STEP_TOKENS, width); }
 
 /* Rows of a pass over `cut` tokens: panels, if that is more than a step takes. */
-static Rows rows_of(int cut, int width) { return cut <= MAX_TOKENS ? rows(width) : rows_for((cut + 15) / 16 * 16, width); }
+static Rows rows_of(int cut, int width) { return cut <= MAX_STEP_TOKENS ? rows(width) : rows_for((cut + 15) / 16 * 16, width); }
 
 static Rows pairs_of(int cut, int width) {
-    if (cut <= MAX_TOKENS) return rows(width);
+    if (cut <= MAX_STEP_TOKENS) return rows(width);
     size_t size = sizeof(uint16_t) * (size_t)((cut + 15) / 16 * 16) * (size_t)((width + 31) / 32 * 32);
     return (Rows){memset(room(size), 0, size), width, 1};
 }
@@ -139,24 +139,24 @@ static void run_model(Model model, int n_threads, float *logits) {
     ops[n++] = (Operation){.kind = LINEAR, .input = one, .output = {NULL, VOCAB, 0}, .n_matrices = 1, .scale = 1.0f,
                            .softcap = 30.0f, .matrices = {matrix(format, VOCAB, D, 1)}};
     size_t number = model.cache_format == F32 ? 4 : 2, slab = (size_t)LAYERS * KV * CAPACITY * (size_t)d_head * number;
-    char *hidden = room((size_t)(cut > MAX_TOKENS ? cut : MAX_TOKENS) * D * number);
+    char *hidden = room((size_t)(cut > MAX_STEP_TOKENS ? cut : MAX_STEP_TOKENS) * D * number);
     Run run = {.format = model.cache_format, .capacity = CAPACITY, .hidden = hidden,
                .keys = memset(room(slab), 0xff, slab), .values = memset(room(slab), 0xff, slab),
                .cos = {floats(TOKENS * d_head / 2), floats(TOKENS * 15)},
                .sin = {floats(TOKENS * d_head / 2), floats(TOKENS * 15)}};
     Pool *pool = logitscope_pool(n_threads, HEADS_ * d_head, d_head);
     if (!pool) abort();
-    for (int size = cut > MAX_TOKENS ? cut : 1; run.start < TOKENS; size = cut > MAX_TOKENS ? cut : size % cut + 1) {
+    for (int size = cut > MAX_STEP_TOKENS ? cut : 1; run.start < TOKENS; size = cut > MAX_STEP_TOKENS ? cut : size % cut + 1) {
         int64_t *tokens = malloc(sizeof(int64_t) * (size_t)size);
         if (!tokens) abort();
         run.n_tokens = TOKENS - run.start < size ? TOKENS - run.start : size;
         for (int t = 0; t < run.n_tokens; t++) tokens[t] = (run.start + t) * 7 % VOCAB;
         run.tokens = tokens;
-        if (cut <= MAX_TOKENS) logitscope_run(pool, ops, forward, &run);
-        else if (!logitscope_read(pool, ops, forward, &run)) abort();
+        if (cut <= MAX_STEP_TOKENS) logitscope_run(pool, ops, forward, &run);
+        else if (!logitscope_prefill(pool, ops, forward, &run)) abort();
         free(tokens);
-        for (int t = 0; t < run.n_tokens; t += MAX_TOKENS) {
-            Run last = {.n_tokens = run.n_tokens - t < MAX_TOKENS ? run.n_tokens - t : MAX_TOKENS, .format = run.format,
+        for (int t = 0; t < run.n_tokens; t += MAX_STEP_TOKENS) {
+            Run last = {.n_tokens = run.n_tokens - t < MAX_STEP_TOKENS ? run.n_tokens - t : MAX_STEP_TOKENS, .format = run.format,
                         .hidden = hidden + (size_t)t * D * number, .logits = logits + (run.start + t) * VOCAB};
             logitscope_run(pool, ops + forward, n - forward, &last);
         }
@@ -173,7 +173,7 @@ static void run_model(Model model, int n_threads, float *logits) {
     while (n_rooms) free(rooms[--n_rooms]);
 }
 
-/* A matrix times MAX_TOKENS inputs, `at_once` of them in a step. Weights and inputs of a quantised one are such that every
+/* A matrix times MAX_STEP_TOKENS inputs, `at_once` of them in a step. Weights and inputs of a quantised one are such that every
  * product is exact: scales are powers of two, inputs multiples of what they are rounded to, many as large as they can be. */
 static void multiply(int format, int at_once, float *out) {
     state = 7;
@@ -183,7 +183,7 @@ static void multiply(int format, int at_once, float *out) {
     uint8_t *bytes = (uint8_t *)m.weights;
     for (int i = 0; format >= INT8 && i < 2 * group_bytes(format); i++) bytes[i] = noise() < 0.0f ? 0 : 255;
     Rows x = rows(columns);
-    for (int i = 0; i < MAX_TOKENS * columns; i++) {
+    for (int i = 0; i < MAX_STEP_TOKENS * columns; i++) {
         x.at[i] = (float)(int)(noise() * 2.0f * 127.0f * FINE) / FINE;
         if (i % 2 && i / columns % 2) x.at[i] = largest[(int)(4.0f * (noise() + 0.5f))];
         if (i % columns % GROUP == 0) x.at[i] = noise() < 0.0f ? 127.0f : -127.0f;
@@ -191,8 +191,8 @@ static void multiply(int format, int at_once, float *out) {
     Operation op = {.kind = LINEAR, .input = x, .output = {NULL, VOCAB, 0}, .n_matrices = 1, .matrices = {m}, .scale = 1.0f};
     Pool *pool = logitscope_pool(1, columns, 40);
     if (!pool) abort();
-    for (int t = 0; t < MAX_TOKENS; t += at_once) {
-        Run run = {.n_tokens = MAX_TOKENS - t < at_once ? MAX_TOKENS - t : at_once, .logits = out + t * VOCAB};
+    for (int t = 0; t < MAX_STEP_TOKENS; t += at_once) {
+        Run run = {.n_tokens = MAX_STEP_TOKENS - t < at_once ? MAX_STEP_TOKENS - t : at_once, .logits = out + t * VOCAB};
         op.input.at = x.at + t * columns;
         logitscope_run(pool, &op, 1, &run);
     }
@@ -202,11 +202,11 @@ static void multiply(int format, int at_once, float *out) {
 
 /* An input's numbers do not depend on which are multiplied along with it, and exact ones on no set of instructions. */
 static int multiplies_alike(const char *target, int format, float *expected, int known) {
-    float out[MAX_TOKENS * VOCAB];
-    if (!known || format < INT8) multiply(format, MAX_TOKENS, expected);
-    for (int at_once = 1; at_once <= MAX_TOKENS; at_once++) {
+    float out[MAX_STEP_TOKENS * VOCAB];
+    if (!known || format < INT8) multiply(format, MAX_STEP_TOKENS, expected);
+    for (int at_once = 1; at_once <= MAX_STEP_TOKENS; at_once++) {
         multiply(format, at_once, out);
-        for (int i = 0; i < MAX_TOKENS * VOCAB; i++)
+        for (int i = 0; i < MAX_STEP_TOKENS * VOCAB; i++)
             if (out[i] != expected[i]) {
                 fprintf(stderr, "%s, format %d, %d at once: %.9g, not %.9g\n", target, format, at_once, (double)out[i],
                         (double)expected[i]);
@@ -234,7 +234,7 @@ static int agree(Model model, const char *target, int n_threads, float tolerance
 }
 
 int main(void) {
-    static float products[MAX_TOKENS * VOCAB];
+    static float products[MAX_STEP_TOKENS * VOCAB];
     const char *targets[] = {"plain", "avx2", "neon", "dotprod", "avx512", "amx"};
     enum { FEW = 5, MANY = 4 }; /* those that read a few tokens differently, and the first that reads many */
     for (int format = F32; format <= INT4; format++) {
@@ -243,7 +243,7 @@ int main(void) {
             if (!logitscope_use(targets[target])) continue;
             if (!multiplies_alike(targets[target], format, products, compared)) return 1;
             for (int n_threads = 1; n_threads <= 3; n_threads++) {
-                Model model = {format, format == F32 ? F32 : BF16, 40, MAX_TOKENS, 1};
+                Model model = {format, format == F32 ? F32 : BF16, 40, MAX_STEP_TOKENS, 1};
                 if (!agree(model, targets[target], n_threads, format == F32 ? 1e-3f : 0.3f)) return 1;
             }
         }
@@ -253,7 +253,7 @@ int main(void) {
         for (int format = BF16; logitscope_use(targets[target]) && format <= INT4; format++)
             for (int d = 0; d < 2; d++) {
                 compared = 0;
-                if (!agree((Model){format, BF16, d_heads[d], MAX_TOKENS, 0}, targets[target], 1, 0.0f)) return 1;
+                if (!agree((Model){format, BF16, d_heads[d], MAX_STEP_TOKENS, 0}, targets[target], 1, 0.0f)) return 1;
                 if (!agree((Model){format, BF16, d_heads[d], TOKENS, 0}, targets[target], 1, 0.3f)) return 1;
                 memcpy(first, other, sizeof first);
                 for (int cut = 0; cut < 3; cut++)

@@ -40,7 +40,7 @@ static void prepare(Input *input, int32_t columns, int32_t format) {
 /* A row of each of two blocks times `tokens` inputs. `tokens` is known when this is compiled, so the loops over it are
  * gone. What is left to do for each sum is to add its lanes, which `totals` does for many at once. */
 ALWAYS_INLINE void tile_bf16(const uint16_t *const *rows, const Input *const *x, const int tokens, int columns,
-                             vf (*out)[MAX_TOKENS][ROWS]) {
+                             vf (*out)[MAX_STEP_TOKENS][ROWS]) {
     vf sums[2][AT_ONCE] = {0};
     int k = 0;
     for (; k + 2 * LANES <= columns; k += 2 * LANES)
@@ -60,7 +60,7 @@ ALWAYS_INLINE void tile_bf16(const uint16_t *const *rows, const Input *const *x,
 }
 
 ALWAYS_INLINE void tile_f32(const float *const *rows, const Input *const *x, const int tokens, int columns,
-                            vf (*out)[MAX_TOKENS][ROWS]) {
+                            vf (*out)[MAX_STEP_TOKENS][ROWS]) {
     vf sums[2][AT_ONCE] = {0};
     for (int k = 0; k < columns; k += LANES)
         for (int side = 0; side < 2; side++) {
@@ -81,7 +81,7 @@ static int32_t rows_of(const Block *block) {
 #define BLOCKS_OF_ROWS(name, type, tile) \
     static void name(const Block *const *blocks, int32_t n) { \
         const int32_t columns = blocks[0]->matrix->columns; \
-        vf sums[2][MAX_TOKENS][ROWS]; \
+        vf sums[2][MAX_STEP_TOKENS][ROWS]; \
         for (int r = 0; r < ROWS; r++) { \
             const type *rows[2]; \
             for (int side = 0; side < 2; side++) { /* at the matrix's end, its last row again */ \
@@ -99,7 +99,7 @@ static int32_t rows_of(const Block *block) {
                 for (int r = 0; r < ROWS; r += LANES) totals(sums[side][t] + r, blocks[side]->out + t * ROWS + r); \
     }
 
-#define PLACE ((vf(*)[MAX_TOKENS][ROWS])(sums[0][t] + r))
+#define PLACE ((vf(*)[MAX_STEP_TOKENS][ROWS])(sums[0][t] + r))
 #ifndef TILE_BF16 /* a set of instructions may have one of its own */
 #define TILE_BF16(tokens) tile_bf16(rows, x, tokens, columns, PLACE)
 #endif

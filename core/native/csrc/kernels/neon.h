@@ -34,7 +34,7 @@ ALWAYS_INLINE void add_to_parts(vf (*sums)[2], const uint16_t *weights, const In
 
 /* What tile_bf16 does, with two sums for each row and input. */
 ALWAYS_INLINE void tile_bf16_in_parts(const uint16_t *const *rows, const Input *const *x, const int tokens, int columns,
-                                      vf (*out)[MAX_TOKENS][ROWS]) {
+                                      vf (*out)[MAX_STEP_TOKENS][ROWS]) {
     vf sums[2][AT_ONCE][2] = {0};
     int k = 0;
     for (; k + 16 <= columns; k += 16)
