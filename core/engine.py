@@ -16,19 +16,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from core.backends.base import Backend
+from core.backends.choose import choose_backend
 from core.backends.cuda_graph.compiler import Compiler
 from core.conversation import Conversation, fit
 from core.decoding.decoder import Decoder
+from core.decoding.model_runner import ModelRunner
 from core.device import threads_for
 from core.errors import BadSetting, ContextFull, EmptyPrompt
 from core.model import Model
 from core.records import Finished, FinishReason, Prediction, Prefill, Token, TokenRecord
 from core.reply import ReplyBuilder
-from core.sampling.chain import dice
+from core.sampling.dice import dice
 from core.sampling.distribution import Distribution
 from core.settings import Settings
 from core.speculative.draft_model import DraftModel
-from core.text.chat_template import prompt_ids
+from core.speculative.proposers import proposers_for
+from core.text.prompt import prompt_ids
 
 TOP = 20  # candidates recorded one by one
 _TINY = 1e-300  # below, a probability has lost digits that its logarithm still has
@@ -48,8 +52,8 @@ class Engine:
     ) -> None:
         """
         Args:
-            speculate: guess tokens where that makes writing faster; what is written stays the same.
-            draft: a smaller model to guess with.
+            speculate: read tokens ahead where that makes writing faster; what is written stays the same.
+            draft: a smaller model to propose them.
             compiler: fuses the work for a token on a GPU, while tokens are written without that.
 
         Raises:
@@ -60,21 +64,14 @@ class Engine:
         self.model, self.draft, self.compiler = model, draft, compiler
         if model.device.type == "cpu":
             torch.set_num_threads(threads_for(model.n_parameters))
-        self._decoder = Decoder(
-            model.transformer,
-            device=model.device,
-            dtype=model.dtype,
-            speculate=speculate,
-            draft=None if draft is None else draft.draft_for(model),
-            compiler=compiler,
-        )
+        self._decoder = decoder_for(model, ngrams=speculate, draft=draft, compiler=compiler)
         self._seed = 0
         self._newest: tuple[Token, Distribution] | None = None
 
     @property
-    def fallback_reason(self) -> str | None:
-        """Why a token is decoded in plain torch; None if it is in C or as a CUDA graph."""
-        return self._decoder.fallback_reason
+    def backend(self) -> Backend:
+        """What computes the forward pass."""
+        return self._decoder.backend
 
     def reply(
         self,
@@ -105,17 +102,17 @@ class Engine:
             BadTemplate: the model's template refuses the conversation.
         """
         self._newest = None
-        unfinished = ReplyBuilder(self.model, limit=self._decoder.limit)
+        reply = ReplyBuilder(self.model, limit=self._decoder.limit)
         now = settings()
         self._seed = now.seed if now.seed is not None else secrets.randbits(32)
-        before = self._decoder.guesses.total, self._decoder.guesses.right
+        before = self._decoder.lookahead.proposed, self._decoder.lookahead.accepted
 
         def finished(reason: FinishReason) -> Finished:
-            total, right = self._decoder.guesses.total - before[0], self._decoder.guesses.right - before[1]
-            return unfinished.finish(reason, seed=self._seed, guesses=total, right_guesses=right)
+            total, right = self._decoder.lookahead.proposed - before[0], self._decoder.lookahead.accepted - before[1]
+            return reply.finish(reason, seed=self._seed, guesses=total, right_guesses=right)
 
         ids, dropped = self._prompt(conversation)
-        thinking = unfinished.ask(ids)
+        thinking = reply.ask(ids)
         reused = self._decoder.keep_common(ids)
         yield Prefill(done=reused, total=len(ids), reused=reused, dropped=dropped, thinking=thinking)
         for done in self._decoder.prefill(ids[reused:]):
@@ -123,8 +120,8 @@ class Engine:
             if stopped() and done < len(ids):
                 yield finished("stopped")
                 return
-        unfinished.begin()
-        reason = yield from self._write(unfinished, settings, stopped)
+        reply.begin()
+        reason = yield from self._write(reply, settings, stopped)
         yield finished(reason)
 
     def record(self, *, top: int = TOP) -> TokenRecord:
@@ -139,17 +136,8 @@ class Engine:
         prediction = distribution.prediction(self.model.tokenizer, top, also=token.id)
         chosen = next(candidate for candidate in prediction.candidates if candidate.id == token.id)
         p = chosen.raw_probability
-        return TokenRecord(
-            position=token.position,
-            id=token.id,
-            bytes=token.bytes,
-            text=token.text,
-            drawn=token.drawn,
-            ends=token.ends,
-            thought=token.thought,
-            guessed=token.guessed,
-            forward_ms=token.forward_ms,
-            sampling_ms=token.sampling_ms,
+        return TokenRecord.of(
+            token,
             probability=p,
             logprob=math.log(p) if p > _TINY else distribution.logprob(token.id),
             rank=chosen.rank,
@@ -206,7 +194,7 @@ class Engine:
         return ids, dropped
 
     def _write(
-        self, unfinished: ReplyBuilder, settings: Callable[[], Settings], stopped: Callable[[], bool]
+        self, reply: ReplyBuilder, settings: Callable[[], Settings], stopped: Callable[[], bool]
     ) -> Generator[Token, None, FinishReason]:
         """Token after token; returns why the last of them is the last."""
         before = time.perf_counter()
@@ -214,8 +202,8 @@ class Engine:
         while not stopped():
             forward_ms = (time.perf_counter() - before) * 1e3
             now = settings()
-            token = self._choose(logits, now, unfinished, forward_ms)
-            reason = unfinished.end(token.position, now)
+            token = self._choose(logits, now, reply, forward_ms)
+            reason = reply.end(token.position, now)
             yield token
             if reason is not None:
                 return reason
@@ -223,15 +211,13 @@ class Engine:
             logits = self._decoder.decode_one(token.id)
         return "stopped"
 
-    def _choose(
-        self, logits: NDArray[np.float32], settings: Settings, unfinished: ReplyBuilder, forward_ms: float
-    ) -> Token:
+    def _choose(self, logits: NDArray[np.float32], settings: Settings, reply: ReplyBuilder, forward_ms: float) -> Token:
         began = time.perf_counter()
         position = len(self._decoder.ids)
         distribution = Distribution.of(logits, settings, self._decoder.ids)
         uniform = dice(self._seed_of(settings), position)
         chosen = distribution.draw(uniform)
-        text, thought = unfinished.add(chosen, position, settings)
+        text, thought = reply.add(chosen, position, settings)
         token = Token(
             position=position,
             id=chosen,
@@ -240,9 +226,23 @@ class Engine:
             drawn=uniform,
             ends=chosen in self.model.end_ids,
             thought=thought,
-            guessed=self._decoder.guesses.newest_was_right,
+            guessed=self._decoder.lookahead.newest_was_accepted,
             forward_ms=forward_ms,
             sampling_ms=(time.perf_counter() - began) * 1e3,
         )
         self._newest = token, distribution
         return token
+
+
+def decoder_for(
+    model: Model, *, ngrams: bool = False, draft: DraftModel | None = None, compiler: Compiler | None = None
+) -> Decoder:
+    """A new sequence for a model, on the fastest backend there is.
+
+    Args:
+        ngrams, draft: what proposes tokens to read ahead, see `proposers_for`.
+        compiler: see `choose_backend`.
+    """
+    backend = choose_backend(model.transformer, device=model.device, dtype=model.dtype, compiler=compiler)
+    runner = ModelRunner(backend)
+    return Decoder(runner, proposers_for(model, runner, ngrams=ngrams, draft=draft))

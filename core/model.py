@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from core.quantization.packed import QuantizedLinear, packed_in
+from core.quantization.layers import QuantizedLinear, packed_in
 from core.text.chat_template import ChatTemplate
 from core.text.tokenizer import Tokenizer
 from core.transformer import Transformer

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from core.settings import Settings
 
@@ -87,6 +87,11 @@ class TokenRecord(Token):
     rank: int  # 1 is the model's favourite
     chain_probability: float  # the chance it had after the chain
     prediction: Prediction
+
+    @classmethod
+    def of(cls, token: Token, **record: Any) -> TokenRecord:
+        """A token with the fields that are only here."""
+        return cls(**{name: getattr(token, name) for name in Token.__dataclass_fields__}, **record)
 
     @property
     def settings(self) -> Settings:

@@ -7,8 +7,8 @@ import time
 from core.model import Model
 from core.records import Finished, FinishReason
 from core.settings import Settings
+from core.text.streaming import StopStrings, TextStream
 from core.text.thinking import ThoughtSplitter, opened_by
-from core.text.tokenizer import StopStrings
 
 _TAIL = 16  # tokens in which the tag of a thought fits, and the whitespace after it
 
@@ -22,7 +22,7 @@ class ReplyBuilder:
             limit: positions there can be.
         """
         self._tokenizer, self._end_ids, self._limit = model.tokenizer, model.end_ids, limit
-        self._stream = self._tokenizer.stream(continues=model.template is None)
+        self._stream = TextStream(model.tokenizer, continues=model.template is None)
         self._started = time.perf_counter()
         self._ids: list[int] = []
         self._text = ""

@@ -15,7 +15,9 @@ from core.config import ModelConfig
 from core.device import is_out_of_memory
 from core.errors import BadCheckpoint, OutOfMemory, UnsupportedModel
 from core.native.arena import Arena
-from core.quantization.packed import ROWS, Kind, Packed, install
+from core.quantization.layers import install
+from core.quantization.packed import ROWS, Kind, Packed
+from core.quantization.packing import write_rows
 from core.transformer import Transformer
 from weights.fit.quantization import QuantizationPolicy
 from weights.layout import Index, Layout, Source
@@ -226,10 +228,10 @@ def _read_packed(
     piece = source.pieces[0]
     if len(source.pieces) == 1 and not source.transposed:
         for first, values in _rows(stored[piece.name], piece.stored, rows, columns, whole=ROWS):
-            packed.put(first, values)
+            write_rows(packed, first, values)
     else:
         whole = Arena(shape.numel() * torch.float32.itemsize, torch.device("cpu"))
-        packed.put(0, _read(source, shape, stored, whole, torch.float32))
+        write_rows(packed, 0, _read(source, shape, stored, whole, torch.float32))
     return packed
 
 

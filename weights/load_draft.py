@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.backends.native import why_no_step
+from core.backends.native import fallback_reason
 from core.errors import BadDraft, LogitscopeError
 from core.model import Model
 from core.speculative.draft_model import DraftModel
@@ -55,7 +55,7 @@ def load_with_draft(
     planned = plan(source, device=device, dtype=dtype, context=context, on_progress=tell)
     why = ""
     if draft is not None:
-        no_step = why_no_step(planned.config, planned.device, planned.dtype)
+        no_step = fallback_reason(planned.config, planned.device, planned.dtype)
         try:
             if no_step is None:
                 return _read_both(planned, draft, context, quantize, tell)

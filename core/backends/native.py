@@ -1,7 +1,8 @@
-"""A decoding step by the C library: a few tokens in, their hidden states and logits out. Knows no sampling."""
+"""The forward pass by the C library: tokens in, their hidden states and logits out. Knows no sampling."""
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Sequence
 from ctypes import addressof, byref, c_char, c_int64
@@ -12,21 +13,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.backends.eager import MIN_PREFILL_TOKENS, EagerBackend
 from core.backends.native_program import Program
 from core.config import ModelConfig
 from core.kv_cache import KVCache
 from core.native.bindings import MAX_PREFILL_TOKENS, MAX_STEP_TOKENS, Run, library, why_absent
 from core.native.quantize import FORMATS
+from core.quantization.layers import packed_in
 from core.transformer import Transformer
 
-
-def why_not(transformer: Transformer, device: torch.device, dtype: torch.dtype) -> str | None:
-    """Why a model has to be run in torch; None if it need not."""
-    return why_no_step(transformer.config, device, dtype)
+_MAX_STEPWISE = 64  # tokens of a prompt, of a model with packed weights
+_PATIENCE = 0.5  # seconds of one pass in C, whose length is free
 
 
-def why_no_step(config: ModelConfig, device: torch.device, dtype: torch.dtype) -> str | None:
-    """The same, before there is a model."""
+def fallback_reason(config: ModelConfig, device: torch.device, dtype: torch.dtype) -> str | None:
+    """Why a model has to be run in torch; None if the library can run it."""
     if device.type != "cpu":
         return f"it is for the CPU, and this is {device}"
     if library() is None:
@@ -38,11 +39,12 @@ def why_no_step(config: ModelConfig, device: torch.device, dtype: torch.dtype) -
     return None
 
 
-def _readable(transformer: Transformer, dtype: torch.dtype) -> bool:
-    """Whether many tokens can be read at once, see api.h."""
-    config = transformer.config
-    whole = all(one.dtype == dtype for one in transformer.parameters() if one.dim() == 2)
-    return whole and dtype == torch.bfloat16 and not config.expert_layers and config.d_head % 2 == 0
+def can_prefill(transformer: Transformer, dtype: torch.dtype) -> bool:
+    """Whether the library can read many tokens of this model in one pass, see api.h."""
+    config, library_ = transformer.config, library()
+    whole = all(parameter.dtype == dtype for parameter in transformer.parameters() if parameter.dim() == 2)
+    readable = whole and dtype == torch.bfloat16 and not config.expert_layers and config.d_head % 2 == 0
+    return readable and library_ is not None and bool(library_.logitscope_can_prefill())
 
 
 class _Places(NamedTuple):
@@ -66,18 +68,26 @@ class _Places(NamedTuple):
 
 
 class NativeBackend:
-    """The transformer's own weights and the cache that torch fills, read by the library. For what `why_not` allows."""
+    """The transformer's own weights and the cache that torch fills, read by the library. See `fallback_reason`."""
 
-    how, why_not = "C", None  # it never gives up
+    name, fallback_reason, max_step_tokens = "C", None, MAX_STEP_TOKENS
 
     def __init__(self, transformer: Transformer, *, dtype: torch.dtype, n_threads: int) -> None:
+        """
+        Raises:
+            MemoryError: so many threads could not be started.
+        """
         found = library()
-        assert found is not None  # see `why_not`
+        assert found is not None  # see `fallback_reason`
         self._library = found
-        self._transformer = transformer
+        self.transformer, self.device, self.dtype = transformer, torch.device("cpu"), dtype
         self._program = Program(transformer, dtype)
-        reads = found.logitscope_can_prefill() and _readable(transformer, dtype)
-        self._many = Program(transformer, dtype, many=True) if reads else None
+        prefills = can_prefill(transformer, dtype)
+        self._prefill_program = Program(transformer, dtype, many=True) if prefills else None
+        self._eager = EagerBackend(transformer, device=self.device, dtype=dtype)
+        self.max_prefill_tokens = self._eager.max_prefill_tokens
+        # Tokens that are read in steps sooner than in torch, which has to dequantize all weights first.
+        self._max_stepwise = _MAX_STEPWISE if packed_in(transformer) else MAX_STEP_TOKENS
         self._format = FORMATS[dtype]
         config = transformer.config
         self._pool = found.logitscope_pool(n_threads, self._program.columns, config.d_head)
@@ -86,10 +96,31 @@ class NativeBackend:
         freed = weakref.finalize(self, found.logitscope_free, self._pool)
         freed.atexit = False  # then a thread may still be at work
         # For how many positions, and whether of a long text; cosines and sines, see `_tables`.
-        self._turns: tuple[tuple[int, bool], list[tuple[Tensor, Tensor]]] = ((0, False), [])
+        self._cos_sin: tuple[tuple[int, bool], list[tuple[Tensor, Tensor]]] = ((0, False), [])
         self._vocab_size = config.vocab_size
         # After a token everything has to come from memory again, Python too; so what stays as it was is not looked at.
         self._places: _Places | None = None
+
+    def warm_up(self, cache: KVCache) -> None:
+        """Nothing is to be done."""
+
+    def prefill(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, *, length: int = 0) -> None:
+        if self._prefill_program is not None and len(ids) > MAX_STEP_TOKENS:
+            began = time.perf_counter()
+            self.prefill_pass(ids, cache, hidden, length=length)
+            self._adapt(len(ids), time.perf_counter() - began)
+        elif len(ids) <= self._max_stepwise:
+            for at in range(0, len(ids), MAX_STEP_TOKENS):
+                part = ids[at : at + MAX_STEP_TOKENS]
+                self.forward(part, cache, hidden[at : at + len(part)], length=length)
+        else:
+            self._eager.prefill(ids, cache, hidden, length=length)
+
+    def _adapt(self, count: int, seconds: float) -> None:
+        """C gives the same numbers however a text is cut, so passes may be as long as one may wait for a stop."""
+        if count >= MIN_PREFILL_TOKENS:
+            affordable = int(_PATIENCE * count / max(seconds, 1e-6)) // MIN_PREFILL_TOKENS * MIN_PREFILL_TOKENS
+            self.max_prefill_tokens = min(MAX_PREFILL_TOKENS, max(MIN_PREFILL_TOKENS, affordable))
 
     def forward(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, *, length: int = 0) -> None:
         """Read tokens after those cached, and add them to the cache.
@@ -100,45 +131,34 @@ class NativeBackend:
             length: of the whole text, if more of it follows; see `Transformer.forward`.
 
         Raises:
-            ValueError: they do not fit, are no tokens of the model or too many, what is cached was turned otherwise
-                than a text of this length is, or the hidden states have no such place.
+            ValueError: they do not fit, are no tokens of the model or too many, what is cached has another
+                rope than a text of this length, or the hidden states have no such place.
         """
         run = self._prepared(ids, cache, hidden, 0, length, MAX_STEP_TOKENS)
         self._run(self._program.forward, run)
         cache.advance(len(ids))
 
-    def decode(
-        self, ids: Sequence[int], cache: KVCache, hidden: Tensor, at: int = 0, *, length: int = 0
-    ) -> NDArray[np.float32]:
-        """`forward`, then `logits`: (len(ids), vocab). In one call, between whose halves no thread has to be woken.
-
-        Args:
-            hidden: (n, d_model), contiguous: the hidden states go into the rows from `at` on.
-        """
-        run = self._prepared(ids, cache, hidden, at, length, MAX_STEP_TOKENS)
+    def decode(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, at: int = 0) -> NDArray[np.float32]:
+        """`forward`, then `logits`, in one call, between whose halves no thread has to be woken."""
+        run = self._prepared(ids, cache, hidden, at, 0, MAX_STEP_TOKENS)
         logits = np.empty((len(ids), self._vocab_size), dtype=np.float32)
         run.logits = addressof(c_char.from_buffer(logits.data))
         self._run(self._program.decode, run)
         cache.advance(len(ids))
         return logits
 
-    @property
-    def most(self) -> int:
-        """Tokens that `read` takes at once; 0 if it cannot be used."""
-        return 0 if self._many is None else MAX_PREFILL_TOKENS
+    def prefill_pass(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, *, length: int = 0) -> None:
+        """`forward` for up to `MAX_PREFILL_TOKENS`, if `can_prefill`: faster, with other numbers in the last bits.
 
-    def read(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, *, length: int = 0) -> None:
-        """`forward` for up to `most` tokens: faster, with other numbers in the last bits.
-
-        Those of a token do not depend on which others are read in the same call.
+        Those of a token do not depend on which others are read in the same pass.
 
         Raises:
             ValueError: as `forward`.
             MemoryError: there is too little memory to work in.
         """
-        assert self._many is not None
+        assert self._prefill_program is not None
         run = self._prepared(ids, cache, hidden, 0, length, MAX_PREFILL_TOKENS)
-        operations = self._many.forward
+        operations = self._prefill_program.forward
         if not self._library.logitscope_prefill(self._pool, operations, len(operations), byref(run)):
             raise MemoryError("there is not enough memory to read many tokens at once")
         cache.advance(len(ids))
@@ -165,7 +185,7 @@ class NativeBackend:
         if not 1 <= len(ids) <= most or min(ids) < 0 or max(ids) >= self._vocab_size:
             raise ValueError(f"a step takes 1 to {most} tokens below {self._vocab_size}, not {list(ids)}")
         start, end = cache.length, cache.length + len(ids)
-        long = self._transformer.uses_long_rope(max(end, length))
+        long = self.transformer.uses_long_rope(max(end, length))
         cache.reserve(end)
         cache.turn(long)
         places = self._places
@@ -199,18 +219,18 @@ class NativeBackend:
 
     def _check(self, hidden: Tensor) -> None:
         """C believes every address and size, so what is wrong has to be noticed here."""
-        width = self._transformer.config.d_model
+        width = self.transformer.config.d_model
         fits = hidden.dim() == 2 and hidden.shape[1] == width and hidden.is_contiguous()
         if not fits or FORMATS.get(hidden.dtype) != self._format:
             raise ValueError(f"these are no hidden states in a row: {tuple(hidden.shape)} of {hidden.dtype}")
 
     def _tables(self, positions: int, long: bool) -> list[tuple[Tensor, Tensor]]:
-        """How positions turn in ordinary layers and in windowed ones, worked out as far as the cache reaches."""
-        transformer, (turned_for, tables) = self._transformer, self._turns
-        if transformer.config.positions == "rope" and turned_for != (positions, long):
+        """Rope's cosines and sines of ordinary layers and of windowed ones, worked out as far as the cache reaches."""
+        transformer, (made_for, tables) = self.transformer, self._cos_sin
+        if transformer.config.positions == "rope" and made_for != (positions, long):
             local = [] if transformer.config.rope_local is None else [transformer.rope_local]
             found = [one(torch.arange(positions), long=long) for one in (transformer.rope, *local)]
             found = [(cos.float().contiguous(), sin.float().contiguous()) for cos, sin in found]
             tables = [found[0], found[-1]]
-            self._turns = ((positions, long), tables)
+            self._cos_sin = ((positions, long), tables)
         return tables

@@ -1,4 +1,4 @@
-"""From logits to one token: a chain of pure samplers in a visible order, then a throw of keyed dice.
+"""From logits to the tokens that may be chosen: a chain of pure samplers in a visible order.
 
 A `Pool` is the tokens still in the running with their logits; every sampler takes one and returns one. Nothing here
 knows a model, a tokenizer or torch: the logits of one position are a plain array.
@@ -6,23 +6,14 @@ knows a model, a tokenizer or torch: the logits of one position are a plain arra
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.sampling.top import Floats, Ids, best, best_by_mass, largest
 from core.settings import Order, Settings
-
-Floats = NDArray[np.float64]
-Ids = NDArray[np.int64]
-
-# Sorting a vocabulary of 150,000 takes longer than a small model's whole step, and a cut-off by mass rarely needs
-# more than its head; more of it is sorted only when it does.
-_HEAD, _GROWTH = 256, 8
-_BLOCKS = 1024  # whose largest are looked at first, when only a few of many numbers are wanted
-_SMALL = 256  # up to here a stable sort is the quickest way
 
 
 @dataclass(frozen=True)
@@ -46,60 +37,6 @@ def softmax(logits: Floats) -> Floats:
     np.exp(weights, out=weights)
     weights /= float(weights.sum())
     return weights
-
-
-def best(logits: Floats, count: int) -> Ids:
-    """Indices of the `count` largest, largest first, equal ones by index: (count,)."""
-    if count < 1:
-        return np.empty(0, dtype=np.int64)
-    if count >= len(logits):
-        return argsort_descending(logits)
-    within = _largest(logits, count)
-    return within[argsort_descending(logits[within])[:count]]
-
-
-def _largest(logits: Floats, count: int) -> Ids:
-    """The ascending indices of the `count` largest, and of a few more: (n,), n >= count."""
-    return np.flatnonzero(logits >= kth_largest_bound(logits, count))
-
-
-def kth_largest_bound(logits: Floats, count: int) -> float:
-    """A number that at least `count` of these reach, and few others: the count-th largest, or a little below it.
-
-    Of many numbers only the largest of each block is looked at: the count-th largest of those is not above the
-    count-th largest of all, and not far below it, as the largest seldom share a block.
-    """
-    blocks = max(_BLOCKS, 4 * count)
-    if len(logits) >= 2 * blocks:
-        logits = logits[: len(logits) // blocks * blocks].reshape(-1, blocks).max(axis=0)  # (blocks,)
-    return float(np.partition(logits, len(logits) - count)[len(logits) - count])
-
-
-def argsort_descending(values: Floats) -> Ids:
-    """Indices by falling value, equal ones by index: (n,)."""
-    if len(values) <= _SMALL:
-        return np.argsort(-values, kind="stable")
-    order = np.argsort(-values)  # many times quicker than a stable sort, and only equal ones can be out of order
-    ordered = values[order]
-    differs = ordered[1:] != ordered[:-1]
-    if differs.all():
-        return order
-    place = np.concatenate(([0], np.cumsum(differs)))  # equal ones share it: (n,)
-    return np.sort(place * len(order) + order) % len(order)
-
-
-def best_by_mass(scores: Floats, weights: Floats, mass: float) -> Ids:
-    """Indices by falling score, equal ones by index, as many as are sure to hold `mass` of the weights."""
-    count = _HEAD
-    while count < len(scores):
-        head = best(scores, count)
-        if np.cumsum(weights[head])[-1] > mass:  # added up as the callers do: to the last bit, or the head is short
-            return head
-        count *= _GROWTH
-    return best(scores, len(scores))
-
-
-# --- the samplers -------------------------------------------------------------------------------------------------
 
 
 def penalties(pool: Pool, settings: Settings, history: Sequence[int]) -> Pool:
@@ -128,7 +65,7 @@ def top_k(pool: Pool, settings: Settings, history: Sequence[int]) -> Pool:
     """Keep the k likeliest; of equals, the lower ids."""
     if not 0 < settings.top_k < len(pool.ids):
         return pool
-    within = pool.keep(_largest(pool.logits, settings.top_k))
+    within = pool.keep(largest(pool.logits, settings.top_k))
     if len(within.ids) == settings.top_k:
         return within
     return within.keep(np.sort(best(within.logits, settings.top_k)))
@@ -191,25 +128,3 @@ CHAINS: dict[Order, tuple[tuple[str, Sampler], ...]] = {
         ("typical", typical),
     ),
 }
-
-
-# --- the draw -----------------------------------------------------------------------------------------------------
-
-
-def dice(seed: int, position: int) -> float:
-    """The uniform number in [0, 1) that belongs to a position: always the same for the same seed.
-
-    Keyed rather than drawn in turn, so that rewinding, looking twice or changing a setting never changes the luck.
-    """
-    key = seed.to_bytes(8, "little") + position.to_bytes(8, "little")
-    return (int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little") >> 11) / 2**53
-
-
-def draw(pool: Pool, probabilities: Floats, uniform: float) -> int:
-    """The token whose share of [0, 1), laid out from the likeliest to the least likely, holds the number drawn."""
-    order = best_by_mass(pool.logits, probabilities, uniform)
-    ends = np.cumsum(probabilities[order])
-    at = int(np.searchsorted(ends, uniform, side="right"))
-    while at > 0 and (at >= len(order) or probabilities[order[at]] == 0):
-        at -= 1  # rounding may leave the last end a hair below 1
-    return int(pool.ids[order[at]])

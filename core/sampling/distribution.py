@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.records import Candidate, Prediction, Stage
-from core.sampling import chain as sampling
-from core.sampling.chain import Floats, Ids, Pool
+from core.sampling import dice
+from core.sampling.chain import CHAINS, Pool, softmax
+from core.sampling.top import Floats, Ids, best
 from core.settings import Settings
 from core.text.tokenizer import Tokenizer
 
@@ -45,9 +46,9 @@ class Distribution:
         """
         wide = logits.astype(np.float64)
         pools = [Pool(_all_ids(len(wide)), wide)]
-        for _, sampler in sampling.CHAINS[settings.order]:
+        for _, sampler in CHAINS[settings.order]:
             pools.append(sampler(pools[-1], settings, history))
-        return cls(logits=wide, pools=tuple(pools), probabilities=sampling.softmax(pools[-1].logits), settings=settings)
+        return cls(logits=wide, pools=tuple(pools), probabilities=softmax(pools[-1].logits), settings=settings)
 
     @property
     def pool(self) -> Pool:
@@ -56,17 +57,17 @@ class Distribution:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        names = (name for name, _ in sampling.CHAINS[self.settings.order])
+        names = (name for name, _ in CHAINS[self.settings.order])
         return tuple(Stage(name=name, alive=len(pool.ids)) for name, pool in zip(names, self.pools[1:], strict=True))
 
     @cached_property
     def raw(self) -> Floats:
         """Softmax of the model's logits at temperature 1: (vocab,)."""
-        return sampling.softmax(self.logits)
+        return softmax(self.logits)
 
     def draw(self, uniform: float) -> int:
         """The token chosen by this number in [0, 1)."""
-        return sampling.draw(self.pool, self.probabilities, uniform)
+        return dice.draw(self.pool, self.probabilities, uniform)
 
     def rank(self, token_id: int) -> int:
         """1 for the model's favourite; equals in the order of their ids."""
@@ -116,9 +117,9 @@ class Distribution:
 
     def _listed(self, top: int, also: int | None) -> dict[int, int]:
         """The tokens to list, each with its rank."""
-        favourites = sampling.best(self.logits, top).tolist()
+        favourites = best(self.logits, top).tolist()
         ranks = {token_id: rank for rank, token_id in enumerate(favourites, start=1)}
-        others = self.pool.ids[sampling.best(self.pool.logits, top)].tolist()
+        others = self.pool.ids[best(self.pool.logits, top)].tolist()
         for token_id in others if also is None else [*others, also]:
             if token_id not in ranks:
                 ranks[token_id] = self.rank(token_id)
@@ -134,7 +135,7 @@ class Distribution:
         """Which stage cut each of these; None: none."""
         names: list[str | None] = [None] * len(ids)
         alive, left = np.ones(len(ids), dtype=np.bool_), len(self.logits)
-        for (name, _), pool in zip(sampling.CHAINS[self.settings.order], self.pools[1:], strict=True):
+        for (name, _), pool in zip(CHAINS[self.settings.order], self.pools[1:], strict=True):
             if len(pool.ids) == left:
                 continue
             there, left = _find(ids, pool)[1], len(pool.ids)

@@ -1,21 +1,46 @@
-"""Where a draft keeps what it has read: in a cache of its own, or in that of the model it drafts for.
+"""Where a draft model keeps what it has read: in a cache of its own, or in that of the model it drafts for.
 
-Must not know which tokens are guessed, and how many.
+Must not know which tokens are proposed, and how many.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.backends.native import NativeBackend
+from core.backends.base import Backend
 from core.decoding.decoder import Decoder
-from core.decoding.model_runner import ModelRunner
-from core.native.bindings import MAX_STEP_TOKENS
-from core.transformer import Transformer
+from core.kv_cache import KVCache
+
+
+class DraftCache(Protocol):
+    """A draft model and what it has read of a sequence: all of it, or a part."""
+
+    def behind(self, ids: Sequence[int]) -> int:
+        """How many of these tokens are still to be read before it is near enough to propose what follows."""
+        ...
+
+    def catch_up(self, ids: Sequence[int]) -> int:
+        """Read a part of those, so long as a stop may wait; how many."""
+        ...
+
+    def start(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """The logits (vocab,) after these tokens."""
+        ...
+
+    def extend(self, token_id: int) -> NDArray[np.float32]:
+        """The logits (vocab,) after one more, which is only proposed."""
+        ...
+
+    def finish(self) -> None:
+        """The proposal is made."""
+
+    def forget(self, length: int) -> None:
+        """The sequence was cut to this length."""
 
 
 class OwnCache:
@@ -39,7 +64,7 @@ class OwnCache:
         if self._same < len(old):
             self._decoder.rewind(self._same)
         left = len(ids) - self._same
-        return left - 1 if left > MAX_STEP_TOKENS else 0
+        return left - 1 if left > self._decoder.backend.max_step_tokens else 0
 
     def catch_up(self, ids: Sequence[int]) -> int:
         """A chunk of them."""
@@ -47,16 +72,16 @@ class OwnCache:
         self._same = next(self._decoder.prefill(ids[self._same : -1]))
         return max(1, self._same - before)  # a text that became long is read anew from its beginning
 
-    def begin(self, ids: Sequence[int]) -> NDArray[np.float32]:
+    def start(self, ids: Sequence[int]) -> NDArray[np.float32]:
         for _ in self._decoder.prefill(ids[self._same :]):
             pass
         return self._decoder.logits(len(ids) - 1)
 
-    def go_on(self, token_id: int) -> NDArray[np.float32]:
+    def extend(self, token_id: int) -> NDArray[np.float32]:
         return self._decoder.decode_one(token_id)
 
-    def end(self) -> None:
-        """What was guessed stays: it may be right."""
+    def finish(self) -> None:
+        """What was proposed stays: it may be right."""
 
     def forget(self, length: int) -> None:
         self._same = min(self._same, length)
@@ -68,15 +93,15 @@ class SharedCache:
     What they write behind those is overwritten when the model reads the same positions.
     """
 
-    def __init__(self, reader: ModelRunner, transformer: Transformer, *, dtype: torch.dtype, n_threads: int) -> None:
+    def __init__(self, cache: KVCache, backend: Backend) -> None:
         """
         Args:
-            reader: of the model.
+            cache: of the model.
+            backend: of its weights in fewer bits.
         """
-        self._cache = reader.cache
+        self._cache, self._backend = cache, backend
         self._length: int | None = None  # of what the model has read, while there is more behind it
-        self._backend = NativeBackend(transformer, dtype=dtype, n_threads=n_threads)
-        self._hidden = torch.empty(1, transformer.config.d_model, dtype=dtype)
+        self._hidden = torch.empty(1, backend.transformer.config.d_model, dtype=backend.dtype)
 
     def behind(self, ids: Sequence[int]) -> int:
         return 0
@@ -84,15 +109,15 @@ class SharedCache:
     def catch_up(self, ids: Sequence[int]) -> int:
         return 0
 
-    def begin(self, ids: Sequence[int]) -> NDArray[np.float32]:
+    def start(self, ids: Sequence[int]) -> NDArray[np.float32]:
         self._length = self._cache.length
-        return self.go_on(ids[-1])
+        return self.extend(ids[-1])
 
-    def go_on(self, token_id: int) -> NDArray[np.float32]:
+    def extend(self, token_id: int) -> NDArray[np.float32]:
         logits: NDArray[np.float32] = self._backend.decode([token_id], self._cache, self._hidden)[0]
         return logits
 
-    def end(self) -> None:
+    def finish(self) -> None:
         if self._length is not None:
             self._cache.rewind(self._length)
         self._length = None

@@ -1,4 +1,4 @@
-"""How many tokens a draft is to guess, from what its guesses have cost and brought so far.
+"""How many tokens a draft model is to propose, from what its proposals have cost and brought so far.
 
 With n tokens guessed, a step yields 1 + a + a² + … + aⁿ tokens, where a is the chance that one more of them is right
 (Leviathan and others 2023, "Fast Inference from Transformers via Speculative Decoding"); what that costs is measured
@@ -73,31 +73,31 @@ class DraftLength:
         read = 1 + math.fsum(sure**n for n in range(1, size + 1))
         return tokens * self._step(1) / (drafted * median(self._passes) + self._step(read))
 
-    def model_took(self, seconds: float, n_tokens: int) -> None:
+    def record_time(self, seconds: float, n_tokens: int) -> None:
         """The model was busy so long, with a step of so many tokens; 0 if it was reading a prompt."""
         self._budget += self._share * seconds
         if n_tokens:
             self._steps.setdefault(n_tokens, deque(maxlen=_RECENT)).append(seconds)
             self._with_guesses = 0 if n_tokens == 1 else self._with_guesses + 1
 
-    def draft_wrote(self, seconds: float) -> None:
+    def record_draft_time(self, seconds: float) -> None:
         """A token of the draft took so long."""
         self._passes.append(seconds)
 
-    def draft_read(self, seconds: float, n_tokens: int) -> None:
+    def record_catch_up(self, seconds: float, n_tokens: int) -> None:
         """The draft has read what the model has read before."""
         self._budget -= seconds
         self._reading = seconds / n_tokens
 
-    def count(self, drafted: int, sure: int) -> None:
+    def record_confidence(self, drafted: int, sure: int) -> None:
         """The draft has come up with tokens, and was sure of so many of them."""
         self._drafted = self._drafted * _MEMORY + drafted
         self._sure = self._sure * _MEMORY + sure
 
-    def record_acceptance(self, right: int, guessed: int) -> None:
-        """So many tokens of a guess were right; those after the first that was not say nothing."""
-        self._judged = self._judged * _MEMORY + min(right + 1, guessed)
-        self._right = self._right * _MEMORY + right
+    def record_acceptance(self, accepted: int, proposed: int) -> None:
+        """So many proposed tokens were chosen; those after the first that was not say nothing."""
+        self._judged = self._judged * _MEMORY + min(accepted + 1, proposed)
+        self._right = self._right * _MEMORY + accepted
 
     def _start_over(self) -> None:
         """Forget what may have changed since, and hope: as if 2 tokens had been guessed and 1.4 been right."""

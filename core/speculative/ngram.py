@@ -1,7 +1,7 @@
-"""Guessing what comes next from what has been said: prompt look-up (Saxena 2023, "Prompt Lookup Decoding").
+"""N-gram speculation: proposing what comes next from what has been said (Saxena 2023, "Prompt Lookup Decoding").
 
 Where the last few tokens have occurred before, what followed them then is likely to follow again: in code that is
-changed, a text that is summed up, a name that is repeated. A guess costs nothing but its reading, several tokens of
+changed, a text that is summed up, a name that is repeated. A proposal costs nothing but its reading, several tokens of
 which are read in little more time than one. It never changes what is chosen: see `Decoder.decode_one`. Knows no model.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-_SAME = 3  # tokens that have to agree before a guess is made
-_FEWEST, _FIRST = 1, 3  # tokens guessed after guesses that were wrong, and at the beginning
+_SAME = 3  # tokens that have to agree before anything is proposed
+_FEWEST, _FIRST = 1, 3  # tokens proposed after some that were wrong, and at the beginning
 
 
 class PromptLookup:
@@ -19,14 +19,14 @@ class PromptLookup:
     def __init__(self, most: int) -> None:
         """
         Args:
-            most: tokens to guess at once.
+            most: tokens to propose at once.
         """
         self._most = most
         self._size = min(_FIRST, most)
         self._seen: dict[tuple[int, ...], int] = {}  # three tokens: the position after them
         self._known = 0  # positions before this one are in it
 
-    def guess(self, ids: Sequence[int], most: int) -> list[int]:
+    def propose(self, ids: Sequence[int], most: int) -> list[int]:
         """What followed the last three of these tokens before; empty if they are new.
 
         Args:
@@ -47,9 +47,9 @@ class PromptLookup:
         """The sequence was cut to this length, so what comes next has to be looked at anew."""
         self._known = min(self._known, length)
 
-    def record_acceptance(self, right: int, guessed: int) -> None:
-        """Guess more after a guess that was right from beginning to end, and less after one that was not."""
-        self._size = min(self._most, 2 * self._size) if right == guessed else max(_FEWEST, right)
+    def record_acceptance(self, accepted: int, proposed: int) -> None:
+        """Propose more after a proposal that was right from beginning to end, and less after one that was not."""
+        self._size = min(self._most, 2 * self._size) if accepted == proposed else max(_FEWEST, accepted)
 
-    def model_took(self, seconds: float, n_tokens: int) -> None:
+    def record_time(self, seconds: float, n_tokens: int) -> None:
         """It does not matter: looking up takes no time."""

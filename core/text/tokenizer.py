@@ -1,11 +1,10 @@
-"""Text to token ids and back, a token at a time without ever showing half a character. Knows no file."""
+"""Text to token ids and back, and the bytes of every token. Knows no file."""
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import tokenizers
 from tokenizers import pre_tokenizers
@@ -41,7 +40,8 @@ class Tokenizer:
         # A thought's tags add nothing either where they are special, but whoever reads the text needs to see them.
         self.silent_ids = frozenset(one for one in self.special_ids if self._added[one] not in (OPEN, CLOSE))
         self._special_texts = tuple(self._added[token_id] for token_id in self.special_ids)
-        self._kinds, self._strips_first_space = _decoder_kinds(backend)
+        # Whether a whole text loses one leading space, which SentencePiece had put there.
+        self._kinds, self.strips_first_space = _decoder_kinds(backend)
         self._bytes: dict[int, bytes] = {}
         self._texts: dict[int, str] = {}
 
@@ -127,14 +127,6 @@ class Tokenizer:
             known = self._texts[token_id] = self.token_bytes(token_id).decode("utf-8", "replace")
         return known
 
-    def stream(self, *, continues: bool = False) -> TextStream:
-        """A decoder for tokens as they come.
-
-        Args:
-            continues: they go on from a text, so a space at their beginning belongs to what is read.
-        """
-        return TextStream(self, strip=self._strips_first_space and not continues)
-
     def _find_bytes(self, token_id: int) -> bytes:
         if token_id in self._added:
             return self._added[token_id].encode()
@@ -176,61 +168,3 @@ def _decoder_kinds(backend: tokenizers.Tokenizer) -> tuple[frozenset[str], bool]
         for part in parts
     )
     return frozenset(part["type"] for part in parts), strips
-
-
-class TextStream:
-    """Turns tokens into text as they come; bytes of an unfinished character wait for the rest of it."""
-
-    def __init__(self, tokenizer: Tokenizer, *, strip: bool) -> None:
-        self._tokenizer = tokenizer
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._at_start = strip  # a whole text loses one leading space, which SentencePiece had put there
-
-    def push(self, token_id: int) -> str:
-        """What became readable with this token. Special tokens add nothing, but for the tags of a thought."""
-        if token_id in self._tokenizer.silent_ids:
-            return ""
-        return self._without_first_space(self._decoder.decode(self._tokenizer.token_bytes(token_id)))
-
-    def flush(self) -> str:
-        """What is left at the end: � for a character that never got its last byte."""
-        return self._without_first_space(self._decoder.decode(b"", final=True))
-
-    def _without_first_space(self, text: str) -> str:
-        if not text or not self._at_start:
-            return text
-        self._at_start = False
-        return text.removeprefix(" ")
-
-
-class StopStrings:
-    """Holds back text that may turn out to be the beginning of a stop string."""
-
-    def __init__(self) -> None:
-        self._held = ""
-        self.hit = False
-
-    def push(self, text: str, stops: Iterable[str]) -> str:
-        """What may be shown by now; sets `hit` when a stop string has been completed, and nothing after it is.
-
-        The one completed first counts, of two the longer, so that it never matters how the text was cut up.
-        """
-        self._held += text
-        stops = tuple(stops)
-        found = [(at + len(stop), at) for stop in stops if (at := self._held.find(stop)) >= 0]
-        if found:
-            self.hit = True
-            shown, self._held = self._held[: min(found)[1]], ""
-            return shown
-        keep = max((_overlap(self._held, stop) for stop in stops), default=0)
-        shown, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
-        return shown
-
-    def flush(self) -> str:
-        shown, self._held = self._held, ""
-        return shown
-
-
-def _overlap(text: str, stop: str) -> int:
-    """How many characters at the end of `text` are the beginning of `stop`."""
-    return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)

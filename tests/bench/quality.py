@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from core.decoding.decoder import Decoder
+from core.engine import decoder_for
 from core.model import Model
 from tests.bench import shapes
 from weights.load import load
@@ -52,7 +52,7 @@ def reading(model: Model) -> ModelRunner:
     """As a prompt is read."""
 
     def read(ids: list[int]) -> Logits:
-        decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype)
+        decoder = decoder_for(model)
         for _ in decoder.prefill(ids):
             pass
         return np.stack([decoder.logits(position) for position in range(len(ids))])
@@ -64,7 +64,7 @@ def writing(model: Model) -> ModelRunner:
     """As an answer is written: a token at a time."""
 
     def write(ids: list[int]) -> Logits:
-        decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype)
+        decoder = decoder_for(model)
         return np.stack([decoder.decode_one(token_id) for token_id in ids])
 
     return write

@@ -21,12 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.conversation import Message
-from core.decoding.decoder import Decoder
-from core.engine import TOP, Engine
+from core.engine import TOP, Engine, decoder_for
 from core.records import Finished, Token
 from core.sampling.distribution import Distribution
 from core.settings import Settings
-from core.text.chat_template import prompt_ids
+from core.text.prompt import prompt_ids
 from core.text.tokenizer import Tokenizer
 from tests.bench.endless import endless
 from tui.engines.outbox import Outbox
@@ -54,7 +53,7 @@ class Numbers:
 def alone(engine: Engine, ids: Sequence[int]) -> float:
     """Tokens per second of the forward passes, and nothing else."""
     model = engine.model
-    decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype)
+    decoder = decoder_for(model)
     for _ in decoder.prefill(ids[:-TOKENS]):
         pass
     start = time.perf_counter()

@@ -64,16 +64,16 @@ class Ours:
 
     def __init__(self, folder: Path, *, precision: str, context: int, device: str, compiled: bool) -> None:
         from core.backends.cuda_graph.compiler import Compiler
-        from core.decoding.decoder import Decoder
+        from core.engine import decoder_for
         from weights.load import load
 
         options: dict[str, Any] = {} if precision == "bf16" else {"quantize": precision}
         model = load(folder, device=device, dtype="bfloat16", context=context, **options)
         self.vocab_size = model.transformer.config.vocab_size
         self._compiler = Compiler() if compiled else None
-        self._decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype, compiler=self._compiler)
-        if device != "cpu" and self._decoder.fallback_reason is not None:
-            raise RuntimeError(f"it decodes in plain torch: {self._decoder.fallback_reason}")
+        self._decoder = decoder_for(model, compiler=self._compiler)
+        if device != "cpu" and self._decoder.backend.fallback_reason is not None:
+            raise RuntimeError(f"it decodes in plain torch: {self._decoder.backend.fallback_reason}")
 
     def read(self, ids: Sequence[int]) -> Logits:
         for _ in self._decoder.prefill(ids):
@@ -93,8 +93,8 @@ class Ours:
         if self._compiler is None:
             return False
         waited = self._compiler.wait()
-        if self._compiler.why_not is not None:
-            raise RuntimeError(f"it is not compiled: {self._compiler.why_not}")
+        if self._compiler.fallback_reason is not None:
+            raise RuntimeError(f"it is not compiled: {self._compiler.fallback_reason}")
         return waited
 
 

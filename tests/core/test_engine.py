@@ -22,18 +22,18 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from core.backends.eager import MAX_PREFILL_TOKENS as CHUNK
 from core.backends.native import NativeBackend
 from core.conversation import Conversation, Message
-from core.decoding.model_runner import CHUNK
 from core.engine import Engine
 from core.errors import BadCheckpoint, BadTemplate, ContextFull, EmptyPrompt
 from core.model import Model
 from core.native.bindings import library
 from core.records import Finished, Prefill, Token, TokenRecord
-from core.sampling.chain import dice
+from core.sampling.dice import dice
 from core.sampling.distribution import Distribution
 from core.settings import Settings
-from core.text.chat_template import prompt_ids
+from core.text.prompt import prompt_ids
 from core.text.tokenizer import Tokenizer
 from tests.support.tiny import CHATML, tiny_model
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, GPT2Model, LlamaModel
 
 from core.config import ModelConfig, RopeConfig
-from core.decoding.decoder import Decoder
+from core.engine import decoder_for
 from core.errors import BadCheckpoint, BadSetting, BadTemplate, UnsupportedModel
 from core.model import Model
 from core.transformer import Transformer
@@ -63,7 +63,7 @@ def some_tokens(n: int = 40, vocab: int = tiny.VOCAB) -> Tensor:
 
 
 def greedy(model: Model, ids: list[int], n: int) -> list[int]:
-    decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype)
+    decoder = decoder_for(model)
     for _ in decoder.prefill(ids):
         pass
     found = [int(decoder.logits(len(ids) - 1).argmax())]

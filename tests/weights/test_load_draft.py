@@ -15,7 +15,7 @@ from core.conversation import Message
 from core.engine import Engine
 from core.errors import BadDraft, LogitscopeError, ModelNotFound, OutOfMemory
 from core.native.bindings import library
-from core.quantization.packed import packed_in
+from core.quantization.layers import packed_in
 from core.records import Token
 from core.settings import Settings
 from core.transformer import Transformer

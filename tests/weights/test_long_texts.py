@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.decoding import model_runner as reader
 from core.decoding.decoder import Decoder
+from core.engine import decoder_for
 from core.errors import ContextFull
 from core.kv_cache import KVCache
 from core.model import Model
@@ -31,7 +31,8 @@ def _no_gradients() -> Iterator[None]:
 
 @pytest.fixture
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "CHUNK", 16)
+    monkeypatch.setattr("core.backends.eager.MAX_PREFILL_TOKENS", 16)
+    monkeypatch.setattr("core.backends.eager.MIN_PREFILL_TOKENS", 16)
 
 
 def opened(folder: Path) -> Model:
@@ -47,10 +48,6 @@ def whole(folder: Path, ids: list[int]) -> Tensor:
     """The logits of transformers after every token, from one pass without a cache: (n, vocab)."""
     found: Tensor = tiny.reference(folder)(torch.tensor([ids]), use_cache=False).logits[0]
     return found
-
-
-def decoder_of(model: Model) -> Decoder:
-    return Decoder(model.transformer, device=model.device, dtype=model.dtype)
 
 
 def read(decoder: Decoder, ids: list[int]) -> None:
@@ -76,7 +73,7 @@ def test_logits_up_to_the_end_of_the_context(case: str, tmp_path: Path) -> None:
 def test_growing_past_the_original_context_reads_everything_anew(case: str, tmp_path: Path) -> None:
     folder = tiny.write(case, tmp_path)
     ids = some_ids(70)
-    decoder = decoder_of(opened(folder))
+    decoder = decoder_for(opened(folder))
     read(decoder, ids[:40])
     short = whole(folder, ids[:ORIGINAL])
     for n in range(40, 70):
@@ -91,7 +88,7 @@ def test_growing_past_the_original_context_reads_everything_anew(case: str, tmp_
 def test_a_long_prompt_is_read_as_a_long_text_from_its_first_chunk(case: str, tmp_path: Path) -> None:
     folder = tiny.write(case, tmp_path)
     ids = some_ids(90)
-    decoder = decoder_of(opened(folder))
+    decoder = decoder_for(opened(folder))
     chunks = list(decoder.prefill(ids))
     assert chunks == [16, 32, 48, 64, 80, 90]
     want = whole(folder, ids)
@@ -103,7 +100,7 @@ def test_a_long_prompt_is_read_as_a_long_text_from_its_first_chunk(case: str, tm
 def test_a_text_that_is_short_again_is_read_anew(tmp_path: Path) -> None:
     folder = tiny.write("longrope", tmp_path)
     ids = some_ids(60)
-    decoder = decoder_of(opened(folder))
+    decoder = decoder_for(opened(folder))
     for text in (ids, ids[:20] + some_ids(10, seed=2), ids, ids[:30], ids[:50], ids[:ORIGINAL]):
         read(decoder, text)
         assert decoder.ids == text
@@ -114,7 +111,7 @@ def test_a_text_that_is_short_again_is_read_anew(tmp_path: Path) -> None:
 def test_a_long_prompt_that_was_stopped_early(tmp_path: Path) -> None:
     folder = tiny.write("longrope", tmp_path)
     ids = some_ids(60)
-    decoder = decoder_of(opened(folder))
+    decoder = decoder_for(opened(folder))
     next(decoder.prefill(ids))
     assert decoder.ids == ids[:16]
     read(decoder, ids[:20])
@@ -133,7 +130,7 @@ def test_a_cache_of_a_short_text_is_not_used_for_a_long_one(tmp_path: Path) -> N
 
 def test_with_a_context_within_the_original_one_a_text_is_never_long(tmp_path: Path) -> None:
     model = load(tiny.write("longrope", tmp_path), device="cpu", dtype="float32", context=ORIGINAL)
-    decoder = decoder_of(model)
+    decoder = decoder_for(model)
     read(decoder, some_ids(ORIGINAL))
     with pytest.raises(ContextFull, match="49 tokens do not fit"):
         decoder.decode_one(1)
@@ -143,7 +140,7 @@ def test_dynamic_ntk_ends_where_it_would_begin(tmp_path: Path) -> None:
     """One token more, and transformers turns all those before it otherwise."""
     folder = tiny.write("dynamic", tmp_path)
     ids = some_ids(129)
-    decoder = decoder_of(opened(folder))
+    decoder = decoder_for(opened(folder))
     read(decoder, ids[:100])
     want = whole(folder, ids[:128])
     for n in range(100, 128):

@@ -10,17 +10,19 @@ import gguf
 import numpy as np
 import pytest
 import torch
-from gguf.quants import dequantize, quantize
+from gguf import quants
 from torch import Tensor
 
 from core.conversation import Message
-from core.decoding.decoder import Decoder
+from core.engine import decoder_for
 from core.errors import BadSetting, OutOfMemory
 from core.model import Model
 from core.native import quantize as packing
 from core.native.bindings import library
-from core.quantization.packed import Packed, QuantizedEmbedding, QuantizedLinear, pack
-from core.text.chat_template import prompt_ids
+from core.quantization.layers import QuantizedEmbedding, QuantizedLinear
+from core.quantization.packed import Packed
+from core.quantization.packing import dequantize, dequantize_in_torch, gather_rows, quantize, write_rows
+from core.text.prompt import prompt_ids
 from tests.weights.support import tiny, tiny_gguf
 from weights import load as loading
 from weights.fit.available import AvailableMemory
@@ -46,20 +48,22 @@ def packed_in(model: Model) -> dict[str, Packed]:
 def test_blocks_of_ggml_are_kept_to_the_last_bit(kind: str) -> None:
     values = np.random.default_rng(0).normal(size=(70, 96)).astype(np.float32)
     values[3] = 0
-    stored = dequantize(quantize(values, KINDS[kind]), KINDS[kind])  # by the package of llama.cpp's authors
-    packed = pack(torch.from_numpy(stored), kind)
+    stored = quants.dequantize(
+        quants.quantize(values, KINDS[kind]), KINDS[kind]
+    )  # by the package of llama.cpp's authors
+    packed = quantize(torch.from_numpy(stored), kind)
     for by_c in (True, False):
-        unpacked = packed.unpack(torch.float32) if by_c else packed._unpacked(torch.float32, 0, 70)
+        unpacked = dequantize(packed, torch.float32) if by_c else dequantize_in_torch(packed, torch.float32, 0, 70)
         assert np.array_equal(unpacked.numpy(), stored)
     chosen = torch.tensor([[69, 0], [3, 16]])
-    assert np.array_equal(packed.take(chosen, torch.float32).numpy(), stored[chosen.numpy()])
+    assert np.array_equal(gather_rows(packed, chosen, torch.float32).numpy(), stored[chosen.numpy()])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_in_16_bits_it_is_rounded_as_torch_rounds(kind: str, dtype: torch.dtype) -> None:
-    packed = pack(torch.randn(37, 64), kind)
-    assert torch.equal(packed.unpack(dtype), packed._unpacked(dtype, 0, 37))
+    packed = quantize(torch.randn(37, 64), kind)
+    assert torch.equal(dequantize(packed, dtype), dequantize_in_torch(packed, dtype, 0, 37))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -67,9 +71,9 @@ def test_scales_of_any_size_are_rounded_as_torch_rounds(kind: str) -> None:
     """From those that become 0, by subnormal ones, to those that are too large for float16."""
     values = torch.randn(400, 32).sign() * torch.logspace(-9, 8, 400)[:, None]
     with pytest.MonkeyPatch.context() as patch:
-        packed = [pack(values, kind)]
+        packed = [quantize(values, kind)]
         patch.setattr(packing, "pack", lambda *_: False)
-        packed.append(pack(values, kind))
+        packed.append(quantize(values, kind))
     assert torch.equal(packed[0].scales, packed[1].scales)
     small = packed[0].scales.abs()
     assert ((small > 0) & (small < 2**-14)).any()
@@ -80,27 +84,29 @@ def test_scales_of_any_size_are_rounded_as_torch_rounds(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_rounding_is_as_good_as_that_of_ggml(kind: str) -> None:
     values = np.random.default_rng(1).normal(size=(64, 256)).astype(np.float32)
-    theirs = dequantize(quantize(values, KINDS[kind]), KINDS[kind])
-    ours = pack(torch.from_numpy(values), kind).unpack(torch.float32).numpy()
+    theirs = quants.dequantize(quants.quantize(values, KINDS[kind]), KINDS[kind])
+    ours = dequantize(quantize(torch.from_numpy(values), kind), torch.float32).numpy()
     assert np.square(ours - values).mean() <= 1.001 * np.square(theirs - values).mean()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_packed_piece_by_piece_is_what_is_packed_at_once(kind: str) -> None:
     values = torch.randn(37, 64)
-    at_once, by_pieces = pack(values, kind), Packed.empty(37, 64, kind)
+    at_once, by_pieces = quantize(values, kind), Packed.empty(37, 64, kind)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packing, "pack", lambda *_: False)
-        by_torch = pack(values, kind)
+        by_torch = quantize(values, kind)
     assert torch.equal(at_once.scales, by_torch.scales)
-    assert (at_once.unpack(torch.float32) != by_torch.unpack(torch.float32)).float().mean() < 0.01  # ties, at most
-    by_pieces.put(0, values[:32])
-    by_pieces.put(32, values[32:])
+    assert (
+        dequantize(at_once, torch.float32) != dequantize(by_torch, torch.float32)
+    ).float().mean() < 0.01  # ties, at most
+    write_rows(by_pieces, 0, values[:32])
+    write_rows(by_pieces, 32, values[32:])
     assert torch.equal(at_once.weights, by_pieces.weights)
     assert torch.equal(at_once.scales, by_pieces.scales)
-    assert torch.equal(at_once.unpack(torch.float32, 16, 20), at_once.unpack(torch.float32)[16:36])
+    assert torch.equal(dequantize(at_once, torch.float32, 16, 20), dequantize(at_once, torch.float32)[16:36])
     with pytest.raises(ValueError, match="rows 5 to 21 of 37 are no whole blocks"):
-        by_pieces.put(5, values[:16])
+        write_rows(by_pieces, 5, values[:16])
     with pytest.raises(ValueError, match="33 columns"):
         Packed.empty(4, 33, kind)
 
@@ -111,11 +117,11 @@ def test_what_is_no_number_stays_none(kind: str) -> None:
     values = torch.randn(20, 64)
     values[17, 40], values[2, 3] = torch.nan, torch.inf
     with pytest.MonkeyPatch.context() as patch:
-        packed = [pack(values, kind)]
+        packed = [quantize(values, kind)]
         patch.setattr(packing, "pack", lambda *_: False)
-        packed.append(pack(values, kind))
+        packed.append(quantize(values, kind))
     for one in packed:
-        broken = ~one.unpack(torch.float32).isfinite()
+        broken = ~dequantize(one, torch.float32).isfinite()
         assert broken[17, 32:].all()
         assert broken[2, :32].all()
         assert broken.sum() == 64
@@ -178,7 +184,7 @@ def test_a_gguf_file_is_kept_as_it_is_stored(stored: str, kept: str | None, tmp_
     for name, one in packed.items():
         if name not in ("embedding", "head") and stored in ("Q4_0", "Q8_0"):
             weight = exact.transformer.get_submodule(name).weight
-            assert torch.equal(one.unpack(torch.float32), weight)
+            assert torch.equal(dequantize(one, torch.float32), weight)
 
 
 def test_what_is_decoded_in_torch_is_not_kept_in_8_bits_unasked(tmp_path: Path) -> None:
@@ -220,7 +226,7 @@ TALK = (
 
 def distributions(model: Model, ids: list[int]) -> Tensor:
     """Log probabilities (len(ids), vocab) as they come out of decoding, token by token."""
-    decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype)
+    decoder = decoder_for(model)
     logits = np.stack([decoder.decode_one(token) for token in ids])
     return torch.from_numpy(logits).double().log_softmax(-1)
 

@@ -6,7 +6,6 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from core.conversation import Message
@@ -16,10 +15,9 @@ from tui.cli import tables
 if TYPE_CHECKING:
     from core.decoding.decoder import Decoder
     from core.decoding.lookahead import Lookahead
-    from core.decoding.model_runner import ModelRunner
     from core.engine import Engine
     from core.model import Model
-    from core.speculative.draft_model import DraftProposer
+    from core.speculative.draft_model import DraftModel
 
 _ASKED = "Tell me a story about a dog and a cat who go to the sea."
 
@@ -48,9 +46,9 @@ def bench(engine: Engine, arguments: argparse.Namespace) -> None:
         "new_tokens": arguments.new_tokens,
         "prefill_tokens_per_second": prefill,
         "decode_tokens_per_second": decode,
-        "decoding": decoder.how,
-        "fallback_reason": decoder.fallback_reason,
-        "why_not_compiled": "it was not wanted" if engine.compiler is None else engine.compiler.why_not,
+        "decoding": decoder.backend.name,
+        "fallback_reason": decoder.backend.fallback_reason,
+        "why_not_compiled": "it was not wanted" if engine.compiler is None else engine.compiler.fallback_reason,
         **_drafted(engine, arguments),
         **_limit(model, decode, arguments.prompt_tokens + arguments.new_tokens // 2),
     }
@@ -87,25 +85,23 @@ def _drafted(engine: Engine, arguments: argparse.Namespace) -> dict[str, Any]:
     """With a draft that guesses, and alone. What is right depends on the text, so an answer is written."""
     if engine.draft is None:
         return {}
-    draft, model = engine.draft.draft_for(engine.model), engine.model
-    runs = [(_write(model, None, arguments), _write(model, draft, arguments)) for _ in range(arguments.repeat)]
+    drafts = (None, engine.draft)
+    runs = [tuple(_write(engine.model, draft, arguments) for draft in drafts) for _ in range(arguments.repeat)]
     return {
         "draft": engine.draft.model.name,
         "drafted_tokens_per_second": statistics.median(drafted[0] for _, drafted in runs),
         "undrafted_tokens_per_second": statistics.median(alone[0] for alone, _ in runs),
-        "guesses": sum(drafted[1].total for _, drafted in runs),
-        "right_guesses": sum(drafted[1].right for _, drafted in runs),
+        "guesses": sum(drafted[1].proposed for _, drafted in runs),
+        "right_guesses": sum(drafted[1].accepted for _, drafted in runs),
     }
 
 
-def _write(
-    model: Model, draft: Callable[[ModelRunner], DraftProposer] | None, arguments: argparse.Namespace
-) -> tuple[float, Lookahead]:
+def _write(model: Model, draft: DraftModel | None, arguments: argparse.Namespace) -> tuple[float, Lookahead]:
     """Tokens per second of the likeliest answer, written again and again."""
-    from core.decoding.decoder import Decoder
-    from core.text.chat_template import prompt_ids
+    from core.engine import decoder_for
+    from core.text.prompt import prompt_ids
 
-    decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype, draft=draft)
+    decoder = decoder_for(model, draft=draft)
     ids = prompt_ids((Message(role="user", text=_ASKED),), model.template, model.tokenizer)
     for _ in decoder.prefill(ids):
         pass
@@ -117,15 +113,15 @@ def _write(
             decoder.rewind(len(ids))
             token = int(first.argmax())
         logits = decoder.decode_one(token)
-    return arguments.new_tokens / (time.perf_counter() - start), decoder.guesses
+    return arguments.new_tokens / (time.perf_counter() - start), decoder.lookahead
 
 
 def _warm(engine: Engine, prompt_tokens: int, new_tokens: int) -> Decoder:
     """A decoder with everything in place: memory, threads, and what is compiled."""
-    from core.decoding.decoder import Decoder
+    from core.engine import decoder_for
 
-    model, compiler = engine.model, engine.compiler
-    decoder = Decoder(model.transformer, device=model.device, dtype=model.dtype, compiler=compiler)
+    compiler = engine.compiler
+    decoder = decoder_for(engine.model, compiler=compiler)
     _measure(decoder, prompt_tokens, new_tokens)
     while compiler is not None and compiler.wait():  # there may be more to compile, one thing at a time
         _measure(decoder, prompt_tokens, new_tokens)

@@ -14,7 +14,7 @@ from core.conversation import Conversation, Message
 from core.errors import BadSetting, EmptyPrompt
 from core.records import Candidate, Finished, Prediction, Prefill, Token, TokenRecord
 from core.settings import Settings
-from core.text.chat_template import prompt_ids
+from core.text.prompt import prompt_ids
 from core.text.thinking import ThoughtSplitter
 from tui.cli import tables
 from tui.cli.bench_command import bench

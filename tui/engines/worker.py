@@ -127,7 +127,7 @@ class Worker:
                 name=model.name,
                 device=str(model.device),
                 precision=model.precision,
-                fallback_reason=self._engine.fallback_reason,
+                fallback_reason=self._engine.backend.fallback_reason,
                 n_parameters=model.n_parameters,
                 context_length=model.context_length,
                 has_template=model.template is not None,

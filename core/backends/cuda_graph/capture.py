@@ -13,10 +13,10 @@ Work = Callable[[], None]  # reads and writes at fixed addresses, and gives noth
 _WARM_UP = 3  # libraries choose their kernels and take their memory then, which a recording may not
 
 
-class Recorder(Protocol):
+class Capturer(Protocol):
     """Something that can do the same work again and again."""
 
-    def record(self, work: Work) -> Work:
+    def capture(self, work: Work) -> Work:
         """Work that does the same, with whatever stands at the addresses then."""
         ...
 
@@ -25,7 +25,7 @@ class Recorder(Protocol):
         ...
 
 
-class CudaRecorder:
+class CudaCapturer:
     """CUDA graphs: one call starts all kernels of the work."""
 
     def __init__(self, device: torch.device) -> None:
@@ -33,7 +33,7 @@ class CudaRecorder:
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._fetched: dict[torch.Size, Tensor] = {}
 
-    def record(self, work: Work) -> Work:
+    def capture(self, work: Work) -> Work:
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
             for _ in range(_WARM_UP):

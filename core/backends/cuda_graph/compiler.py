@@ -36,7 +36,7 @@ class Compiler:
     def __init__(
         self, prepare: Callable[[Function], Function] = by_inductor, tell: Callable[[bool], None] = lambda busy: None
     ) -> None:
-        self.why_not: str | None = None  # what went wrong; from then on nothing is compiled any more
+        self.fallback_reason: str | None = None  # what went wrong; from then on nothing is compiled any more
         self._prepare, self._tell = prepare, tell
         self._ready: dict[Hashable, Function] = {}
         self._thread: threading.Thread | None = None
@@ -54,15 +54,15 @@ class Compiler:
             key: of this function with arguments of these shapes and strides.
             stand_ins: makes such arguments, all but the last, which says that it is compiled.
         """
-        if self.why_not is None and key not in self._ready and not self.busy:
+        if self.fallback_reason is None and key not in self._ready and not self.busy:
             self._thread = threading.Thread(target=self._work, args=(key, function, stand_ins()), daemon=True)
             self._thread.start()
             self._started = True
-        return self._ready.get(key) if self.why_not is None else None
+        return self._ready.get(key) if self.fallback_reason is None else None
 
     def give_up(self, why: str) -> None:
         """What was compiled is of no use."""
-        self.why_not = why
+        self.fallback_reason = why
 
     def wait(self) -> bool:
         """Until nothing is being compiled. Returns whether anything was, since this was last called."""
@@ -79,7 +79,7 @@ class Compiler:
                 compiled(*arguments, True)
             self._ready[key] = _never_again(compiled)
         except Exception as error:  # whatever it is, the uncompiled function is still there
-            self.why_not = reason(error)
+            self.fallback_reason = reason(error)
         self._tell(False)
 
 

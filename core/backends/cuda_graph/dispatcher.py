@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from core.backends.cuda_graph.capture import Recorder, Work
+from core.backends.cuda_graph.capture import Capturer, Work
 from core.backends.cuda_graph.compiler import Compiler, Function, reason
 
 # By how much two ways of adding up the same numbers may differ, as a part of their length. In 16 bits, after dozens of
@@ -32,76 +32,76 @@ def stand_in(tensor: Tensor) -> Tensor:
         return torch.zeros_like(tensor)
 
 
-class Pass(NamedTuple):
+class CapturablePass(NamedTuple):
     """Something to be done for every token."""
 
-    key: Hashable  # which one it is; the same one may lie elsewhere after `forget`
+    key: Hashable  # which one it is; the same one may lie elsewhere after `clear`
     function: Function  # its last argument: whether it is compiled
     arguments: Callable[[Like], tuple[Any, ...]]  # all others, made of tensors that are like the real ones
     out: Tensor  # where the result goes
 
 
-class Replays:
+class GraphDispatcher:
     """Passes that have been recorded, as they are or, once there is such a one, compiled."""
 
-    def __init__(self, recorder: Recorder, compiler: Compiler | None, dtype: torch.dtype) -> None:
-        self.why_not: str | None = None  # what went wrong; from then on everything is done in the ordinary way
-        self._recorder, self._compiler = recorder, compiler
+    def __init__(self, capturer: Capturer, compiler: Compiler | None, dtype: torch.dtype) -> None:
+        self.fallback_reason: str | None = None  # what went wrong; from then on everything is done in the ordinary way
+        self._capturer, self._compiler = capturer, compiler
         self._near = _NEAR[dtype]
-        self._recorded: dict[Hashable, tuple[Work, bool]] = {}  # and whether it is compiled
+        self._captured: dict[Hashable, tuple[Work, bool]] = {}  # and whether it is compiled
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Something has moved."""
-        self._recorded.clear()
+        self._captured.clear()
 
-    def do(self, wanted: Pass, ordinary: Callable[[], Tensor]) -> Tensor:
+    def run(self, wanted: CapturablePass, eager: Callable[[], Tensor]) -> Tensor:
         """What the pass gives. It is overwritten by the next one."""
-        if self.why_not is not None:
-            return ordinary()
+        if self.fallback_reason is not None:
+            return eager()
         compiled = self._compiled(wanted)
-        work, fused = self._recorded.get(wanted.key, (None, False))
+        work, fused = self._captured.get(wanted.key, (None, False))
         may_record = self._compiler is None or not self._compiler.busy  # which must not happen at the same time
         if may_record and (work is None or (compiled and not fused)):
-            return self._first(wanted, compiled, ordinary)
+            return self._first(wanted, compiled, eager)
         if work is None:
-            return ordinary()
+            return eager()
         work()
         return wanted.out
 
-    def _compiled(self, wanted: Pass) -> Function | None:
+    def _compiled(self, wanted: CapturablePass) -> Function | None:
         if self._compiler is None:
             return None
         return self._compiler.ask(wanted.key, wanted.function, lambda: wanted.arguments(stand_in))
 
-    def _first(self, wanted: Pass, compiled: Function | None, ordinary: Callable[[], Tensor]) -> Tensor:
+    def _first(self, wanted: CapturablePass, compiled: Function | None, eager: Callable[[], Tensor]) -> Tensor:
         """Record it and do it both ways. The ordinary one comes last, so that it is what stands in the cache."""
         function, fused = compiled or wanted.function, compiled is not None
         arguments = wanted.arguments(as_it_is)
         try:
-            work = self._recorder.record(lambda: _store(wanted.out, function(*arguments, fused)))
+            work = self._capturer.capture(lambda: _store(wanted.out, function(*arguments, fused)))
             work()
             found = wanted.out.clone()
         except Exception as error:  # whatever it is, the ordinary way is still there
             self._give_up(reason(error), fused)
-            return ordinary()
-        expected = ordinary()
+            return eager()
+        expected = eager()
         distance = _distance(found, expected)
         if distance > self._near:
             self._give_up(f"its numbers were {distance:.0%} from those of the ordinary pass", fused)
         else:
-            self._recorded[wanted.key] = work, fused
+            self._captured[wanted.key] = work, fused
         return expected
 
     def _give_up(self, why: str, fused: bool) -> None:
         if fused and self._compiler is not None:  # what is recorded as it is stays
             self._compiler.give_up(why)
         else:
-            self.why_not = why
+            self.fallback_reason = why
 
     @property
     def is_compiled(self) -> bool:
         """Whether everything that is recorded is."""
-        return bool(self._recorded) and all(fused for _, fused in self._recorded.values())
+        return bool(self._captured) and all(fused for _, fused in self._captured.values())
 
 
 def _store(out: Tensor, result: Tensor) -> None:

@@ -12,10 +12,10 @@ from torch import Tensor
 from core.layers.attention import View, visible
 from core.transformer import Transformer
 
-SMALLEST = 256  # positions that are looked at, at least
+MIN_BUCKET = 256  # positions that are looked at, at least
 
 
-def why_not(transformer: Transformer) -> str | None:
+def unsupported_reason(transformer: Transformer) -> str | None:
     """Why a model's pass cannot have fixed shapes; None if it can."""
     if transformer.config.expert_layers:
         return "its experts are chosen anew for every token, and what is recorded cannot choose"
@@ -24,7 +24,7 @@ def why_not(transformer: Transformer) -> str | None:
 
 def bucket_of(length: int, limit: int) -> int:
     """How many positions are looked at for a text of this length: doubled from step to step, up to the limit."""
-    bucket = SMALLEST
+    bucket = MIN_BUCKET
     while bucket < length:
         bucket *= 2
     return min(bucket, limit)
@@ -50,7 +50,7 @@ class Slots(NamedTuple):
         return self.keys[layer], self.values[layer]
 
 
-def read_one(transformer: Transformer, token: Tensor, slots: Slots, long: bool, fused: bool) -> Tensor:
+def forward_one(transformer: Transformer, token: Tensor, slots: Slots, long: bool, fused: bool) -> Tensor:
     """The hidden state (1, d_model) of a token (1, 1) after the last norm.
 
     What lies behind its position in the slots is multiplied by zero, so it must be finite.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from unittest.mock import MagicMock, create_autospec
 
@@ -13,17 +13,18 @@ import numpy as np
 import pytest
 import torch
 
-from core.backends.cuda_graph.backend import CudaGraphBackend
 from core.backends.cuda_graph.bandwidth import read_bandwidth
-from core.backends.cuda_graph.capture import CudaRecorder
-from core.backends.cuda_graph.static_forward import SMALLEST, bucket_of, why_not
+from core.backends.cuda_graph.capture import CudaCapturer
+from core.backends.cuda_graph.static_forward import MIN_BUCKET, bucket_of, unsupported_reason
 from core.config import ModelConfig, RopeConfig
 from core.decoding.decoder import Decoder
+from core.decoding.model_runner import ModelRunner
 from core.errors import OutOfMemory
 from core.kv_cache import KVCache
 from core.transformer import Transformer
 from tests.core.support.recorders import CPU, Again, Lies, Refuses, Stale, step_of, written
 from tests.core.test_transformer import CONFIGS, SMALL, assert_same, new_cache, random_transformer, some_tokens
+from tests.support.decoders import decoder_of
 
 FIXED = {name: config for name, config in CONFIGS.items() if not config.expert_layers}
 LONG = dataclasses.replace(
@@ -51,20 +52,20 @@ def spoiled(transformer: Transformer) -> KVCache:
 # --- the same numbers as the ordinary transformer ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("read", [0, 1, 20, SMALLEST - 3])
+@pytest.mark.parametrize("read", [0, 1, 20, MIN_BUCKET - 3])
 @pytest.mark.parametrize("name", FIXED)
 def test_a_step_is_the_ordinary_pass(name: str, read: int) -> None:
     """From an empty text on, in the middle, and across the end of the first bucket, where the cache grows and moves."""
-    transformer, recorder, tokens = random_transformer(FIXED[name]), Again(), some_tokens(read + 9)
-    backend, cache = step_of(transformer, recorder), spoiled(transformer)
+    transformer, capturer, tokens = random_transformer(FIXED[name]), Again(), some_tokens(read + 9)
+    backend, cache = step_of(transformer, capturer), spoiled(transformer)
     if read:
         transformer(tokens[:, :read], cache)
     hidden, logits = written(backend, cache, tokens[:, read:])
     expected = transformer(tokens)[0, read:]
     assert_same(hidden, expected)
     assert_same(logits, transformer.unembed(expected))
-    assert backend.why_not is None
-    assert recorder.replays > 9, "the ordinary pass has done it all"
+    assert backend.fallback_reason is None
+    assert capturer.replays > 9, "the ordinary pass has done it all"
 
 
 @pytest.mark.parametrize("name", FIXED)
@@ -78,7 +79,7 @@ def test_rewound_and_led_elsewhere(name: str) -> None:
         hidden, _ = written(backend, cache, second[:, 4:])
         assert_same(hidden, transformer(torch.cat((first[:, :kept], second), dim=1))[0, kept + 4 :])
         cache.rewind(kept)
-    assert backend.why_not is None
+    assert backend.fallback_reason is None
 
 
 def test_what_stands_behind_the_text_is_not_seen_whatever_it_is() -> None:
@@ -95,14 +96,14 @@ def test_what_stands_behind_the_text_is_not_seen_whatever_it_is() -> None:
 
 def test_a_bucket_is_recorded_once_until_the_cache_moves() -> None:
     config = dataclasses.replace(SMALL, context_length=1100)
-    transformer, recorder, tokens = random_transformer(config), Again(), some_tokens(1100)
-    backend, cache = step_of(transformer, recorder), new_cache(transformer)
+    transformer, capturer, tokens = random_transformer(config), Again(), some_tokens(1100)
+    backend, cache = step_of(transformer, capturer), new_cache(transformer)
     seen = []
     for start in (0, 250, 254, 256, 510, 511, 512, 700, 1020, 1023, 1024, 1098):
         if start > cache.length:
             transformer(tokens[:, cache.length : start], cache)
         written(backend, cache, tokens[:, start : start + 1])
-        seen.append((cache.capacity, recorder.recordings))
+        seen.append((cache.capacity, capturer.captures))
     first, second = (256, 2), (512, 4)  # a pass and an unembedding each
     assert seen[:6] == [first, first, first, second, second, second]
     assert [capacity for capacity, _ in seen[6:]] == [1024] * 4 + [1100] * 2
@@ -113,21 +114,21 @@ def test_a_bucket_is_recorded_once_until_the_cache_moves() -> None:
 
 
 def test_a_rewind_into_a_smaller_bucket_and_back_records_nothing_anew() -> None:
-    transformer, recorder, tokens = random_transformer(SMALL), Again(), some_tokens(310)
-    backend, cache = step_of(transformer, recorder), new_cache(transformer)
+    transformer, capturer, tokens = random_transformer(SMALL), Again(), some_tokens(310)
+    backend, cache = step_of(transformer, capturer), new_cache(transformer)
     transformer(tokens[:, :300], cache)
     written(backend, cache, tokens[:, 300:303])
     cache.rewind(200)
     assert_same(written(backend, cache, tokens[:, 200:203])[0], transformer(tokens[:, :203])[0, 200:])
-    assert recorder.recordings == 3  # two passes, one unembedding
+    assert capturer.captures == 3  # two passes, one unembedding
     transformer(tokens[:, 203:303], cache)
     assert_same(written(backend, cache, tokens[:, 303:])[0], transformer(tokens)[0, 303:])
-    assert recorder.recordings == 3
+    assert capturer.captures == 3
 
 
 def test_another_cache_of_the_same_size_is_not_taken_for_the_first() -> None:
-    transformer, recorder, tokens = random_transformer(SMALL), Again(), some_tokens(20)
-    backend = step_of(transformer, recorder)
+    transformer, capturer, tokens = random_transformer(SMALL), Again(), some_tokens(20)
+    backend = step_of(transformer, capturer)
     caches = [new_cache(transformer) for _ in range(2)]
     for n in range(20):
         for cache in caches:
@@ -171,41 +172,34 @@ def test_in_16_bits_it_is_as_near_to_the_truth_as_the_ordinary_pass(name: str) -
     backend = step_of(rough, Again(), dtype=torch.bfloat16)
     hidden, _ = written(backend, cache, tokens)
     cache.rewind(0)
-    ordinary = torch.cat([rough(tokens[:, n : n + 1], cache)[0] for n in range(30)])
-    for found in (hidden, ordinary):
+    eager = torch.cat([rough(tokens[:, n : n + 1], cache)[0] for n in range(30)])
+    for found in (hidden, eager):
         errors.append((found.float() - exact(tokens)[0]).square().mean().sqrt().item())
-    assert backend.why_not is None
+    assert backend.fallback_reason is None
     assert errors[0] < 1.2 * errors[1] + 1e-3
 
 
 def test_experts_are_chosen_and_cannot_be_recorded() -> None:
-    assert "experts" in (why_not(random_transformer(CONFIGS["experts"])) or "")
-    assert all(why_not(random_transformer(config)) is None for config in FIXED.values())
+    assert "experts" in (unsupported_reason(random_transformer(CONFIGS["experts"])) or "")
+    assert all(unsupported_reason(random_transformer(config)) is None for config in FIXED.values())
 
 
 # --- in the decoder ---------------------------------------------------------------------------------------------------
 
 
-def with_step(monkeypatch: pytest.MonkeyPatch, recorder: Again) -> Callable[[Transformer], Decoder]:
-    """Makes decoders that believe they are on a GPU."""
-
-    def choose_backend(transformer: Transformer, cache: KVCache, **_: Any) -> tuple[CudaGraphBackend, None]:
-        backend = step_of(transformer, recorder)
-        backend.try_out(cache)
-        return backend, None
-
-    monkeypatch.setattr("core.decoding.model_runner.choose_backend", choose_backend)
-    return lambda transformer: Decoder(transformer, device=CPU, dtype=torch.float32)
+def decoder_on_graph(transformer: Transformer, capturer: Again) -> Decoder:
+    """A decoder that believes it is on a GPU."""
+    return Decoder(ModelRunner(step_of(transformer, capturer)))
 
 
 @pytest.mark.parametrize("config", [SMALL, LONG, FIXED["some windows"]])
-def test_a_decoder_on_a_graph_is_a_decoder_without_one(config: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decoder_on_a_graph_is_a_decoder_without_one(config: ModelConfig) -> None:
     """A prompt, tokens, a fork, tokens across the ends of buckets, and across the length where positions turn anew."""
-    transformer, recorder = random_transformer(config), Again()
-    ours = with_step(monkeypatch, recorder)(transformer)
-    theirs = Decoder(transformer, device=CPU, dtype=torch.float32, native=False)
+    transformer, capturer = random_transformer(config), Again()
+    ours = decoder_on_graph(transformer, capturer)
+    theirs = decoder_of(transformer, device=CPU, dtype=torch.float32, eager=True)
     ids = some_tokens(560)[0].tolist()
-    assert (ours.how, theirs.how) == ("CUDA graph", "torch")
+    assert (ours.backend.name, theirs.backend.name) == ("CUDA graph", "torch")
     for decoder in (ours, theirs):
         list(decoder.prefill(ids[:15]))
     for prompt, until in ((0, 40), (235, 270), (505, 520)):
@@ -220,23 +214,23 @@ def test_a_decoder_on_a_graph_is_a_decoder_without_one(config: ModelConfig, monk
             np.testing.assert_allclose(ours.decode_one(token), theirs.decode_one(token), rtol=1e-4, atol=1e-4)
         for position in range(length):
             np.testing.assert_allclose(ours.logits(position), theirs.logits(position), rtol=1e-4, atol=1e-4)
-    assert ours.fallback_reason is None
-    assert recorder.replays > 60
+    assert ours.backend.fallback_reason is None
+    assert capturer.replays > 60
 
 
 def test_trying_it_out_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    recorder = Again()
-    decoder = with_step(monkeypatch, recorder)(random_transformer(SMALL))
-    assert (decoder.ids, decoder._reader.length, recorder.recordings) == ([], 0, 2)
+    capturer = Again()
+    decoder = decoder_on_graph(random_transformer(SMALL), capturer)
+    assert (decoder.ids, decoder._runner.length, capturer.captures) == ([], 0, 2)
 
 
-@pytest.mark.parametrize("recorder", [Refuses(), Lies()])
+@pytest.mark.parametrize("capturer", [Refuses(), Lies()])
 def test_why_there_is_no_graph_is_known_before_the_first_token(
-    recorder: Again, monkeypatch: pytest.MonkeyPatch
+    capturer: Again, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoder = with_step(monkeypatch, recorder)(random_transformer(SMALL))
-    assert decoder.fallback_reason is not None
-    assert decoder.how == "torch"
+    decoder = decoder_on_graph(random_transformer(SMALL), capturer)
+    assert decoder.backend.fallback_reason is not None
+    assert decoder.backend.name == "torch"
 
 
 def test_without_memory_for_the_trial_the_decoder_says_so_when_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +240,7 @@ def test_without_memory_for_the_trial_the_decoder_says_so_when_it_reads(monkeypa
         raise torch.OutOfMemoryError("no room")
 
     monkeypatch.setattr(transformer.blocks[1], "forward", no_room)
-    decoder = with_step(monkeypatch, Again())(transformer)
+    decoder = decoder_on_graph(transformer, Again())
     with pytest.raises(OutOfMemory, match="1 tokens"):
         decoder.decode_one(5)
     assert decoder.ids == []
@@ -256,7 +250,7 @@ def test_without_memory_for_the_trial_the_decoder_says_so_when_it_reads(monkeypa
 
 
 @pytest.mark.parametrize(
-    ("recorder", "why"),
+    ("capturer", "why"),
     [
         (Refuses(), r"^RuntimeError: operation not permitted when stream is capturing$"),
         (Refuses(after=1), "RuntimeError"),
@@ -264,15 +258,15 @@ def test_without_memory_for_the_trial_the_decoder_says_so_when_it_reads(monkeypa
         (Lies(), r"^its numbers were \d+% from those of the ordinary pass$"),
     ],
 )
-def test_what_fails_or_lies_is_told_and_the_ordinary_pass_goes_on(recorder: Again, why: str) -> None:
-    transformer, tokens = random_transformer(SMALL), some_tokens(SMALLEST + 8)
-    backend, cache = step_of(transformer, recorder), spoiled(transformer)
-    read = SMALLEST - 4
+def test_what_fails_or_lies_is_told_and_the_ordinary_pass_goes_on(capturer: Again, why: str) -> None:
+    transformer, tokens = random_transformer(SMALL), some_tokens(MIN_BUCKET + 8)
+    backend, cache = step_of(transformer, capturer), spoiled(transformer)
+    read = MIN_BUCKET - 4
     transformer(tokens[:, :read], cache)
     hidden, logits = written(backend, cache, tokens[:, read:])
     assert_same(hidden, transformer(tokens)[0, read:])
     assert_same(logits, transformer.unembed(hidden))
-    assert re.search(why, backend.why_not or "")
+    assert re.search(why, backend.fallback_reason or "")
 
 
 def test_a_broken_model_is_not_the_graphs_fault() -> None:
@@ -282,7 +276,7 @@ def test_a_broken_model_is_not_the_graphs_fault() -> None:
     backend, cache = step_of(transformer, Again()), new_cache(transformer)
     hidden, _ = written(backend, cache, some_tokens(3))
     assert hidden.isnan().all()
-    assert backend.why_not is not None
+    assert backend.fallback_reason is not None
 
 
 def test_tokens_that_a_model_rules_out_are_no_difference() -> None:
@@ -290,7 +284,7 @@ def test_tokens_that_a_model_rules_out_are_no_difference() -> None:
     transformer.head.bias[5] = -torch.inf
     backend, cache = step_of(transformer, Again()), new_cache(transformer)
     _, logits = written(backend, cache, some_tokens(3))
-    assert backend.why_not is None
+    assert backend.fallback_reason is None
     assert (logits[:, 5] == -torch.inf).all()
 
 
@@ -299,7 +293,7 @@ def test_the_recorders_here_can_be_told_from_one_that_works() -> None:
     transformer, tokens = random_transformer(SMALL), some_tokens(6)
     backend, cache = step_of(transformer, Stale()), new_cache(transformer)
     hidden, _ = written(backend, cache, tokens)
-    assert backend.why_not is None  # the first token is the one it was recorded with
+    assert backend.fallback_reason is None  # the first token is the one it was recorded with
     assert (hidden - transformer(tokens)[0]).abs().max() > 0.1
 
 
@@ -320,7 +314,7 @@ def test_cuda_is_asked_for_what_its_documentation_says(monkeypatch: pytest.Monke
     monkeypatch.setattr(torch.cuda, "stream", MagicMock())
     monkeypatch.setattr(torch.cuda, "CUDAGraph", MagicMock())
     monkeypatch.setattr(torch.cuda, "graph", graph)
-    replay = CudaRecorder(torch.device("cuda")).record(lambda: said.append("work"))
+    replay = CudaCapturer(torch.device("cuda")).capture(lambda: said.append("work"))
     assert said == ["other waits", "work", "work", "work", "ours waits", "recording", "work"]
     recorded = graph.call_args.args[0]
     assert graph.call_args.kwargs == {"stream": others}

@@ -18,11 +18,13 @@ import torch
 from torch import Tensor
 
 from core.backends.cuda_graph.compiler import Compiler, Function
-from core.backends.cuda_graph.static_forward import SMALLEST
+from core.backends.cuda_graph.static_forward import MIN_BUCKET
 from core.engine import Engine
 from core.errors import BadSetting
 from core.model import Model
-from core.quantization.packed import in_rows, install, pack
+from core.quantization.layers import install
+from core.quantization.packed import in_rows
+from core.quantization.packing import quantize
 from core.transformer import Transformer
 from tests.core.support.recorders import Again, step_of, written
 from tests.core.test_transformer import CONFIGS, SMALL, assert_same, new_cache, random_transformer, some_tokens
@@ -59,33 +61,34 @@ class Slow:
 
 
 def test_tokens_are_written_while_it_compiles_and_faster_afterwards() -> None:
-    transformer, recorder, slow, said = random_transformer(SMALL), Again(), Slow(), list[bool]()
+    transformer, capturer, slow, said = random_transformer(SMALL), Again(), Slow(), list[bool]()
     compiler = Compiler(slow, said.append)
     backend, cache, tokens = (
-        step_of(transformer, recorder, compiler),
+        step_of(transformer, capturer, compiler),
         new_cache(transformer),
-        some_tokens(SMALLEST + 20),
+        some_tokens(MIN_BUCKET + 20),
     )
     expected = transformer(tokens)[0]
     assert_same(written(backend, cache, tokens[:, :5])[0], expected[:5])
-    assert (said, compiler.busy, backend.how) == ([True], True, "CUDA graph")
-    recorded = recorder.recordings
-    transformer(tokens[:, 5 : SMALLEST - 2], cache)
+    assert (said, compiler.busy, backend.name) == ([True], True, "CUDA graph")
+    recorded = capturer.captures
+    transformer(tokens[:, 5 : MIN_BUCKET - 2], cache)
     assert_same(
-        written(backend, cache, tokens[:, SMALLEST - 2 : SMALLEST + 3])[0], expected[SMALLEST - 2 : SMALLEST + 3]
+        written(backend, cache, tokens[:, MIN_BUCKET - 2 : MIN_BUCKET + 3])[0],
+        expected[MIN_BUCKET - 2 : MIN_BUCKET + 3],
     )
-    assert recorder.recordings == recorded, "nothing may be recorded while something is compiled"
-    assert backend.why_not is None
+    assert capturer.captures == recorded, "nothing may be recorded while something is compiled"
+    assert backend.fallback_reason is None
     slow.go.set()
-    for n in range(SMALLEST + 3, SMALLEST + 12):  # one thing after another
+    for n in range(MIN_BUCKET + 3, MIN_BUCKET + 12):  # one thing after another
         assert_same(written(backend, cache, tokens[:, n : n + 1])[0], expected[n : n + 1])
         compiler.wait()
-    assert backend.how == "compiled CUDA graph"
+    assert backend.name == "compiled CUDA graph"
     assert said == [True, False] * 3  # the first bucket, the second, the unembedding
-    calls, recorded = slow.calls, recorder.recordings
-    assert_same(written(backend, cache, tokens[:, SMALLEST + 12 :])[0], expected[SMALLEST + 12 :])
+    calls, recorded = slow.calls, capturer.captures
+    assert_same(written(backend, cache, tokens[:, MIN_BUCKET + 12 :])[0], expected[MIN_BUCKET + 12 :])
     assert slow.calls > calls
-    assert recorder.recordings == recorded
+    assert capturer.captures == recorded
     assert not compiler.busy
 
 
@@ -97,18 +100,18 @@ def test_tokens_are_written_while_it_compiles_and_faster_afterwards() -> None:
     ],
 )
 def test_what_is_compiled_badly_is_told_and_the_graph_goes_on(slow: Slow, why: str) -> None:
-    transformer, recorder, compiler = random_transformer(SMALL), Again(), Compiler(slow)
-    backend, cache, tokens = step_of(transformer, recorder, compiler), new_cache(transformer), some_tokens(20)
+    transformer, capturer, compiler = random_transformer(SMALL), Again(), Compiler(slow)
+    backend, cache, tokens = step_of(transformer, capturer, compiler), new_cache(transformer), some_tokens(20)
     slow.go.set()
     found = []
     for n in range(20):
         found.append(written(backend, cache, tokens[:, n : n + 1])[0])
         compiler.wait()
     assert_same(torch.cat(found), transformer(tokens)[0])
-    assert (compiler.why_not or "").endswith(why)
-    assert backend.why_not is None
-    assert backend.how == "CUDA graph"
-    assert recorder.replays > 20
+    assert (compiler.fallback_reason or "").endswith(why)
+    assert backend.fallback_reason is None
+    assert backend.name == "CUDA graph"
+    assert capturer.replays > 20
 
 
 def test_there_is_nothing_to_compile_on_the_cpu(model: Model) -> None:
@@ -125,7 +128,7 @@ def as_one_graph(function: Function) -> Function:
 
 def quantised(transformer: Transformer, kind: Any) -> Transformer:
     """With matrices as they are held on a GPU."""
-    matrices = {name: in_rows(pack(one, kind)) for name, one in transformer.named_parameters() if one.dim() == 2}
+    matrices = {name: in_rows(quantize(one, kind)) for name, one in transformer.named_parameters() if one.dim() == 2}
     if transformer.config.tied_embeddings:
         matrices["head.weight"] = matrices["embedding.weight"]
     install(transformer, matrices, torch.float32)
@@ -134,16 +137,16 @@ def quantised(transformer: Transformer, kind: Any) -> Transformer:
 
 def compiled_and_compared(transformer: Transformer, compiler: Compiler) -> None:
     """In one bucket and, as the cache has moved, in the next; each is compiled with a cache that lies elsewhere."""
-    recorder, tokens = Again(), some_tokens(SMALLEST + 8)
-    backend, cache = step_of(transformer, recorder, compiler), new_cache(transformer)
+    capturer, tokens = Again(), some_tokens(MIN_BUCKET + 8)
+    backend, cache = step_of(transformer, capturer, compiler), new_cache(transformer)
     expected = transformer(tokens)[0]
-    transformer(tokens[:, : SMALLEST - 6], cache)
-    for n in range(SMALLEST - 6, SMALLEST + 8):
+    transformer(tokens[:, : MIN_BUCKET - 6], cache)
+    for n in range(MIN_BUCKET - 6, MIN_BUCKET + 8):
         hidden, logits = written(backend, cache, tokens[:, n : n + 1])
         assert_same(hidden, expected[n : n + 1])
         assert_same(logits, transformer.unembed(expected[n : n + 1]))
         compiler.wait()
-    assert (backend.why_not, compiler.why_not, backend.how) == (None, None, "compiled CUDA graph")
+    assert (backend.fallback_reason, compiler.fallback_reason, backend.name) == (None, None, "compiled CUDA graph")
 
 
 @pytest.mark.parametrize("name", FIXED)

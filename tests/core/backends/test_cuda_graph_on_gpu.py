@@ -15,11 +15,13 @@ import torch
 
 from core.backends.cuda_graph.bandwidth import read_bandwidth
 from core.backends.cuda_graph.compiler import Compiler
-from core.decoding.decoder import Decoder
-from core.quantization.packed import Packed, pack, packed_in
+from core.quantization.layers import packed_in
+from core.quantization.packed import Packed
+from core.quantization.packing import dequantize, quantize
 from core.transformer import Transformer
 from tests.core.backends.test_cuda_graph_compiled import FIXED, quantised
 from tests.core.test_transformer import SMALL, random_transformer, some_tokens
+from tests.support.decoders import decoder_of
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 GPU = torch.device("cuda")
@@ -34,8 +36,8 @@ def _no_gradients() -> Iterator[None]:
 def compared(transformer: Transformer, *, dtype: torch.dtype = torch.float32, compiler: Compiler | None = None) -> str:
     """A prompt, tokens across the end of a bucket, a fork; returns how it was decoded in the end."""
     tolerance = 1e-3 if dtype == torch.float32 else 0.1
-    ours = Decoder(transformer, device=GPU, dtype=dtype, compiler=compiler)
-    theirs = Decoder(transformer, device=GPU, dtype=dtype, native=False)
+    ours = decoder_of(transformer, device=GPU, dtype=dtype, compiler=compiler)
+    theirs = decoder_of(transformer, device=GPU, dtype=dtype, eager=True)
     ids = some_tokens(300)[0].tolist()
     for start, end in ((0, 20), (250, 262), (100, 110)):
         for decoder in (ours, theirs):
@@ -46,9 +48,9 @@ def compared(transformer: Transformer, *, dtype: torch.dtype = torch.float32, co
             assert np.linalg.norm(found - expected) <= tolerance * np.linalg.norm(expected)
             if compiler is not None:
                 compiler.wait()
-    assert ours.fallback_reason is None
-    assert compiler is None or compiler.why_not is None
-    return ours.how
+    assert ours.backend.fallback_reason is None
+    assert compiler is None or compiler.fallback_reason is None
+    return ours.backend.name
 
 
 @pytest.mark.parametrize("name", FIXED)
@@ -65,7 +67,7 @@ def test_in_16_bits(dtype: torch.dtype) -> None:
 
 
 def test_a_token_read_again_has_the_same_bits() -> None:
-    decoder = Decoder(random_transformer(SMALL).to(GPU), device=GPU, dtype=torch.float32)
+    decoder = decoder_of(random_transformer(SMALL).to(GPU), device=GPU, dtype=torch.float32)
     ids = some_tokens(30)[0].tolist()
     first = [decoder.decode_one(token) for token in ids]
     decoder.rewind(0)
@@ -88,9 +90,9 @@ def test_quantised(kind: str, compiled: bool) -> None:
 @pytest.mark.parametrize("kind", ["int8", "int4"])
 def test_a_matrix_is_quantised_to_the_same_numbers_as_on_the_cpu(kind: Any) -> None:
     matrix = torch.randn(70, 96)
-    here, there = pack(matrix, kind), pack(matrix.to(GPU), kind)
+    here, there = quantize(matrix, kind), quantize(matrix.to(GPU), kind)
     assert isinstance(there, Packed)
-    assert torch.equal(there.unpack(torch.float32).cpu(), here.unpack(torch.float32))
+    assert torch.equal(dequantize(there, torch.float32).cpu(), dequantize(here, torch.float32))
 
 
 def test_the_bandwidth_is_that_of_a_gpu() -> None:

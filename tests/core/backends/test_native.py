@@ -17,15 +17,16 @@ import numpy as np
 import pytest
 import torch
 
-from core.backends.native import NativeBackend, why_not
-from core.decoding.decoder import Decoder
+from core.backends.native import NativeBackend, fallback_reason
 from core.errors import BadCheckpoint
 from core.kv_cache import GROWTH
 from core.native import bindings as native
 from core.native import quantize as packing
 from core.native.bandwidth import read_bandwidth
 from core.native.bindings import MAX_STEP_TOKENS
-from core.quantization.packed import Kind, install, pack
+from core.quantization.layers import install
+from core.quantization.packed import Kind
+from core.quantization.packing import dequantize, quantize
 from tests.core.support.native_models import (
     CPU,
     LONG,
@@ -40,6 +41,7 @@ from tests.core.support.native_models import (
     without_gradients,
 )
 from tests.core.test_transformer import CONFIGS, SMALL
+from tests.support.decoders import decoder_of
 
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 
@@ -106,7 +108,7 @@ def test_matrices_of_experts_may_be_in_formats_of_their_own(name: str, target: s
     experts = {"expert_layers": frozenset({0, 1, 2}), "n_experts": 4, "n_experts_used": 3, "d_expert": 32}
     transformer = model(replace(SMALL, **experts), torch.bfloat16)
     modules = {f"{one}.weight": module for one, module in transformer.named_modules() if ".experts." in one}
-    packed = {one: pack(m.weight, "int8") for one, m in modules.items() if one.endswith(f"{name}.weight")}
+    packed = {one: quantize(m.weight, "int8") for one, m in modules.items() if one.endswith(f"{name}.weight")}
     install(transformer, packed, torch.bfloat16)
     ids = some_ids(transformer.config)
     ours, theirs = (by(transformer, ids, dtype=torch.bfloat16) for by in (by_c, by_torch))
@@ -121,7 +123,7 @@ def test_whole_numbers_are_multiplied_exactly(kind: str, target: str) -> None:
     most = 127 if kind == "int8" else 7
     weights = torch.randint(-most, most + 1, (75, 96)).float()
     weights[:, ::32] = most if kind == "int8" else -8  # so that the scale of a group is 1
-    head = pack(weights, kind)
+    head = quantize(weights, kind)
     install(transformer, {"head.weight": head, "embedding.weight": head}, torch.float32)
     hidden = torch.randint(-127, 128, (MAX_STEP_TOKENS, 96)).float()
     hidden[:, ::32] = 127
@@ -141,7 +143,7 @@ def test_inputs_that_are_no_numbers_give_logits_that_are_none(kind: str, odd: fl
     transformer = model(SMALL)
     if kind != "float32":
         quantise(transformer, "int8")
-        transformer.head.packed = pack(torch.randn(SMALL.vocab_size, SMALL.d_model), kind)
+        transformer.head.packed = quantize(torch.randn(SMALL.vocab_size, SMALL.d_model), kind)
     hidden = torch.randn(MAX_STEP_TOKENS, SMALL.d_model)
     hidden[3, 5] = odd
     logits = NativeBackend(transformer, dtype=torch.float32, n_threads=1).logits(hidden)
@@ -168,7 +170,7 @@ def test_no_kind_of_nan_is_lost_on_the_way(bits: int, target: str) -> None:
 def test_weights_that_are_no_numbers_give_logits_that_are_none(kind: Kind, odd: float, target: str) -> None:
     """What a damaged scale makes of its row is not taken for a number."""
     transformer = model(SMALL)
-    head = pack(torch.randn(SMALL.vocab_size, SMALL.d_model), kind)
+    head = quantize(torch.randn(SMALL.vocab_size, SMALL.d_model), kind)
     install(transformer, {"head.weight": head}, torch.float32)
     head.scales[1, 0, 3] = odd  # of the group of 16 rows, columns, and row
     logits = NativeBackend(transformer, dtype=torch.float32, n_threads=1).logits(torch.randn(1, SMALL.d_model))[0]
@@ -208,7 +210,7 @@ def test_a_short_prompt_of_a_quantised_model_is_read_in_c(count: int) -> None:
     transformer = model(config)
     quantise(transformer, "int8")
     ids = some_ids(config, count)
-    at_once, in_turn = (Decoder(transformer, device=CPU, dtype=torch.float32) for _ in range(2))
+    at_once, in_turn = (decoder_of(transformer, device=CPU, dtype=torch.float32) for _ in range(2))
     assert list(at_once.prefill(ids)) == [count]
     last = [in_turn.decode_one(token) for token in ids][-1]
     assert np.array_equal(at_once.logits(count - 1), last)
@@ -217,9 +219,9 @@ def test_a_short_prompt_of_a_quantised_model_is_read_in_c(count: int) -> None:
 def test_a_text_that_becomes_long_is_turned_anew() -> None:
     transformer = model(LONG)
     ids = some_ids(LONG, 30)
-    ours = Decoder(transformer, device=CPU, dtype=torch.float32)
-    theirs = Decoder(transformer, device=CPU, dtype=torch.float32, native=False)
-    assert (ours.fallback_reason, theirs.fallback_reason) == (None, "it was not wanted")
+    ours = decoder_of(transformer, device=CPU, dtype=torch.float32)
+    theirs = decoder_of(transformer, device=CPU, dtype=torch.float32, eager=True)
+    assert (ours.backend.fallback_reason, theirs.backend.fallback_reason) == (None, "it was not wanted")
     for token in ids:
         logits = [torch.from_numpy(one.decode_one(token)) for one in (ours, theirs)]
         torch.testing.assert_close(*logits, atol=3e-5, rtol=1e-5)
@@ -279,7 +281,7 @@ def test_what_would_crash_in_c_is_refused_before() -> None:
         with pytest.raises(ValueError, match=f"{len(ids)} hidden states do not fit into 3 rows from row {at} on"):
             backend.decode(ids, cache, rows, at)
     assert cache.length == 0
-    decoder = Decoder(transformer, device=CPU, dtype=torch.float32)
+    decoder = decoder_of(transformer, device=CPU, dtype=torch.float32)
     for token in (-1, SMALL.vocab_size, -(10**9), 10**9):
         with pytest.raises(BadCheckpoint, match=f"token {token}, but this model knows 101"):
             decoder.decode_one(token)
@@ -291,14 +293,14 @@ def test_what_would_crash_in_c_is_refused_before() -> None:
 def test_what_it_is_not_for_runs_in_torch_and_says_why() -> None:
     many = {"expert_layers": frozenset({0}), "n_experts": 10, "n_experts_used": 9}
     plain, experts = model(SMALL), model(replace(SMALL, **many))
-    assert why_not(plain, CPU, torch.float32) is None
-    assert "float16" in (why_not(plain, CPU, torch.float16) or "")
-    assert "meta" in (why_not(plain, torch.device("meta"), torch.float32) or "")
-    assert "9 experts" in (why_not(experts, CPU, torch.float32) or "")
+    assert fallback_reason(plain.config, CPU, torch.float32) is None
+    assert "float16" in (fallback_reason(plain.config, CPU, torch.float16) or "")
+    assert "meta" in (fallback_reason(plain.config, torch.device("meta"), torch.float32) or "")
+    assert "9 experts" in (fallback_reason(experts.config, CPU, torch.float32) or "")
     with patch("core.native.bindings._opened", return_value=(None, "there is none")):
-        decoder = Decoder(plain, device=CPU, dtype=torch.float32)
-    assert decoder.fallback_reason == "there is none"
-    expected = Decoder(plain, device=CPU, dtype=torch.float32).decode_one(5)
+        decoder = decoder_of(plain, device=CPU, dtype=torch.float32)
+    assert decoder.backend.fallback_reason == "there is none"
+    expected = decoder_of(plain, device=CPU, dtype=torch.float32).decode_one(5)
     torch.testing.assert_close(torch.from_numpy(decoder.decode_one(5)), torch.from_numpy(expected), atol=3e-5, rtol=0)
 
 
@@ -326,13 +328,13 @@ def test_two_threads_of_python_may_use_it_at_once(monkeypatch: pytest.MonkeyPatc
     assert found is not None
     pool = found.logitscope_pool(3, 1, 1)
     monkeypatch.setattr(packing, "_pool", lambda: pool)
-    packed = pack(torch.randn(2048, 512), "int8")
-    expected = packed.unpack(torch.float32)
+    packed = quantize(torch.randn(2048, 512), "int8")
+    expected = dequantize(packed, torch.float32)
     together = Barrier(2)
 
     def unpack(_: int) -> bool:
         together.wait()
-        unpacked = [packed.unpack(torch.float32) for _ in range(100)]
+        unpacked = [dequantize(packed, torch.float32) for _ in range(100)]
         return all(torch.equal(one, expected) for one in unpacked)
 
     with ThreadPoolExecutor(2) as threads:

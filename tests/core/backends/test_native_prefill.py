@@ -13,9 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.backends.native import NativeBackend
+from core.backends.native import NativeBackend, can_prefill
 from core.config import ModelConfig, RopeConfig
-from core.decoding.decoder import Decoder
 from core.kv_cache import KVCache
 from core.native import bindings as native
 from core.native.bindings import MAX_PREFILL_TOKENS, MAX_STEP_TOKENS
@@ -33,6 +32,7 @@ from tests.core.support.native_models import (
     without_gradients,
 )
 from tests.core.test_transformer import CONFIGS, SMALL
+from tests.support.decoders import decoder_of
 
 BF16 = torch.bfloat16
 ALL = {name: config for name, config in (CONFIGS | ODD).items() if not config.expert_layers} | {
@@ -92,11 +92,11 @@ def read(
 ) -> tuple[Tensor, KVCache]:
     """Hidden states (len(ids), d_model)."""
     backend = NativeBackend(transformer, dtype=BF16, n_threads=n_threads)
-    assert backend.most == MAX_PREFILL_TOKENS
+    assert can_prefill(transformer, BF16)
     cache, hidden = filled_with_garbage(transformer.config), []
     for part in parts(ids, sizes):
         hidden.append(torch.empty(len(part), transformer.config.d_model, dtype=BF16))
-        backend.read(part, cache, hidden[-1])
+        backend.prefill_pass(part, cache, hidden[-1])
     return torch.cat(hidden), cache
 
 
@@ -207,7 +207,7 @@ def test_a_whole_pass_twice_and_after_a_wider_one(target: str) -> None:
     backend, first = NativeBackend(transformer, dtype=BF16, n_threads=2), read(transformer, ids[:21])
     for count in (512, 21):
         cache, hidden = filled_with_garbage(transformer.config), torch.empty(count, 50, dtype=BF16)
-        backend.read(ids[:count], cache, hidden)
+        backend.prefill_pass(ids[:count], cache, hidden)
     assert_same_bits((hidden, cache), first)
 
 
@@ -219,11 +219,11 @@ def test_what_lies_in_positions_that_are_not_filled_changes_no_bit(target: str) 
         hidden = torch.empty(100, transformer.config.d_model, dtype=BF16)
         for slab in (cache.keys, cache.values):
             slab.zero_()
-        backend.read(ids, cache, hidden)
+        backend.prefill_pass(ids, cache, hidden)
         cache.rewind(40)
         for slab in (cache.keys, cache.values):
             slab.view(torch.int16)[:, :, :, 40:].fill_(GARBAGE)
-        backend.read(ids[40:], cache, hidden[40:])
+        backend.prefill_pass(ids[40:], cache, hidden[40:])
         assert_same_bits((hidden, cache), read(transformer, ids))
 
 
@@ -240,7 +240,7 @@ def test_steps_passes_and_torch_share_one_cache(name: str, target: str) -> None:
     for n, part in enumerate(parts(ids, (37, 5, 21, 64))):
         out = hidden[at : at + len(part)]
         if n % 3 == 0:
-            backend.read(part, cache, out)
+            backend.prefill_pass(part, cache, out)
         elif n % 3 == 1:
             out[:] = transformer(torch.tensor([part]), cache)[0]
         else:
@@ -250,7 +250,7 @@ def test_steps_passes_and_torch_share_one_cache(name: str, target: str) -> None:
     assert_near(hidden, stepped(transformer, ids)[0])
     cache.rewind(120)
     again = torch.empty(30, transformer.config.d_model, dtype=BF16)
-    backend.read(ids[120:150], cache, again)
+    backend.prefill_pass(ids[120:150], cache, again)
     assert_near(again, hidden[120:150])
 
 
@@ -268,8 +268,8 @@ def test_a_context_is_filled_to_its_last_position(limit: int, target: str) -> No
 def test_a_text_that_becomes_long_is_turned_anew(target: str) -> None:
     transformer = model(LONG, BF16)
     ids = some_ids(LONG, 50)
-    ours = Decoder(transformer, device=CPU, dtype=BF16)
-    theirs = Decoder(transformer, device=CPU, dtype=BF16, native=False)
+    ours = decoder_of(transformer, device=CPU, dtype=BF16)
+    theirs = decoder_of(transformer, device=CPU, dtype=BF16, eager=True)
     for start, count in ((0, 12), (12, 30), (30, 50)):
         for one in (ours, theirs):
             list(one.prefill(ids[start:count]))
@@ -279,9 +279,9 @@ def test_a_text_that_becomes_long_is_turned_anew(target: str) -> None:
         cache_of(LONG, BF16),
         torch.empty(30, 32),
     )
-    backend.read(ids[:15], cache, hidden[:15].to(BF16), length=15)
+    backend.prefill_pass(ids[:15], cache, hidden[:15].to(BF16), length=15)
     with pytest.raises(ValueError, match="15 positions were read as a short text"):
-        backend.read(ids[:15], cache, hidden[:15].to(BF16), length=30)
+        backend.prefill_pass(ids[:15], cache, hidden[:15].to(BF16), length=30)
 
 
 # --- what is no number ------------------------------------------------------------------------------------------------
@@ -323,37 +323,34 @@ def test_what_would_crash_in_c_is_refused_before(target: str) -> None:
     backend, cache = NativeBackend(model(config, BF16), dtype=BF16, n_threads=1), cache_of(config, BF16)
     for ids in ([], [1] * (MAX_PREFILL_TOKENS + 1), [1] * 9 + [-1], [1] * 9 + [config.vocab_size], [10**9]):
         with pytest.raises(ValueError, match="a step takes 1 to 512 tokens below 101"):
-            backend.read(ids, cache, torch.empty(len(ids), config.d_model, dtype=BF16))
+            backend.prefill_pass(ids, cache, torch.empty(len(ids), config.d_model, dtype=BF16))
     with pytest.raises(ValueError, match="31 positions do not fit in a context of 30"):
-        backend.read([1] * 31, cache, torch.empty(31, config.d_model, dtype=BF16))
+        backend.prefill_pass([1] * 31, cache, torch.empty(31, config.d_model, dtype=BF16))
     for wrong in (torch.empty(9, config.d_model), torch.empty(8, config.d_model, dtype=BF16)):
         with pytest.raises(ValueError, match="hidden states"):
-            backend.read([1] * 9, cache, wrong)
+            backend.prefill_pass([1] * 9, cache, wrong)
     assert cache.length == 0
 
 
 def test_it_is_for_halves_without_experts_and_even_heads(target: str) -> None:
-    def most(config: ModelConfig, dtype: torch.dtype = BF16) -> int:
-        return NativeBackend(model(config, dtype), dtype=dtype, n_threads=1).most
-
-    assert most(SMALL) == MAX_PREFILL_TOKENS
-    assert most(SMALL, torch.float32) == 0
-    assert most(CONFIGS["experts"]) == 0
-    assert most(replace(SMALL, d_head=5, rope=RopeConfig(width=4))) == 0
+    assert can_prefill(model(SMALL, BF16), BF16)
+    assert not can_prefill(model(SMALL, torch.float32), torch.float32)
+    assert not can_prefill(model(CONFIGS["experts"], BF16), BF16)
+    assert not can_prefill(model(replace(SMALL, d_head=5, rope=RopeConfig(width=4)), BF16), BF16)
     mixed = model(SMALL, BF16)
     mixed.head.float()  # tied to the embedding
-    assert NativeBackend(mixed, dtype=BF16, n_threads=1).most == 0
+    assert not can_prefill(mixed, BF16)
 
 
 @pytest.mark.parametrize("other", ["avx2", "plain"])
 def test_other_instructions_read_few_tokens_or_leave_it_to_torch(other: str) -> None:
     for _ in using(other):
-        assert NativeBackend(model(SMALL, BF16), dtype=BF16, n_threads=1).most == 0
         transformer, ids = model(SMALL, BF16), some_ids(SMALL, 40)
-        decoders = [Decoder(transformer, device=CPU, dtype=BF16, native=native) for native in (True, False)]
+        assert not can_prefill(transformer, BF16)
+        decoders = [decoder_of(transformer, device=CPU, dtype=BF16, eager=eager) for eager in (False, True)]
         for decoder in decoders:
             assert list(decoder.prefill(ids)) == [40]
-        hidden = [decoder._reader._hidden[:40] for decoder in decoders]
+        hidden = [decoder._runner._hidden[:40] for decoder in decoders]
         assert torch.equal(*hidden)
 
 
@@ -361,10 +358,10 @@ def test_other_instructions_read_few_tokens_or_leave_it_to_torch(other: str) -> 
 @pytest.mark.parametrize("kind", ["bfloat16", "int8"])
 def test_a_prompt_is_read_at_once_if_it_is_no_step(kind: str, count: int, target: str) -> None:
     transformer, ids = kind_of(kind), some_ids(QUANTISED, count)
-    decoder = Decoder(transformer, device=CPU, dtype=BF16)
+    decoder = decoder_of(transformer, device=CPU, dtype=BF16)
     list(decoder.prefill(ids))
     expected = stepped(transformer, ids) if count <= MAX_STEP_TOKENS else read(transformer, ids)
-    assert torch.equal(decoder._reader._hidden[:count], expected[0])
+    assert torch.equal(decoder._runner._hidden[:count], expected[0])
 
 
 def test_few_tokens_are_read_with_vectors_where_there_are_matrix_instructions() -> None:
@@ -385,7 +382,7 @@ def test_two_threads_of_python_may_read_at_once(target: str) -> None:
         cache, hidden = cache_of(SMALL, BF16), torch.empty(40, SMALL.d_model, dtype=BF16)
         together.wait()
         with torch.inference_mode():
-            backend.read(ids, cache, hidden)
+            backend.prefill_pass(ids, cache, hidden)
         return hidden, cache
 
     with ThreadPoolExecutor(2) as threads:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
@@ -13,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from core.backends.eager import MAX_PREFILL_TOKENS as CHUNK
+from core.backends.eager import prefill_chunk
 from core.config import ModelConfig
 from core.decoding.decoder import Decoder
-from core.decoding.model_runner import CHUNK, prefill_chunk_size
+from core.engine import decoder_for
 from core.errors import BadCheckpoint, ContextFull, OutOfMemory
 from core.model import Model
 from core.text.tokenizer import Tokenizer
@@ -29,10 +32,6 @@ LIMIT = 2 * CHUNK + 250  # room for two whole chunks and a broken one, and the c
 @pytest.fixture
 def long_model(tokenizer: Tokenizer) -> Model:
     return tiny_model(tokenizer, context_length=LIMIT)
-
-
-def decoder_of(model: Model, dtype: torch.dtype = torch.float32) -> Decoder:
-    return Decoder(model.transformer, device=model.device, dtype=dtype)
 
 
 def tokens(count: int, seed: int = 0) -> list[int]:
@@ -57,7 +56,7 @@ def assert_close(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> None
 
 @pytest.mark.parametrize("count", [1, 2, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 17, LIMIT])
 def test_a_prompt_read_in_chunks_is_the_prompt_read_at_once(long_model: Model, count: int) -> None:
-    decoder, ids = decoder_of(long_model), tokens(count)
+    decoder, ids = decoder_for(long_model), tokens(count)
     assert read(decoder, ids) == [*range(CHUNK, count, CHUNK), count]
     assert decoder.ids == ids
     expected = at_once(long_model, ids)
@@ -66,7 +65,7 @@ def test_a_prompt_read_in_chunks_is_the_prompt_read_at_once(long_model: Model, c
 
 
 def test_token_by_token_is_all_at_once(long_model: Model) -> None:
-    decoder, ids = decoder_of(long_model), tokens(CHUNK + 20)
+    decoder, ids = decoder_for(long_model), tokens(CHUNK + 20)
     read(decoder, ids[:3])
     expected = at_once(long_model, ids)
     for position in range(3, len(ids)):
@@ -75,7 +74,7 @@ def test_token_by_token_is_all_at_once(long_model: Model) -> None:
 
 @pytest.mark.parametrize("length", [0, 1, 100, CHUNK, CHUNK + 1, SOME - 1, SOME])
 def test_rewound_and_led_elsewhere_is_read_afresh(long_model: Model, length: int) -> None:
-    decoder = decoder_of(long_model)
+    decoder = decoder_for(long_model)
     read(decoder, tokens(SOME))
     decoder.rewind(length)
     assert decoder.ids == tokens(SOME)[:length]
@@ -89,7 +88,7 @@ def test_rewound_and_led_elsewhere_is_read_afresh(long_model: Model, length: int
 
 
 def test_what_was_read_stays_when_nobody_asks_for_more(long_model: Model) -> None:
-    decoder, ids = decoder_of(long_model), tokens(LIMIT)
+    decoder, ids = decoder_for(long_model), tokens(LIMIT)
     assert next(decoder.prefill(ids)) == CHUNK
     assert decoder.ids == ids[:CHUNK]
     assert read(decoder, ids[CHUNK:]) == [2 * CHUNK, LIMIT]
@@ -98,7 +97,7 @@ def test_what_was_read_stays_when_nobody_asks_for_more(long_model: Model) -> Non
 
 @given(st.lists(st.integers(0, 2), max_size=12), st.lists(st.integers(0, 2), max_size=12))
 def test_the_common_beginning_is_kept(model: Model, old: list[int], new: list[int]) -> None:
-    decoder = decoder_of(model)
+    decoder = decoder_for(model)
     read(decoder, old)
     common = [a for a, b in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False))]
     assert decoder.keep_common(new) == len(common)
@@ -107,7 +106,7 @@ def test_the_common_beginning_is_kept(model: Model, old: list[int], new: list[in
 
 @pytest.mark.parametrize("position", [-1, 5, 6, 1000])
 def test_a_position_that_was_not_read_has_no_logits(model: Model, position: int) -> None:
-    decoder = decoder_of(model)
+    decoder = decoder_for(model)
     read(decoder, tokens(6))
     decoder.rewind(5)
     with pytest.raises(ValueError, match=f"position {position} "):
@@ -115,7 +114,7 @@ def test_a_position_that_was_not_read_has_no_logits(model: Model, position: int)
 
 
 def test_a_text_longer_than_the_context_is_refused_before_any_of_it_is_read(long_model: Model) -> None:
-    decoder = decoder_of(long_model)
+    decoder = decoder_for(long_model)
     read(decoder, tokens(10))
     with pytest.raises(ContextFull, match=f"^{LIMIT + 11} tokens do not fit in this model's context of {LIMIT}"):
         read(decoder, tokens(LIMIT + 1))
@@ -134,7 +133,7 @@ def test_broken_weights_are_said_in_a_sentence(tokenizer: Tokenizer, name: str, 
     model = tiny_model(tokenizer)
     with torch.no_grad():
         model.transformer.get_parameter(name).fill_(broken)
-    decoder = decoder_of(model)
+    decoder = decoder_for(model)
     read(decoder, tokens(3))
     with pytest.raises(BadCheckpoint, match="position 2"):
         decoder.logits(2)
@@ -145,7 +144,7 @@ def test_a_model_may_rule_tokens_out(tokenizer: Tokenizer) -> None:
     with torch.no_grad():
         assert model.transformer.head.bias is not None
         model.transformer.head.bias[5] = -torch.inf
-    decoder = decoder_of(model)
+    decoder = decoder_for(model)
     read(decoder, tokens(3))
     assert decoder.logits(2)[5] == -np.inf
 
@@ -154,7 +153,7 @@ def test_logits_are_float32_whatever_the_model_computes_in(tokenizer: Tokenizer)
     model = tiny_model(tokenizer)
     expected = at_once(model, tokens(20))
     model.transformer.to(torch.bfloat16)
-    decoder = decoder_of(model, torch.bfloat16)
+    decoder = decoder_for(replace(model, dtype=torch.bfloat16))
     read(decoder, tokens(20))
     logits = decoder.logits(19)
     assert logits.dtype == np.float32
@@ -165,7 +164,7 @@ def test_running_out_of_memory_loses_nothing_that_was_read(
     tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = tiny_model(tokenizer)
-    decoder, ids = decoder_of(model), tokens(30)
+    decoder, ids = decoder_for(model), tokens(30)
     read(decoder, ids[:10])
     with monkeypatch.context() as machine:
         machine.setattr(model.transformer.blocks[1], "forward", no_room)
@@ -179,7 +178,7 @@ def test_running_out_of_memory_loses_nothing_that_was_read(
 
 def test_memory_may_run_out_after_the_pass_as_well(long_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the hidden states no longer fit, the keys and values just computed must go, too."""
-    decoder, ids = decoder_of(long_model), tokens(10)
+    decoder, ids = decoder_for(long_model), tokens(10)
     whole = torch.Tensor.new_empty
     with monkeypatch.context() as machine:
         machine.setattr(torch.Tensor, "new_empty", lambda t, *shape: no_room() if len(shape) == 2 else whole(t, *shape))
@@ -195,7 +194,7 @@ def no_room(*_: Any) -> None:
 
 
 def test_a_token_without_an_embedding_is_named_before_anything_is_read(model: Model) -> None:
-    decoder = decoder_of(model)
+    decoder = decoder_for(model)
     with pytest.raises(BadCheckpoint, match="token 360"):
         list(decoder.prefill([1, 360, 2]))
     assert decoder.ids == []
@@ -207,4 +206,4 @@ def test_a_big_model_reads_shorter_passes(layers: int, tokens: int) -> None:
     sizes = {"vocab_size": 64_128, "n_heads": 32, "n_kv_heads": 8, "d_model": 2048, "d_ff": 8192, "d_head": 64}
     with torch.device("meta"):
         model = Transformer(ModelConfig(context_length=4096, n_layers=layers, **sizes))
-    assert prefill_chunk_size(model) == tokens
+    assert prefill_chunk(model) == tokens

@@ -25,8 +25,10 @@ from transformers import (
     TypicalLogitsWarper,
 )
 
-from core.sampling import chain as sampling
-from core.sampling.chain import CHAINS, Floats, Pool, Sampler, best, dice, draw, softmax
+from core.sampling import chain
+from core.sampling.chain import CHAINS, Pool, Sampler, softmax
+from core.sampling.dice import dice, draw
+from core.sampling.top import Floats, best
 from core.settings import Order, Settings
 
 BORDER = 1e-9  # a token whose mass is this close to a threshold may fall on either side: two ways of adding it up
@@ -46,7 +48,7 @@ def whole(logits: Sequence[float] | Floats) -> Pool:
     return Pool(np.arange(len(logits)), np.asarray(logits, dtype=np.float64))
 
 
-def chain(logits: Sequence[float] | Floats, settings: Settings, history: Sequence[int] = ()) -> Pool:
+def run_chain(logits: Sequence[float] | Floats, settings: Settings, history: Sequence[int] = ()) -> Pool:
     pool = whole(logits)
     for _, sampler in CHAINS[settings.order]:
         pool = sampler(pool, settings, history)
@@ -90,7 +92,7 @@ MASSES = (0.01, 0.3, 0.6, 0.9, 0.95, 0.999)
 @pytest.mark.parametrize("value", [0.05, 0.5, 1.0, 1.7, 5.0, 1000.0])
 def test_temperature(size: int, value: float) -> None:
     logits = random_logits(1, size)
-    pool = sampling.temperature(whole(logits), off(temperature=value), ())
+    pool = chain.temperature(whole(logits), off(temperature=value), ())
     scores = oracle(TemperatureLogitsWarper(value), logits)
     np.testing.assert_array_equal(pool.ids, np.arange(size))
     np.testing.assert_allclose(pool.logits - pool.logits.max(), scores - scores.max(), rtol=1e-9, atol=1e-9)
@@ -100,7 +102,7 @@ def test_temperature(size: int, value: float) -> None:
 @pytest.mark.parametrize("k", [1, 2, 40, 299, 4999, 100_000])
 def test_top_k(size: int, k: int) -> None:
     logits = random_logits(2, size)
-    assert_same(sampling.top_k(whole(logits), off(top_k=k), ()), oracle(TopKLogitsWarper(k), logits))
+    assert_same(chain.top_k(whole(logits), off(top_k=k), ()), oracle(TopKLogitsWarper(k), logits))
 
 
 @pytest.mark.parametrize("scale", [0.01, 1.0, 8.0])  # flat: the threshold lies beyond the head; peaked: within it
@@ -110,7 +112,7 @@ def test_top_p(size: int, mass: float, scale: float) -> None:
     logits = random_logits(3, size, scale)
     scores = oracle(TopPLogitsWarper(mass), logits)
     border = near(np.argsort(-logits), special.softmax(logits), mass)
-    assert_same(sampling.top_p(whole(logits), off(top_p=mass), ()), scores, border)
+    assert_same(chain.top_p(whole(logits), off(top_p=mass), ()), scores, border)
 
 
 @pytest.mark.parametrize("scale", [0.01, 1.0, 8.0])
@@ -122,14 +124,14 @@ def test_typical(size: int, mass: float, scale: float) -> None:
     probabilities = special.softmax(logits)
     distance = np.abs(-special.log_softmax(logits) - special.entr(probabilities).sum())
     border = near(np.argsort(distance), probabilities, mass)
-    assert_same(sampling.typical(whole(logits), off(typical_p=mass), ()), scores, border)
+    assert_same(chain.typical(whole(logits), off(typical_p=mass), ()), scores, border)
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("share", [1e-6, 0.05, 0.3, 0.99])
 def test_min_p(size: int, share: float) -> None:
     logits = random_logits(5, size)
-    assert_same(sampling.min_p(whole(logits), off(min_p=share), ()), oracle(MinPLogitsWarper(share), logits))
+    assert_same(chain.min_p(whole(logits), off(min_p=share), ()), oracle(MinPLogitsWarper(share), logits))
 
 
 @pytest.mark.parametrize("penalty", [0.5, 1.0, 1.1, 2.0])
@@ -137,7 +139,7 @@ def test_min_p(size: int, share: float) -> None:
 def test_repetition_penalty(penalty: float, history: list[int]) -> None:
     logits = np.array([2.0, -1.0, 0.0, 3.0, -4.0, 0.25, -0.5])
     scores = oracle(RepetitionPenaltyLogitsProcessor(penalty), logits, history)
-    assert_same(sampling.penalties(whole(logits), off(repetition_penalty=penalty), history), scores)
+    assert_same(chain.penalties(whole(logits), off(repetition_penalty=penalty), history), scores)
 
 
 @given(
@@ -176,7 +178,7 @@ def test_the_transformers_order_is_the_whole_chain_of_transformers(
         ]
     )
     scores = oracle(processors, logits, history)
-    pool = chain(logits, settings, history)
+    pool = run_chain(logits, settings, history)
     np.testing.assert_array_equal(pool.ids, np.flatnonzero(np.isfinite(scores)))
     np.testing.assert_allclose(softmax(pool.logits), special.softmax(scores)[pool.ids], rtol=1e-9, atol=1e-12)
 
@@ -190,7 +192,7 @@ def test_llama_cpp_cuts_before_the_temperature() -> None:
     # The mass before each token is 0, .40, .65, .80, .90, .96: top-p .85 keeps four.
     # min-p .2 asks for .2 * .40 = .08 (the four add up to .9, which cancels): all four stay.
     # T = 0.5 squares them: .16, .0625, .0225, .01, together .255.
-    pool = chain(SIX, off(temperature=0.5, top_p=0.85, min_p=0.2))
+    pool = run_chain(SIX, off(temperature=0.5, top_p=0.85, min_p=0.2))
     assert pool.ids.tolist() == [0, 1, 2, 3]
     np.testing.assert_allclose(softmax(pool.logits), np.array([0.16, 0.0625, 0.0225, 0.01]) / 0.255)
 
@@ -198,7 +200,7 @@ def test_llama_cpp_cuts_before_the_temperature() -> None:
 def test_transformers_cuts_after_the_temperature() -> None:
     # All six squared: .16, .0625, .0225, .01, .0036, .0016, together .2602, so the mass before each is
     # 0, .615, .855 ...: top-p .85 keeps two. The second has .0625 / .16 = .39 of the first, above min-p .2.
-    pool = chain(SIX, off(temperature=0.5, top_p=0.85, min_p=0.2, order="transformers"))
+    pool = run_chain(SIX, off(temperature=0.5, top_p=0.85, min_p=0.2, order="transformers"))
     assert pool.ids.tolist() == [0, 1]
     np.testing.assert_allclose(softmax(pool.logits), np.array([0.16, 0.0625]) / 0.2225)
 
@@ -206,22 +208,22 @@ def test_transformers_cuts_after_the_temperature() -> None:
 def test_a_high_temperature_lets_more_through_only_in_transformers_order() -> None:
     # At T = 5 the fifth roots .833, .758, .684, .631, .570, .525 add up to 4.001; the mass before each is
     # 0, .208, .398, .569, .726, .869: top-p .85 keeps five.
-    assert len(chain(SIX, off(temperature=5.0, top_p=0.85)).ids) == 4
-    assert len(chain(SIX, off(temperature=5.0, top_p=0.85, order="transformers")).ids) == 5
+    assert len(run_chain(SIX, off(temperature=5.0, top_p=0.85)).ids) == 4
+    assert len(run_chain(SIX, off(temperature=5.0, top_p=0.85, order="transformers")).ids) == 5
 
 
 def test_each_step_sees_what_the_one_before_it_left() -> None:
     # Alone, top-p .6 keeps two (.40 is not enough). After top-k 2 the first has .40 / .65 = .615 and is enough.
-    assert chain(SIX, off(top_p=0.6)).ids.tolist() == [0, 1]
-    assert chain(SIX, off(top_k=2, top_p=0.6)).ids.tolist() == [0]
+    assert run_chain(SIX, off(top_p=0.6)).ids.tolist() == [0, 1]
+    assert run_chain(SIX, off(top_k=2, top_p=0.6)).ids.tolist() == [0]
 
 
 def test_a_mass_that_is_met_exactly_is_enough() -> None:
     # Four quarters; the mass before each is 0, .25, .5, .75, without rounding: kept while it is below p.
     quarters = np.zeros(4)
     for mass, count in ((0.25, 1), (0.5, 2), (0.75, 3), (0.76, 4)):
-        assert len(sampling.top_p(whole(quarters), off(top_p=mass), ()).ids) == count
-        assert len(sampling.typical(whole(quarters), off(typical_p=mass), ()).ids) == count
+        assert len(chain.top_p(whole(quarters), off(top_p=mass), ()).ids) == count
+        assert len(chain.typical(whole(quarters), off(typical_p=mass), ()).ids) == count
         assert np.isfinite(oracle(TopPLogitsWarper(mass), quarters)).sum() == count
 
 
@@ -229,9 +231,9 @@ def test_typical_by_hand() -> None:
     # p = .5, .25, .125, .125 has an entropy of 1.75 bits; the surprises 1, 2, 3, 3 are .75, .25, 1.25, 1.25 away.
     # In that order: id 1 (mass .25), id 0 (.75), id 2, id 3.
     logits = np.log([0.5, 0.25, 0.125, 0.125])
-    assert sampling.typical(whole(logits), off(typical_p=0.2), ()).ids.tolist() == [1]
-    assert sampling.typical(whole(logits), off(typical_p=0.5), ()).ids.tolist() == [0, 1]
-    assert sampling.typical(whole(logits), off(typical_p=0.8), ()).ids.tolist() == [0, 1, 2]
+    assert chain.typical(whole(logits), off(typical_p=0.2), ()).ids.tolist() == [1]
+    assert chain.typical(whole(logits), off(typical_p=0.5), ()).ids.tolist() == [0, 1]
+    assert chain.typical(whole(logits), off(typical_p=0.8), ()).ids.tolist() == [0, 1, 2]
 
 
 LOGITS = [2.0, -1.0, 0.5, 3.0]
@@ -254,21 +256,21 @@ HISTORY = [0, 1, 1, 0, 0, 2]
 )
 def test_penalties_by_hand(window: int, expected: list[float]) -> None:
     settings = off(repetition_penalty=2.0, presence_penalty=0.5, frequency_penalty=0.25, penalty_window=window)
-    assert sampling.penalties(whole(LOGITS), settings, HISTORY).logits.tolist() == expected
+    assert chain.penalties(whole(LOGITS), settings, HISTORY).logits.tolist() == expected
 
 
 def test_presence_and_frequency_alone() -> None:
-    presence = sampling.penalties(whole(LOGITS), off(presence_penalty=1.5), HISTORY)
+    presence = chain.penalties(whole(LOGITS), off(presence_penalty=1.5), HISTORY)
     assert presence.logits.tolist() == [0.5, -2.5, -1.0, 3.0]
-    frequency = sampling.penalties(whole(LOGITS), off(frequency_penalty=0.5), HISTORY)
+    frequency = chain.penalties(whole(LOGITS), off(frequency_penalty=0.5), HISTORY)
     assert frequency.logits.tolist() == [0.5, -2.0, 0.0, 3.0]  # 3, 2, 1 and 0 times .5
-    reward = sampling.penalties(whole(LOGITS), off(frequency_penalty=-0.5), HISTORY)
+    reward = chain.penalties(whole(LOGITS), off(frequency_penalty=-0.5), HISTORY)
     assert reward.logits.tolist() == [3.5, 0.0, 1.0, 3.0]
 
 
 def test_penalties_leave_tokens_that_are_gone_alone() -> None:
     pool = Pool(np.array([1, 3]), np.array([1.0, 2.0]))
-    after = sampling.penalties(pool, off(presence_penalty=1.0), [0, 2, 3, 4, 500])
+    after = chain.penalties(pool, off(presence_penalty=1.0), [0, 2, 3, 4, 500])
     assert (after.ids.tolist(), after.logits.tolist()) == ([1, 3], [1.0, 1.0])
 
 
@@ -289,7 +291,7 @@ ORDERS: tuple[Order, ...] = ("llama.cpp", "transformers")
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize(("logits", "winner"), [([1.0, 3.0, 3.0, 3.0], 1), ([2.0, 2.0], 0), ([-5.0], 0)])
 def test_temperature_0_takes_the_lowest_id_of_the_likeliest(order: Order, logits: list[float], winner: int) -> None:
-    pool = chain(logits, Settings(temperature=0, order=order))
+    pool = run_chain(logits, Settings(temperature=0, order=order))
     assert pool.ids.tolist() == [winner]
     assert softmax(pool.logits).tolist() == [1.0]
 
@@ -298,7 +300,7 @@ def test_temperature_0_takes_the_lowest_id_of_the_likeliest(order: Order, logits
 @pytest.mark.parametrize("value", [1e-38, 5e-324, 1e-5])
 def test_a_temperature_near_0_shares_the_chance_among_equals(order: Order, value: float) -> None:
     with np.errstate(invalid="raise", divide="raise"):
-        pool = chain([1.0, 3.0, 3.0, 2.9, -400.0], off(temperature=value, order=order))
+        pool = run_chain([1.0, 3.0, 3.0, 2.9, -400.0], off(temperature=value, order=order))
     everyone = np.zeros(5)
     everyone[pool.ids] = softmax(pool.logits)
     np.testing.assert_array_equal(everyone, [0, 0.5, 0.5, 0, 0])
@@ -306,7 +308,7 @@ def test_a_temperature_near_0_shares_the_chance_among_equals(order: Order, value
 
 @pytest.mark.parametrize("value", [1000.0, 1e30, 1e308])
 def test_a_huge_temperature_makes_all_alike(value: float) -> None:
-    pool = chain(random_logits(7, 100), off(temperature=value))
+    pool = run_chain(random_logits(7, 100), off(temperature=value))
     np.testing.assert_allclose(softmax(pool.logits), 0.01, rtol=0.05)
 
 
@@ -316,20 +318,20 @@ def test_a_huge_temperature_makes_all_alike(value: float) -> None:
     [{"top_p": 0.0}, {"typical_p": 0.0}, {"min_p": 1.0}, {"top_k": 1}, {"top_p": 5e-324}, {"typical_p": 5e-324}],
 )
 def test_the_tightest_cut_leaves_one(order: Order, settings: dict[str, Any]) -> None:
-    assert len(chain(random_logits(8, 3000), off(order=order, **settings)).ids) == 1
+    assert len(run_chain(random_logits(8, 3000), off(order=order, **settings)).ids) == 1
 
 
 def test_of_equals_the_lower_ids_stay() -> None:
     equal = [0.0, 1.0, 1.0, 1.0, 0.0]
-    assert chain(equal, off(top_k=2)).ids.tolist() == [1, 2]
-    assert chain(equal, off(top_k=4)).ids.tolist() == [0, 1, 2, 3]
-    assert chain(equal, off(top_p=0.5)).ids.tolist() == [1, 2]  # e / (3e + 2) = .27 each
-    assert chain(equal, off(min_p=1.0)).ids.tolist() == [1, 2, 3]  # at least as likely as the likeliest
+    assert run_chain(equal, off(top_k=2)).ids.tolist() == [1, 2]
+    assert run_chain(equal, off(top_k=4)).ids.tolist() == [0, 1, 2, 3]
+    assert run_chain(equal, off(top_p=0.5)).ids.tolist() == [1, 2]  # e / (3e + 2) = .27 each
+    assert run_chain(equal, off(min_p=1.0)).ids.tolist() == [1, 2, 3]  # at least as likely as the likeliest
 
 
 def test_stages_that_are_off_do_nothing() -> None:
     for order in ORDERS:
-        pool = chain([5.0, -np.inf, 4.0], off(top_k=3, order=order), [0, 0, 2])
+        pool = run_chain([5.0, -np.inf, 4.0], off(top_k=3, order=order), [0, 0, 2])
         assert pool.ids.tolist() == [0, 1, 2]
 
 
@@ -346,7 +348,7 @@ def test_impossible_tokens_stay_impossible(order: Order) -> None:
         penalty_window=-1,
     )
     with np.errstate(all="raise", under="ignore"):
-        pool = chain(logits, settings, [0, 7, 0, 12])
+        pool = run_chain(logits, settings, [0, 7, 0, 12])
     probabilities = softmax(pool.logits)
     assert np.isclose(probabilities.sum(), 1)
     assert {draw(pool, probabilities, u) for u in (0.0, 0.5, 1 - 2**-53)} <= {7, 31}
@@ -355,7 +357,7 @@ def test_impossible_tokens_stay_impossible(order: Order) -> None:
 @pytest.mark.parametrize("penalty", [0.01, 100.0])
 def test_the_strongest_penalties_leave_a_distribution(penalty: float) -> None:
     settings = off(repetition_penalty=penalty, presence_penalty=-100, frequency_penalty=-100)
-    probabilities = softmax(chain(random_logits(9, 30), settings, [3] * 500 + [4]).logits)
+    probabilities = softmax(run_chain(random_logits(9, 30), settings, [3] * 500 + [4]).logits)
     assert np.isclose(probabilities.sum(), 1)
     assert probabilities.argmax() == 3
 
@@ -394,7 +396,7 @@ def test_the_shortcut_through_the_head_cuts_like_the_whole_list(seed: int, scale
             break
         expected.append(i)
         total += float(probabilities[i])
-    assert chain(logits, off(top_p=mass)).ids.tolist() == sorted(expected)
+    assert run_chain(logits, off(top_p=mass)).ids.tolist() == sorted(expected)
 
 
 @given(seed=st.integers(0, 10_000), scale=st.sampled_from((0.05, 1.0, 4.0)), uniform=st.floats(0, 1, exclude_max=True))
@@ -492,7 +494,7 @@ def test_top_p_keeps_what_the_whole_list_sorted_and_added_up_says(size: int, mas
     probabilities = softmax(logits)
     order = np.argsort(-logits, kind="stable")
     enough = int((np.cumsum(probabilities[order]) < mass).sum()) + 1
-    kept = sampling.top_p(whole(logits), off(top_p=mass), ())
+    kept = chain.top_p(whole(logits), off(top_p=mass), ())
     np.testing.assert_array_equal(kept.ids, np.sort(order[:enough]))
 
 
@@ -500,14 +502,14 @@ def test_top_p_keeps_what_the_whole_list_sorted_and_added_up_says(size: int, mas
 @pytest.mark.parametrize("k", [1, 2, 40, 300])
 def test_top_k_keeps_the_lower_ids_of_equals_in_a_large_vocabulary_too(size: int, k: int) -> None:
     logits = with_ties(3, size)
-    kept = sampling.top_k(whole(logits), off(top_k=k), ())
+    kept = chain.top_k(whole(logits), off(top_k=k), ())
     np.testing.assert_array_equal(kept.ids, np.sort(np.argsort(-logits, kind="stable")[:k]))
     np.testing.assert_array_equal(kept.logits, logits[kept.ids])
 
 
 def frequencies(logits: Floats, settings: Settings, draws: int = 20_000) -> tuple[NDArray[np.int64], Floats]:
     """How often each token of a pool comes up over many positions, and how likely each is."""
-    pool = chain(logits, settings)
+    pool = run_chain(logits, settings)
     probabilities = softmax(pool.logits)
     drawn = [draw(pool, probabilities, dice(42, position)) for position in range(draws)]
     return np.array([drawn.count(token_id) for token_id in pool.ids.tolist()]), probabilities
@@ -550,7 +552,7 @@ def test_the_dice_of_different_seeds_and_positions_have_nothing_in_common() -> N
 
 
 def test_the_dice_are_the_same_in_every_process() -> None:
-    program = "from core.sampling.chain import dice; print(dice(3, 5).hex(), dice(2**64 - 1, 10**6).hex())"
+    program = "from core.sampling.dice import dice; print(dice(3, 5).hex(), dice(2**64 - 1, 10**6).hex())"
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert shown.stdout.split() == [dice(3, 5).hex(), dice(2**64 - 1, 10**6).hex()]
 
@@ -561,7 +563,7 @@ def test_moving_the_temperature_never_moves_the_luck() -> None:
     for position in range(50):
         ranks = []
         for value in (5.0, 2.0, 1.0, 0.5, 0.1, 0.0):
-            pool = chain(logits, off(temperature=value))
+            pool = run_chain(logits, off(temperature=value))
             chosen = draw(pool, softmax(pool.logits), dice(0, position))
             ranks.append(int((logits > logits[chosen]).sum()))
         assert ranks == sorted(ranks, reverse=True)

@@ -18,10 +18,10 @@ def paced(steps: Mapping[int, float], write: float) -> DraftLength:
     pace = DraftLength(7)
     for n_tokens, seconds in steps.items():
         for _ in range(3):
-            pace.model_took(seconds, n_tokens)
+            pace.record_time(seconds, n_tokens)
     for _ in range(3):
-        pace.draft_wrote(write)
-    pace.model_took(steps[1], 1)
+        pace.record_draft_time(write)
+    pace.record_time(steps[1], 1)
     return pace
 
 
@@ -29,7 +29,7 @@ def judged(pace: DraftLength, chance: float, times: int = 400) -> DraftLength:
     """After many guesses of one token, right with this chance."""
     dice = random.Random(0)
     for _ in range(times):
-        pace.count(1, 1)
+        pace.record_confidence(1, 1)
         pace.record_acceptance(int(dice.random() < chance), 1)
     return pace
 
@@ -37,10 +37,10 @@ def judged(pace: DraftLength, chance: float, times: int = 400) -> DraftLength:
 def test_before_anything_was_measured_nothing_is_guessed() -> None:
     pace = DraftLength(7)
     assert pace.size() == 0
-    pace.model_took(10, 1)
-    pace.model_took(10, 1)
+    pace.record_time(10, 1)
+    pace.record_time(10, 1)
     assert pace.size() == 0, "two measurements may both be wrong"
-    pace.model_took(10, 1)
+    pace.record_time(10, 1)
     assert pace.size() == 1, "to measure the draft"
 
 
@@ -85,10 +85,10 @@ def test_a_bad_draft_rests_longer_and_longer_and_is_tried_again() -> None:
         size = pace.size()
         if size:
             guessed_at.append(step)
-            pace.draft_wrote(4.0)
-            pace.count(size, size)
+            pace.record_draft_time(4.0)
+            pace.record_confidence(size, size)
             pace.record_acceptance(0, size)
-        pace.model_took(10.0, 1 + size)
+        pace.record_time(10.0, 1 + size)
     rests = [b - a for a, b in pairwise(guessed_at) if b - a > 3]
     assert len(rests) > 3
     assert rests[0] < rests[1] < rests[2]
@@ -101,10 +101,10 @@ def test_a_draft_that_has_become_good_is_used_again() -> None:
     for _ in range(400):
         size = pace.size()
         if size:
-            pace.draft_wrote(4.0)
-            pace.count(size, size)
+            pace.record_draft_time(4.0)
+            pace.record_confidence(size, size)
             pace.record_acceptance(size, size)
-        pace.model_took(10.0, 1 + size)
+        pace.record_time(10.0, 1 + size)
         sizes.append(size)
     assert sizes[0] == 0
     assert min(sizes[-20:]) >= 5
@@ -115,16 +115,16 @@ def test_a_step_without_a_guess_is_measured_now_and_then() -> None:
     sizes = []
     for _ in range(200):
         sizes.append(pace.size())
-        pace.model_took(10.0, 1 + sizes[-1])
+        pace.record_time(10.0, 1 + sizes[-1])
     assert sizes.count(0) == 3
 
 
 def test_what_the_draft_reads_is_paid_from_a_part_of_the_models_time() -> None:
     pace = DraftLength(7)
     assert pace.may_read(100), "nobody knows what it costs"
-    pace.draft_read(seconds=1.0, n_tokens=10)
+    pace.record_catch_up(seconds=1.0, n_tokens=10)
     assert not pace.may_read(1)
-    pace.model_took(8.0, 0)  # a prompt: a quarter of it is 2 s, and 1 s was spent
+    pace.record_time(8.0, 0)  # a prompt: a quarter of it is 2 s, and 1 s was spent
     assert pace.may_read(10)
     assert not pace.may_read(11)
 
@@ -132,7 +132,7 @@ def test_what_the_draft_reads_is_paid_from_a_part_of_the_models_time() -> None:
 def test_one_slow_step_changes_nothing() -> None:
     pace = judged(paced(SEVEN, write=1.0), 1.0)
     before = pace.gain(3)
-    pace.model_took(500.0, 1)
-    pace.model_took(500.0, 4)
-    pace.draft_wrote(500.0)
+    pace.record_time(500.0, 1)
+    pace.record_time(500.0, 4)
+    pace.record_draft_time(500.0)
     assert pace.gain(3) == before

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 import torch
 
+from core.backends.choose import choose_backend
+from core.backends.eager import MAX_PREFILL_TOKENS as CHUNK
 from core.backends.native import NativeBackend
 from core.config import ModelConfig
 from core.conversation import Message
 from core.decoding.decoder import Decoder
-from core.decoding.model_runner import CHUNK, ModelRunner
+from core.decoding.model_runner import ModelRunner
 from core.engine import Engine
 from core.errors import OutOfMemory
 from core.model import Model
@@ -31,6 +33,7 @@ from core.transformer import Transformer
 from tests.core.support.native_models import LONG, quantise
 from tests.core.test_engine import HELLO, PLAIN, answer
 from tests.core.test_transformer import CONFIGS, SMALL
+from tests.support.decoders import decoder_of
 from tests.support.tiny import tiny_model
 
 CPU = torch.device("cpu")
@@ -56,23 +59,24 @@ class Always(DraftLength):
         return True
 
 
-Proposer = Callable[[ModelRunner], DraftProposer]
+MakeProposer = Callable[[ModelRunner], DraftProposer]
 
 
-def draft_of(transformer: Transformer, pace: DraftLength, *, shared: bool = False) -> Proposer:
+def draft_of(transformer: Transformer, length: DraftLength, *, shared: bool = False) -> MakeProposer:
     dtype = transformer.norm.weight.dtype
 
-    def draft(reader: ModelRunner) -> DraftProposer:
-        own = OwnCache(Decoder(transformer, device=CPU, dtype=dtype))
-        mind = SharedCache(reader, transformer, dtype=dtype, n_threads=1) if shared else own
-        return DraftProposer(mind, n_tokens=transformer.config.vocab_size, pace=pace)
+    def draft(runner: ModelRunner) -> DraftProposer:
+        own = OwnCache(decoder_of(transformer, device=CPU, dtype=dtype))
+        backend = choose_backend(transformer, device=CPU, dtype=dtype, n_threads=1)
+        cache = SharedCache(runner.cache, backend) if shared else own
+        return DraftProposer(cache, n_tokens=transformer.config.vocab_size, length=length)
 
     return draft
 
 
-def decoders(transformer: Transformer, draft: Proposer) -> tuple[Decoder, Decoder]:
+def decoders(transformer: Transformer, draft: MakeProposer) -> tuple[Decoder, Decoder]:
     dtype = transformer.norm.weight.dtype
-    plain, drafted = (Decoder(transformer, device=CPU, dtype=dtype, draft=one) for one in (None, draft))
+    plain, drafted = (decoder_of(transformer, device=CPU, dtype=dtype, draft=one) for one in (None, draft))
     return plain, drafted
 
 
@@ -118,9 +122,9 @@ def test_no_bit_of_any_logit_changes(way: str, kind: str, target: str) -> None:
     for one, other in zip(*logits, strict=True):
         assert np.array_equal(one, other)
     assert plain.ids == drafted.ids
-    assert drafted.guesses.total > 0
+    assert drafted.lookahead.proposed > 0
     if way != "another family":
-        assert 0 < drafted.guesses.right < drafted.guesses.total
+        assert 0 < drafted.lookahead.accepted < drafted.lookahead.proposed
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -129,7 +133,7 @@ def test_a_perfect_draft_is_always_right(shared: bool) -> None:
     plain, drafted = decoders(transformer, draft_of(transformer, Always(7), shared=shared))
     with patch("core.speculative.draft_model._SURE", 0.0):
         assert np.array_equal(written(plain, 80), written(drafted, 80))
-    assert drafted.guesses.right == drafted.guesses.total == 70, "one token of eight is not guessed"
+    assert drafted.lookahead.accepted == drafted.lookahead.proposed == 70, "one token of eight is not guessed"
 
 
 def test_what_the_draft_is_not_sure_of_is_not_guessed() -> None:
@@ -137,7 +141,7 @@ def test_what_the_draft_is_not_sure_of_is_not_guessed() -> None:
     transformer.head.weight.data *= 0.01  # every token is about as likely
     _, drafted = decoders(transformer, draft_of(transformer, Always(7)))
     written(drafted, 40)
-    assert drafted.guesses.total == 0
+    assert drafted.lookahead.proposed == 0
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -150,7 +154,7 @@ def test_guesses_end_with_the_context_and_where_a_text_becomes_long(config: Mode
         for decoder in (plain, drafted):
             list(decoder.prefill([4, 5, 6]))
         assert np.array_equal(written(plain, 42), written(drafted, 42))
-        assert drafted.guesses.right > 25
+        assert drafted.lookahead.accepted > 25
         for decoder in (plain, drafted):
             decoder.rewind(12)
         assert np.array_equal(written(plain, 20), written(drafted, 20))
@@ -164,22 +168,22 @@ def test_a_draft_with_less_context_guesses_as_far_as_it_goes() -> None:
     plain, drafted = decoders(transformer, draft_of(smaller, Always(7)))
     with patch("core.speculative.draft_model._SURE", 0.0):
         assert np.array_equal(written(plain, 60), written(drafted, 60))
-    assert 20 < drafted.guesses.right == drafted.guesses.total <= 30
+    assert 20 < drafted.lookahead.accepted == drafted.lookahead.proposed <= 30
 
 
 def test_a_draft_reads_a_prompt_chunk_by_chunk_and_only_once() -> None:
     transformer = Transformer(replace(SMALL, context_length=4 * CHUNK)).eval()
-    own = OwnCache(Decoder(transformer, device=CPU, dtype=torch.float32))
+    own = OwnCache(decoder_of(transformer, device=CPU, dtype=torch.float32))
     passes: list[int] = []
     transformer.register_forward_pre_hook(lambda _, inputs: passes.append(inputs[0].shape[1]))
-    draft = DraftProposer(own, n_tokens=101, pace=Always(7))
+    draft = DraftProposer(own, n_tokens=101, length=Always(7))
     ids = [number % 101 for number in range(2 * CHUNK + 100)]
     with patch("core.speculative.draft_model._SURE", 0.0):
-        assert [len(draft.guess(ids, 7)) for _ in range(3)] == [0, 0, 7]
+        assert [len(draft.propose(ids, 7)) for _ in range(3)] == [0, 0, 7]
         assert passes == [CHUNK, CHUNK, 99], "the last token gives the logits"
-        assert len(draft.guess([*ids[:-5], 1, 2, 3], 7)) == 7
+        assert len(draft.propose([*ids[:-5], 1, 2, 3], 7)) == 7
         draft.forget(300)
-        assert len(draft.guess([*ids[:300], 1], 7)) == 7
+        assert len(draft.propose([*ids[:300], 1], 7)) == 7
     assert passes == [CHUNK, CHUNK, 99], "what both texts begin with is not read again"
 
 
@@ -189,8 +193,8 @@ def test_after_a_fork_a_draft_guesses_as_if_it_had_read_nothing_else() -> None:
         block.attention.output.weight.data *= 30  # what came before the last token matters, too
 
     def draft() -> DraftProposer:
-        own = OwnCache(Decoder(transformer, device=CPU, dtype=torch.float32))
-        return DraftProposer(own, n_tokens=101, pace=Always(7))
+        own = OwnCache(decoder_of(transformer, device=CPU, dtype=torch.float32))
+        return DraftProposer(own, n_tokens=101, length=Always(7))
 
     texts = [np.random.default_rng(seed).integers(0, 101, 12).tolist() for seed in range(6)]
     texts += [texts[-1][:9], [*texts[-1][:9], 5], [*texts[-1], 1], [*texts[-1], 1, 2], [*texts[0], 1, 2]]
@@ -198,8 +202,8 @@ def test_after_a_fork_a_draft_guesses_as_if_it_had_read_nothing_else() -> None:
     with patch("core.speculative.draft_model._SURE", 0.0):
         for old, ids in pairwise([[], *texts]):
             kept.forget(next((n for n, (a, b) in enumerate(zip(old, ids, strict=False)) if a != b), len(old)))
-            guesses.append(kept.guess(ids, 7))
-            assert guesses[-1] == draft().guess(ids, 7)
+            guesses.append(kept.propose(ids, 7))
+            assert guesses[-1] == draft().propose(ids, 7)
     assert guesses[-1] != guesses[-2], "the same last token behind another beginning"
 
 
@@ -210,10 +214,10 @@ def test_a_draft_that_cannot_read_a_text_gives_no_guesses_for_it() -> None:
         for decoder in (plain, drafted):
             list(decoder.prefill([1, 60, 2]))
         assert np.array_equal(written(plain, 10), written(drafted, 10))
-        assert drafted.guesses.total == 0
+        assert drafted.lookahead.proposed == 0
         drafted.rewind(1)
         drafted.decode_one(3)
-    assert drafted.guesses.total > 0, "of another text it does"
+    assert drafted.lookahead.proposed > 0, "of another text it does"
 
 
 @pytest.mark.parametrize("error", [OutOfMemory("full"), MemoryError(), RuntimeError("out of memory")])
@@ -224,13 +228,13 @@ def test_a_draft_that_runs_out_of_memory_is_done_without(shared: bool, error: Ex
     whole = NativeBackend._prepared
 
     def full(step: NativeBackend, *rest: Any) -> Any:
-        if step._transformer is smaller:
+        if step.transformer is smaller:
             raise error
         return whole(step, *rest)
 
     with patch.object(NativeBackend, "_prepared", full):
         assert np.array_equal(written(plain, 20), written(drafted, 20))
-    assert drafted.guesses.total == 0
+    assert drafted.lookahead.proposed == 0
 
 
 def test_a_draft_whose_numbers_are_broken_guesses_nothing() -> None:
@@ -239,7 +243,7 @@ def test_a_draft_whose_numbers_are_broken_guesses_nothing() -> None:
     for shared in (False, True):
         plain, drafted = decoders(transformer, draft_of(smaller, Always(7), shared=shared))
         assert np.array_equal(written(plain, 20), written(drafted, 20))
-        assert drafted.guesses.total == 0
+        assert drafted.lookahead.proposed == 0
 
 
 def test_a_mistake_in_the_draft_is_not_swallowed() -> None:
@@ -259,7 +263,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[Transformer, float], Non
     whole = NativeBackend._prepared
 
     def prepared(step: NativeBackend, *rest: Any) -> Any:
-        now[0] += costs.get(id(step._transformer), 0.0)
+        now[0] += costs.get(id(step.transformer), 0.0)
         return whole(step, *rest)
 
     monkeypatch.setattr(NativeBackend, "_prepared", prepared)
@@ -276,7 +280,7 @@ def test_a_useless_draft_is_soon_left_alone(clock: Callable[[Transformer, float]
     _, drafted = decoders(transformer, draft_of(useless, DraftLength(7)))
     for token in np.random.default_rng(0).integers(0, 101, 500).tolist():
         drafted.decode_one(token)
-    assert 0 < drafted.guesses.total < 50, "500 without a rest"
+    assert 0 < drafted.lookahead.proposed < 50, "500 without a rest"
 
 
 def test_a_good_draft_is_used_if_it_is_fast(clock: Callable[[Transformer, float], None]) -> None:
@@ -288,8 +292,8 @@ def test_a_good_draft_is_used_if_it_is_fast(clock: Callable[[Transformer, float]
         clock(twin, seconds)
         _, drafted = decoders(transformer, draft_of(twin, DraftLength(7)))
         written(drafted, 300)
-        assert (drafted.guesses.right > 200) == used
-        assert drafted.guesses.right > 0 or not used
+        assert (drafted.lookahead.accepted > 200) == used
+        assert drafted.lookahead.accepted > 0 or not used
 
 
 # --- the whole road --------------------------------------------------------------------------------------------------
@@ -352,7 +356,7 @@ def test_another_look_at_a_token_is_the_same_with_a_draft(model: Model) -> None:
 
 
 def test_in_torch_a_draft_is_not_used(model: Model) -> None:
-    with patch("core.backends.choose.why_not", return_value="it was not built"):
+    with patch("core.backends.native.fallback_reason", return_value="it was not built"):
         engine = Engine(model, draft=DraftModel(model=model))
         said = answer(engine)
     assert said.finished.guesses == 0

@@ -17,6 +17,7 @@ from core.speculative.ngram import PromptLookup
 from core.transformer import Transformer
 from tests.core.support.native_models import LONG, quantise
 from tests.core.test_transformer import SMALL
+from tests.support.decoders import decoder_of
 
 CPU = torch.device("cpu")
 REPEATS = [5, 6, 7, 8, 9, 10, 11, 12] * 4
@@ -40,25 +41,25 @@ def followed_by(ids: list[int], most: int) -> list[int]:
 @given(ids=st.lists(st.integers(0, 3), max_size=60), most=st.integers(1, 7))
 def test_a_guess_is_what_followed_the_last_time(ids: list[int], most: int) -> None:
     lookup = PromptLookup(most)
-    assert lookup.guess(ids, most) == followed_by(ids, min(most, 3))
+    assert lookup.propose(ids, most) == followed_by(ids, min(most, 3))
 
 
 @given(first=st.lists(st.integers(0, 2), max_size=40), cut=st.integers(0, 40), more=st.lists(st.integers(0, 2)))
 def test_after_a_cut_no_guess_comes_from_what_was_cut(first: list[int], cut: int, more: list[int]) -> None:
     lookup = PromptLookup(3)
-    lookup.guess(first, 3)
+    lookup.propose(first, 3)
     now = first[:cut] + more
-    guess = lookup.guess(now, 3)
+    guess = lookup.propose(now, 3)
     places = [now[n : n + 3] for n in range(3, len(now)) if now[n - 3 : n] == now[-3:]]
     assert not guess or guess in places
 
 
 def test_guesses_grow_while_they_are_right() -> None:
     lookup = PromptLookup(7)
-    assert len(lookup.guess(REPEATS, 7)) == 3
+    assert len(lookup.propose(REPEATS, 7)) == 3
     for right, guessed, next_time in ((3, 3, 6), (6, 6, 7), (0, 7, 1), (1, 1, 2), (2, 2, 4), (2, 4, 2)):
         lookup.record_acceptance(right, guessed)
-        assert len(lookup.guess(REPEATS, 7)) == next_time
+        assert len(lookup.propose(REPEATS, 7)) == next_time
 
 
 def logits_of(decoder: Decoder, ids: list[int]) -> np.ndarray:
@@ -74,11 +75,11 @@ def test_no_bit_of_any_logit_changes(kind: str, target: str) -> None:
     if kind in ("int8", "int4"):
         quantise(transformer, kind)
     ids = [*REPEATS, 5, 6, 7, 1, 2, 3, 5, 6, 7, 8, 9, 99, *REPEATS]
-    plain = Decoder(transformer, device=CPU, dtype=dtype)
-    guessing = Decoder(transformer, device=CPU, dtype=dtype, speculate=True)
+    plain = decoder_of(transformer, device=CPU, dtype=dtype)
+    guessing = decoder_of(transformer, device=CPU, dtype=dtype, speculate=True)
     assert np.array_equal(logits_of(plain, ids), logits_of(guessing, ids))
-    assert plain.guesses.total == 0
-    assert 0 < guessing.guesses.right < guessing.guesses.total
+    assert plain.lookahead.proposed == 0
+    assert 0 < guessing.lookahead.accepted < guessing.lookahead.proposed
     for decoder in (plain, guessing):
         decoder.rewind(30)  # in the middle of a guess, for one of them
     more = [10, 11, 12, 5, 6, 7, 8, 1]
@@ -95,16 +96,16 @@ def test_a_guess_never_goes_beyond_the_context_or_makes_a_text_long(config: Mode
     limit = len(REPEATS)
     short = ModelConfig(**{**vars(config), "context_length": limit})
     transformer = Transformer(short).eval()
-    plain = Decoder(transformer, device=CPU, dtype=torch.float32)
-    guessing = Decoder(transformer, device=CPU, dtype=torch.float32, speculate=True)
+    plain = decoder_of(transformer, device=CPU, dtype=torch.float32)
+    guessing = decoder_of(transformer, device=CPU, dtype=torch.float32, speculate=True)
     assert np.array_equal(logits_of(plain, REPEATS), logits_of(guessing, REPEATS))
-    assert guessing.guesses.right > 0
+    assert guessing.lookahead.accepted > 0
 
 
 @pytest.mark.skipif(native.library() is None, reason="the C library is not built")
 def test_a_text_that_became_short_again_is_turned_anew_before_anything_is_guessed() -> None:
     transformer = Transformer(LONG).eval()
-    decoders = [Decoder(transformer, device=CPU, dtype=torch.float32, speculate=guess) for guess in (False, True)]
+    decoders = [decoder_of(transformer, device=CPU, dtype=torch.float32, speculate=guess) for guess in (False, True)]
     ids = [1, 2, 3, 4, *range(10, 23), 1, 2, 9, *range(30, 36)]  # more than the 20 of a short text
     for decoder in decoders:
         logits_of(decoder, ids)
@@ -114,6 +115,6 @@ def test_a_text_that_became_short_again_is_turned_anew_before_anything_is_guesse
 
 
 def test_without_the_library_nothing_is_guessed() -> None:
-    decoder = Decoder(Transformer(SMALL).eval(), device=CPU, dtype=torch.float32, native=False, speculate=True)
+    decoder = decoder_of(Transformer(SMALL).eval(), device=CPU, dtype=torch.float32, eager=True, speculate=True)
     logits_of(decoder, REPEATS)
-    assert decoder.guesses.total == 0
+    assert decoder.lookahead.proposed == 0

@@ -14,7 +14,8 @@ from core.config import ModelConfig, RopeConfig
 from core.kv_cache import KVCache
 from core.native import bindings as native
 from core.native.bindings import MAX_STEP_TOKENS
-from core.quantization.packed import QuantizedEmbedding, QuantizedLinear, install, pack
+from core.quantization.layers import QuantizedEmbedding, QuantizedLinear, install
+from core.quantization.packing import dequantize, quantize
 from core.transformer import Transformer
 from tests.core.test_transformer import SMALL
 
@@ -71,7 +72,7 @@ def exactly(transformer: Transformer) -> Transformer:
     weights = dict(transformer.state_dict())
     for name, module in transformer.named_modules():
         if isinstance(module, QuantizedLinear | QuantizedEmbedding):
-            weights[f"{name}.weight"] = module.packed.unpack(torch.float32)
+            weights[f"{name}.weight"] = dequantize(module.packed, torch.float32)
     exact = Transformer(transformer.config).double().eval()
     exact.load_state_dict({name: weight.double() for name, weight in weights.items()})
     return exact
@@ -115,9 +116,9 @@ def some_ids(config: ModelConfig, count: int = 50) -> list[int]:
 def quantise(transformer: Transformer, kind: str) -> None:
     names = ("query", "key", "value", "output", "gate", "up", "down")  # of experts too
     packed = {
-        f"{name}.weight": pack(module.weight, kind)
+        f"{name}.weight": quantize(module.weight, kind)
         for name, module in transformer.named_modules()
         if name.endswith(names) and module.weight.shape[1] % 32 == 0
     }
-    ends = pack(transformer.head.weight, "int8")
+    ends = quantize(transformer.head.weight, "int8")
     install(transformer, packed | {"embedding.weight": ends, "head.weight": ends}, transformer.norm.weight.dtype)

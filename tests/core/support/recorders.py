@@ -24,11 +24,11 @@ class Again:
     """
 
     def __init__(self) -> None:
-        self.recordings = self.replays = 0
+        self.captures = self.replays = 0
         self.outs: list[Tensor] = []  # to be spoiled
 
-    def record(self, work: Work) -> Work:
-        self.recordings += 1
+    def capture(self, work: Work) -> Work:
+        self.captures += 1
         work()
 
         def replay() -> None:
@@ -51,25 +51,25 @@ class Refuses(Again):
         super().__init__()
         self._after = after
 
-    def record(self, work: Work) -> Work:
-        if self.recordings >= self._after:
+    def capture(self, work: Work) -> Work:
+        if self.captures >= self._after:
             raise RuntimeError("operation not permitted when stream is capturing\nand a second line")
-        return super().record(work)
+        return super().capture(work)
 
 
 class Stale(Again):
     """Replays what it has recorded with the numbers it was recorded with, as if addresses had been missed."""
 
-    def record(self, work: Work) -> Work:
-        super().record(work)
+    def capture(self, work: Work) -> Work:
+        super().capture(work)
         return lambda: None
 
 
 class Lies(Again):
     """Replays something else."""
 
-    def record(self, work: Work) -> Work:
-        replay = super().record(work)
+    def capture(self, work: Work) -> Work:
+        replay = super().capture(work)
 
         def other() -> None:
             replay()
@@ -80,10 +80,10 @@ class Lies(Again):
 
 
 def step_of(
-    transformer: Transformer, recorder: Again, compiler: Compiler | None = None, dtype: torch.dtype = torch.float32
+    transformer: Transformer, capturer: Again, compiler: Compiler | None = None, dtype: torch.dtype = torch.float32
 ) -> CudaGraphBackend:
-    backend = CudaGraphBackend(transformer, device=CPU, dtype=dtype, recorder=recorder, compiler=compiler)
-    recorder.outs = [backend._hidden, backend._logits]
+    backend = CudaGraphBackend(transformer, device=CPU, dtype=dtype, capturer=capturer, compiler=compiler)
+    capturer.outs = [backend._hidden, backend._logits]
     return backend
 
 

@@ -16,7 +16,8 @@ from transformers import PreTrainedTokenizerFast
 
 from core.conversation import Conversation, Message, Role
 from core.errors import BadTemplate
-from core.text.chat_template import ChatTemplate, prompt_ids
+from core.text.chat_template import ChatTemplate
+from core.text.prompt import prompt_ids
 from core.text.tokenizer import Tokenizer
 from tests.support.tiny import BOS, CHATML, END, START, tiny_backend
 

@@ -14,7 +14,8 @@ from tokenizers import Tokenizer as Backend
 from transformers import PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from core.text.tokenizer import StopStrings, Tokenizer
+from core.text.streaming import StopStrings, TextStream
+from core.text.tokenizer import Tokenizer
 from tests.support.tiny import BOS, END, START, tiny_backend
 
 REAL = Path(__file__).parents[4] / "shared" / "tokenizers"
@@ -37,7 +38,7 @@ nasty = pytest.mark.parametrize("text", NASTY.values(), ids=NASTY.keys())
 
 def stream(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
     """What becomes readable with each token, and what is left at the end."""
-    flow = tokenizer.stream()
+    flow = TextStream(tokenizer)
     return [*(flow.push(token_id) for token_id in ids), flow.flush()]
 
 
@@ -173,7 +174,7 @@ def test_pieces_and_bytes_mixed_stream_to_the_whole_decode(text: str) -> None:
 
 def test_what_goes_on_from_a_text_keeps_its_space() -> None:
     ids = LLAMA_2.encode("the the")
-    flow = LLAMA_2.stream(continues=True)
+    flow = TextStream(LLAMA_2, continues=True)
     assert "".join(flow.push(token_id) for token_id in ids) + flow.flush() == " the the"
 
 
