@@ -68,13 +68,13 @@ def test_a_dear_step_makes_guesses_shorter() -> None:
 def test_where_the_draft_is_rarely_sure_less_is_gained() -> None:
     sure, unsure = (paced(SEVEN, write=4.0) for _ in range(2))
     for _ in range(100):
-        sure.count(3, 3)
+        sure.record_confidence(3, 3)
         sure.record_acceptance(3, 3)
-        unsure.count(3, 2)
+        unsure.record_confidence(3, 2)
         unsure.record_acceptance(2, 2)
     assert unsure.gain(3) < sure.gain(3)
     for _ in range(100):
-        unsure.count(1, 0)
+        unsure.record_confidence(1, 0)
     assert unsure.size() == 0
 
 
