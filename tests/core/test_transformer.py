@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from core.config import ModelConfig, RopeConfig
 from core.kv_cache import GROWTH, KVCache
 from core.layers.rope import rope_frequencies
+from core.layers.taps import Taps, tap_names
 from core.transformer import Transformer
 
 SMALL = ModelConfig(
@@ -248,6 +249,23 @@ def test_cached_is_uncached(name: str, sizes: list[int]) -> None:
     cache = new_cache(transformer)
     assert_same(in_pieces(transformer, tokens, cache, sizes), transformer(tokens))
     assert cache.length == 30
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_taps_see_the_same_with_a_cache(name: str) -> None:
+    """Token by token and in pieces, the rows of a pass are those of one pass over everything."""
+    transformer = random_transformer(CONFIGS[name])
+    config, tokens, cache = transformer.config, some_tokens(20), new_cache(transformer)
+    whole = Taps(config, tap_names(config))
+    transformer(tokens, taps=whole)
+    for piece in tokens.split([9, 1, 1, 8, 1], dim=1):
+        taps, start = Taps(config, tap_names(config)), cache.length
+        transformer(piece, cache, taps=taps)
+        for tap, tensors in taps.seen.items():
+            for got, want in zip(tensors, whole.seen[tap], strict=True):
+                rows = slice(0 if tap in ("key", "value") else start, cache.length)
+                columns = slice(cache.length if tap in ("scores", "weights") else None)
+                assert_same(got, want[..., rows, columns])
 
 
 @pytest.mark.parametrize("name", CONFIGS)
