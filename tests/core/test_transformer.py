@@ -214,11 +214,11 @@ def test_a_window_longer_than_the_text_is_no_window() -> None:
     assert_same(random_transformer(windowed)(tokens), random_transformer(SMALL)(tokens))
 
 
-def test_windowed_layers_turn_by_their_own_rotary_embedding() -> None:
+def test_windowed_layers_have_a_rope_of_their_own() -> None:
     tokens = some_tokens(30)
-    turn = RopeConfig(theta=50.0)
-    local = dataclasses.replace(SMALL, window=30, windowed_layers=frozenset(range(3)), rope_local=turn)
-    assert_same(random_transformer(local)(tokens), random_transformer(dataclasses.replace(SMALL, rope=turn))(tokens))
+    rope = RopeConfig(theta=50.0)
+    local = dataclasses.replace(SMALL, window=30, windowed_layers=frozenset(range(3)), rope_local=rope)
+    assert_same(random_transformer(local)(tokens), random_transformer(dataclasses.replace(SMALL, rope=rope))(tokens))
 
 
 def test_a_factor_per_pair_can_say_what_llama3_does() -> None:
@@ -323,7 +323,7 @@ def test_bfloat16_stays_near_float32(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"n_layers": 0}, "n_layers must be at least 1, not 0"),
         ({"n_kv_heads": 3}, "4 query heads cannot share 3 key heads evenly"),
@@ -343,8 +343,8 @@ def test_bfloat16_stays_near_float32(name: str) -> None:
         ({"rope": RopeConfig(factors=(1.0,) * 4, width=6)}, "need 3 factors, one per pair, not 4"),
     ],
 )
-def test_a_config_that_contradicts_itself(change: dict[str, object], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_config_that_contradicts_itself(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         dataclasses.replace(SMALL, **change)
 
 
