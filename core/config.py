@@ -14,25 +14,25 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class RopeConfig:
-    """How rotary position embedding turns pairs of channels (Su et al. 2021, arXiv 2104.09864).
+    """How rotary position embedding (rope) rotates pairs of channels (Su et al. 2021, arXiv 2104.09864).
 
     The scalings stretch it over a longer context than it was trained on: linear every pair alike; llama3 and yarn
-    (Peng et al. 2023, arXiv 2309.00071) by how often a pair turns round in the original context; longrope (Ding et al.
+    (Peng et al. 2023, arXiv 2309.00071) by how often a pair goes round in the original context; longrope (Ding et al.
     2024, arXiv 2402.13753) each pair by a factor of its own, and by another once the text is longer than that.
     """
 
     theta: float = 10_000.0
-    width: int | None = None  # channels of a head that turn; None means all
+    width: int | None = None  # channels of a head that are rotated; None means all
     scaling: Literal["none", "linear", "llama3", "yarn", "longrope"] = "none"
     factor: float = 1.0
-    low_frequency_factor: float = 1.0  # pairs with fewer turns in the original context are stretched in full
+    low_frequency_factor: float = 1.0  # pairs with fewer rotations in the original context are stretched in full
     high_frequency_factor: float = 4.0  # pairs with more are left as they are
     whole_pairs: bool = True  # yarn: both borders are moved outward to the next pair
     original_context: int = 8192
-    factors: tuple[float, ...] = ()  # one per pair, which turns so many times as slowly; goes with none and linear
+    factors: tuple[float, ...] = ()  # one per pair, which is rotated so many times as slowly; goes with none and linear
     short_factors: tuple[float, ...] = ()  # longrope: the same, for texts up to the original context
     long_factors: tuple[float, ...] = ()  # and for longer ones
-    magnitude: float = 1.0  # turned queries and keys grow by this
+    magnitude: float = 1.0  # rotated queries and keys grow by this
 
     def __post_init__(self) -> None:
         if self.width is not None and (self.width <= 0 or self.width % 2):
@@ -49,11 +49,12 @@ class RopeConfig:
             raise ValueError(
                 f"there are {len(self.short_factors)} short factors and {len(self.long_factors)} long ones"
             )
-        if odd := [one for one in self.factors + self.short_factors + self.long_factors if not 0 < one < math.inf]:
-            raise ValueError(f"factors of pairs must be above 0, not {odd[0]}")
+        factors_of_pairs = self.factors + self.short_factors + self.long_factors
+        if impossible := [factor for factor in factors_of_pairs if not 0 < factor < math.inf]:
+            raise ValueError(f"factors of pairs must be above 0, not {impossible[0]}")
 
     def uses_long_rope(self, length: int) -> bool:
-        """Whether a text of this many tokens is turned by the long factors, its first tokens too."""
+        """Whether a text of this many tokens is rotated by longrope's long factors, its first tokens too."""
         return self.scaling == "longrope" and length > self.original_context
 
 
@@ -74,31 +75,31 @@ class ModelConfig:
     # where a token is
     positions: Literal["rope", "learned", "sinusoidal"] = "rope"
     rope: RopeConfig = RopeConfig()
-    rope_local: RopeConfig | None = None  # for windowed layers, if they turn differently
-    nope_layers: frozenset[int] = frozenset()  # layers that are not told where a token is (NoPE, arXiv 2305.19466)
+    rope_local: RopeConfig | None = None  # for layers with a sliding window, if theirs is another
+    nope_layers: frozenset[int] = frozenset()  # layers without rope: no position at all (NoPE, arXiv 2305.19466)
     sinusoids: Literal["in turn", "halves"] = "in turn"  # sine, cosine, sine ...; or all sines, then all cosines
     position_offset: int = 0  # number of the first position in the table of sinusoids
     embedding_scale: float = 1.0
 
-    # normalisation
+    # norms
     norm: Literal["rms", "layer"] = "rms"
     norm_eps: float = 1e-5
-    residual: Literal["pre", "post", "sandwich", "branch", "parallel", "parallel, two norms"] = "pre"
-    residual_scale: float = 1.0  # of what a layer adds
+    residual: Literal["pre", "post", "sandwich", "branch", "parallel", "parallel, two norms"] = "pre"  # see Block
+    residual_scale: float = 1.0  # of what attention and feed-forward add
 
     # attention
     qkv_bias: bool = False
     output_bias: bool = False
     qk_norm: bool = False
-    qk_norm_over: Literal["head", "own head", "all heads"] = "head"  # one for every head, one per head, one across them
+    qk_norm_over: Literal["head", "own head", "all heads"] = "head"  # one for every head, one per head, one across
     attention_scale: float | None = None  # None means d_head ** -0.5
-    attention_softcap: float | None = None
-    window: int | None = None
-    windowed_layers: frozenset[int] = frozenset()
+    attention_softcap: float | None = None  # scores are bounded by it, cap * tanh(score / cap), as in Gemma 2
+    window: int | None = None  # sliding window: a token sees so many, itself included
+    windowed_layers: frozenset[int] = frozenset()  # those with it; the others see everything before a token
 
     # feed-forward
     activation: Literal["silu", "gelu", "gelu_tanh", "relu"] = "silu"
-    gated: bool = True
+    gated: bool = True  # SwiGLU (silu) or GeGLU (gelu)
     mlp_bias: bool = False
 
     # mixture of experts
@@ -106,7 +107,7 @@ class ModelConfig:
     n_experts: int = 1
     n_experts_used: int = 1  # per token
     d_expert: int = 1  # d_ff of one expert
-    renormalised: bool = True  # the weights of the experts that are used sum to 1
+    renormalised: bool = True  # the router's shares of the experts that are used sum to 1
 
     # unembedding
     tied_embeddings: bool = True

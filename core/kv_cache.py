@@ -1,8 +1,6 @@
-"""Keys and values already computed, so that no token is read twice. Knows no token ids and no model."""
+"""The KV cache: keys and values already computed, so that no token is read twice. Knows no token ids and no model."""
 
 from __future__ import annotations
-
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -13,24 +11,18 @@ from core.native.arena import in_large_pages
 GROWTH = 256  # positions that are added at least: few copies, little waste
 
 
-class Slab(Protocol):
-    """What a layer writes its keys and values to."""
-
-    def write(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store k, v (1, kv_heads, time, d_head); the keys and values (1, kv_heads, length, d_head) to look at."""
-        ...
-
-
 class KVCache:
     """One slab of keys and one of values per layer for a single sequence, grown in steps up to the context length.
 
     Axes of `keys` and `values` are (layers, 1, kv_heads, positions, d_head). Positions below `length` are filled.
+    Keys are stored after rope, so with longrope they are only good for texts that are rotated alike: all of them
+    short, or all of them long.
     """
 
     def __init__(self, config: ModelConfig, *, device: torch.device, dtype: torch.dtype) -> None:
         self.limit = config.context_length
         self.length = 0
-        self.long = False  # whether the keys were turned as in a long text, see `RopeConfig.uses_long_rope`
+        self.long = False  # whether the keys were rotated as in a long text, see `RopeConfig.uses_long_rope`
         shape = (config.n_layers, 1, config.n_kv_heads, min(GROWTH, self.limit), config.d_head)
         self.keys, self.values = in_large_pages(shape, dtype, device), in_large_pages(shape, dtype, device)
 
@@ -53,9 +45,9 @@ class KVCache:
             raise ValueError(f"{length} positions do not fit in a context of {self.limit}")
         if length <= self.capacity:
             return
-        wanted = max(length, self.capacity + self.capacity // 4)  # by a part of it, or a long text is copied too often
-        wanted = min(self.limit, -(-wanted // GROWTH) * GROWTH)
-        shape = (*self.keys.shape[:3], wanted, self.keys.shape[4])
+        capacity = max(length, self.capacity + self.capacity // 4)  # by a part, or a long text is copied too often
+        capacity = min(self.limit, -(-capacity // GROWTH) * GROWTH)
+        shape = (*self.keys.shape[:3], capacity, self.keys.shape[4])
         # Both are had before either is taken, as whoever writes believes that they are alike. On a CPU, what is not
         # yet written to takes no memory, so there are still never two of both.
         keys, values = (in_large_pages(shape, self.keys.dtype, self.keys.device) for _ in range(2))
@@ -76,11 +68,11 @@ class KVCache:
         self.values[layer, :, :, self.length : end] = v
         return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
 
-    def turn(self, long: bool) -> None:
-        """Say how the keys that are written next are turned.
+    def set_long_rope(self, long: bool) -> None:
+        """Record how the keys that are written next are rotated: as in a long text, or as in a short one.
 
         Raises:
-            ValueError: those already here were turned otherwise, so they have to be computed anew.
+            ValueError: those already here were rotated the other way, so they have to be computed anew.
         """
         if self.length and long != self.long:
             raise ValueError(f"{self.length} positions were read as a {'long' if self.long else 'short'} text")

@@ -1,8 +1,8 @@
-"""The transformer: token ids in, hidden states and logits out.
+"""The transformer (decoder-only, GPT-style): token ids in, hidden states and logits out.
 
 Read it from the bottom up: `Transformer.forward` is the whole road. Axes are named once, here:
 batch; time (the tokens of this pass); length (every token attended to, cached ones included);
-heads; d_head, d_model, d_ff and vocab as in `ModelConfig`. Knows no family, file, tokenizer or screen.
+heads; d_head, d_model, d_ff and vocab as in `ModelConfig`. Must not know a family, file, tokenizer or screen.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from core.layers.attention import Attention, View, visible
 from core.layers.feed_forward import make_feed_forward
 from core.layers.norms import make_norm
 from core.layers.rope import RotaryEmbedding
+from core.layers.taps import Taps
 
 
 def sinusoids(config: ModelConfig) -> Tensor:
@@ -29,22 +30,22 @@ def sinusoids(config: ModelConfig) -> Tensor:
 
 
 class Block(nn.Module):
-    """Attention f, then feed-forward g, each added to the residual stream.
+    """One layer: attention f, then feed-forward g, each added to the residual stream. `ModelConfig.residual` says how:
 
-    pre                   x + f(norm(x))
-    post                  norm(x + f(x)): the original transformer
-    sandwich              x + norm(f(norm(x)))
-    branch                x + norm(f(x))
+    pre                   x + f(norm(x)): pre-norm, as in Llama
+    post                  norm(x + f(x)): post-norm, the original transformer
+    sandwich              x + norm(f(norm(x))): Gemma 2
+    branch                x + norm(f(x)): OLMo 2
     parallel              x + f(norm(x)) + g(norm(x)): both at once, one norm
-    parallel, two norms   the same, a norm for each
+    parallel, two norms   the same, a norm for each: GPT-NeoX
     """
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
         where = config.residual
 
-        def norm_if(wanted: bool) -> nn.Module:
-            return make_norm(config) if wanted else nn.Identity()
+        def norm_if(here: bool) -> nn.Module:
+            return make_norm(config) if here else nn.Identity()
 
         self.residual, self.scale = where, config.residual_scale
         self.attention = Attention(config, layer)
@@ -56,20 +57,36 @@ class Block(nn.Module):
         self.feed_forward_out_norm = norm_if(where in ("sandwich", "branch"))
         self.feed_forward_sum_norm = norm_if(where == "post")
 
-    def forward(self, x: Tensor, view: View) -> Tensor:
-        h: Tensor = self.attention_norm(x)
-        said: Tensor = self.attention(h, view)
-        if self.residual == "parallel":
-            return self.add(x, said + self.feed_forward(h))
-        if self.residual == "parallel, two norms":
-            return self.add(x, said + self.feed_forward(self.feed_forward_norm(x)))
-        x = self.attention_sum_norm(self.add(x, self.attention_out_norm(said)))
-        said = self.feed_forward(self.feed_forward_norm(x))
-        out: Tensor = self.feed_forward_sum_norm(self.add(x, self.feed_forward_out_norm(said)))
-        return out
+    def forward(self, x: Tensor, view: View, taps: Taps | None = None) -> Tensor:
+        """The residual stream after the layer, (batch, time, d_model), for that before it, x (batch, time, d_model)."""
+        if self.residual.startswith("parallel"):
+            return self.forward_parallel(x, view, taps)
+        attended = self.scaled(self.attention_out_norm(self.attention(self.attention_norm(x), view, taps)))
+        x = self.attention_sum_norm(x + attended)
+        if taps is not None:
+            taps.record("attention_out", attended)
+            taps.record("residual_mid", x)
+        fed = self.scaled(self.feed_forward_out_norm(self.feed_forward(self.feed_forward_norm(x))))
+        x = self.feed_forward_sum_norm(x + fed)
+        if taps is not None:
+            taps.record("feed_forward_out", fed)
+            taps.record("residual", x)
+        return x
 
-    def add(self, x: Tensor, said: Tensor) -> Tensor:
-        return x + said if self.scale == 1.0 else x + said * self.scale
+    def forward_parallel(self, x: Tensor, view: View, taps: Taps | None) -> Tensor:
+        """`forward` where attention and feed-forward read the same residual stream. Between them there is none."""
+        h = self.attention_norm(x)
+        attended = self.attention(h, view, taps)
+        fed = self.feed_forward(h if self.residual == "parallel" else self.feed_forward_norm(x))
+        x = x + self.scaled(attended + fed)
+        if taps is not None:
+            taps.record("attention_out", self.scaled(attended))
+            taps.record("feed_forward_out", self.scaled(fed))
+            taps.record("residual", x)
+        return x
+
+    def scaled(self, branch: Tensor) -> Tensor:
+        return branch if self.scale == 1.0 else branch * self.scale
 
 
 class Transformer(nn.Module):
@@ -94,41 +111,57 @@ class Transformer(nn.Module):
         if config.tied_embeddings:
             self.head.weight = self.embedding.weight
 
-    def forward(self, tokens: Tensor, cache: KVCache | None = None, *, length: int = 0) -> Tensor:
+    def forward(
+        self, tokens: Tensor, cache: KVCache | None = None, *, length: int = 0, taps: Taps | None = None
+    ) -> Tensor:
         """Hidden states after the last norm (batch, time, d_model) for tokens (batch, time).
 
         With a cache (batch 1) the tokens stand after those cached, and are added to it; without one they
         begin at position 0.
 
         Args:
-            length: of the whole text, if more of it follows in later passes: it may decide how all of it is turned.
+            length: of the whole text, if more of it follows in later passes: longrope may rotate all of it differently.
+            taps: keep what goes by at the places they name.
 
         Raises:
-            ValueError: they do not fit, or what is cached was turned otherwise than a text of this length is.
+            ValueError: they do not fit, or what is cached was rotated for a text of another length (see `KVCache`).
         """
         start = 0 if cache is None else cache.length
         time = tokens.shape[1]
         long = self.uses_long_rope(max(start + time, length))
         if cache is not None:
             cache.reserve(start + time)
-            cache.turn(long)
+            cache.set_long_rope(long)
         positions = torch.arange(start, start + time, device=tokens.device)  # (time,)
-        hidden = self.read(tokens, positions, self._views(positions, cache, long))
+        hidden = self.read(tokens, positions, self._views(positions, cache, long), taps)
         if cache is not None:
             cache.advance(time)
         return hidden
 
-    def read(self, tokens: Tensor, positions: Tensor, views: tuple[View, View]) -> Tensor:
-        """The same for tokens at positions (time,), of which ordinary layers and windowed ones have these views."""
+    def read(self, tokens: Tensor, positions: Tensor, views: tuple[View, View], taps: Taps | None = None) -> Tensor:
+        """`forward` for a caller that says itself where the tokens are and what they see, as a CUDA graph must.
+
+        Args:
+            tokens: (batch, time)
+            positions: (time,)
+            views: of layers with full attention, and of those with a sliding window.
+
+        Returns:
+            (batch, time, d_model)
+        """
         x = self.embed(tokens, positions)  # (batch, time, d_model)
+        if taps is not None:
+            taps.record("embedding", x)
         for layer, block in enumerate(self.blocks):
             view = views[layer in self.config.windowed_layers]
-            x = block(x, view._replace(turns=None) if layer in self.config.nope_layers else view)
+            x = block(x, view._replace(cos_sin=None) if layer in self.config.nope_layers else view, taps)
         out: Tensor = self.norm(x)
+        if taps is not None:
+            taps.record("hidden", out)
         return out
 
     def uses_long_rope(self, length: int) -> bool:
-        """Whether a text of this many tokens is turned otherwise than a shorter one, from its first token on."""
+        """Whether longrope rotates a text of this many tokens by its long factors, from the first token on."""
         return self.config.positions == "rope" and self.config.rope.uses_long_rope(length)
 
     def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
@@ -150,18 +183,23 @@ class Transformer(nn.Module):
         cap = self.config.logit_softcap
         return logits if cap is None else cap * torch.tanh(logits / cap)
 
+    def with_rope(self, view: View, positions: Tensor, long: bool, *, local: bool = False) -> View:
+        """The view with rope's cos and sin for positions (time,); unchanged if the model has no rope.
+
+        Args:
+            long: the text is a long one, see `uses_long_rope`.
+            local: of layers with a sliding window, which may have a rope of their own.
+        """
+        if self.config.positions != "rope":
+            return view
+        return view._replace(cos_sin=(self.rope_local if local else self.rope)(positions, long=long))
+
     def _views(self, positions: Tensor, cache: KVCache | None, long: bool) -> tuple[View, View]:
-        """What ordinary layers see, and what windowed ones do."""
+        """The views of layers with full attention and of those with a sliding window; the same if there are none."""
         start = 0 if cache is None else cache.length
         whole = self._view(positions, start, cache, window=None)
         local = self._view(positions, start, cache, self.config.window) if self.config.windowed_layers else whole
-        return self.turned(whole, positions, long), self.turned(local, positions, long, local=True)
-
-    def turned(self, view: View, positions: Tensor, long: bool, *, local: bool = False) -> View:
-        """A view that also tells how far the positions turn: in windowed layers, if it is a `local` one."""
-        if self.config.positions != "rope":
-            return view
-        return view._replace(turns=(self.rope_local if local else self.rope)(positions, long=long))
+        return self.with_rope(whole, positions, long), self.with_rope(local, positions, long, local=True)
 
     def _view(self, positions: Tensor, start: int, cache: KVCache | None, window: int | None) -> View:
         length = start + len(positions)

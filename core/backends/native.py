@@ -187,7 +187,7 @@ class NativeBackend:
         start, end = cache.length, cache.length + len(ids)
         long = self.transformer.uses_long_rope(max(end, length))
         cache.reserve(end)
-        cache.turn(long)
+        cache.set_long_rope(long)
         places = self._places
         if places is None or not places.are_those_of(cache, hidden, long):
             places = self._places = self._find(cache, hidden, long)

@@ -1,1 +1,3 @@
-"""The parts of a transformer: attention, positions, norms, feed-forward. Must not know a cache, a backend or a file."""
+"""What a transformer layer is made of: attention, rope, norms, feed-forward, and taps to look in. Must not know the KV
+cache, the transformer that stacks the layers, or a backend.
+"""

@@ -1,4 +1,7 @@
-"""The feed-forward part of a layer, plain or as a mixture of experts. Each token goes through it on its own."""
+"""The feed-forward part of a layer (MLP), plain, gated (SwiGLU, GeGLU) or as a mixture of experts (MoE).
+
+Each token goes through it on its own. Must not know another layer.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,11 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class FeedForward(nn.Module):
-    """Through a wider layer and back."""
+    """Through a wider layer and back.
+
+    Gated, down(activation(gate(x)) * up(x)): SwiGLU with silu, GeGLU with gelu (Shazeer 2020, arXiv 2002.05202).
+    Otherwise down(activation(up(x))).
+    """
 
     def __init__(self, config: ModelConfig, width: int) -> None:
         super().__init__()
@@ -30,6 +37,7 @@ class FeedForward(nn.Module):
         self.down = nn.Linear(width, config.d_model, bias=config.mlp_bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        """What feed-forward makes of x (..., d_model): the same shape."""
         wide = self.up(x)  # (..., width)
         wide = self.activation(wide) if self.gate is None else self.activation(self.gate(x)) * wide
         out: Tensor = self.down(wide)  # (..., d_model)
@@ -37,9 +45,9 @@ class FeedForward(nn.Module):
 
 
 class Experts(nn.Module):
-    """Several feed-forwards, of which each token uses the few that the router finds likeliest.
+    """Mixture of experts (MoE): several feed-forwards, of which each token uses the few that the router ranks highest.
 
-    What they say is added up by how likely they are (Shazeer et al. 2017, arXiv 1701.06538).
+    Their outputs are added up, weighted by the router's probabilities (Shazeer et al. 2017, arXiv 1701.06538).
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -49,20 +57,29 @@ class Experts(nn.Module):
         self.experts = nn.ModuleList(FeedForward(config, config.d_expert) for _ in range(config.n_experts))
 
     def forward(self, x: Tensor) -> Tensor:
+        """What the experts make of x (..., d_model): the same shape."""
         tokens = x.flatten(0, -2)  # (tokens, d_model)
         shares, chosen = self.route(tokens)
         out = torch.zeros_like(tokens)
         for n in sorted(set(chosen.flatten().tolist())):  # the matrices of experts nobody chose are not read
-            token, place = (chosen == n).nonzero(as_tuple=True)
-            said = self.experts[n](tokens[token]) * shares[token, place, None]  # (tokens that chose it, d_model)
-            out.index_add_(0, token, said.to(out.dtype))
+            token, rank = (chosen == n).nonzero(as_tuple=True)  # who chose it, and as which of its choices
+            weighted = self.experts[n](tokens[token]) * shares[token, rank, None]  # (tokens that chose it, d_model)
+            out.index_add_(0, token, weighted.to(out.dtype))
         return out.view_as(x)
 
     def route(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """For tokens (tokens, d_model) how much of which experts to use: two of (tokens, n_experts_used)."""
+        """The router: top-k of a softmax over the experts.
+
+        Args:
+            tokens: (tokens, d_model)
+
+        Returns:
+            Shares (they sum to 1 if `renormalised`) and numbers of the experts, each (tokens, n_experts_used).
+        """
         shares, chosen = self.router(tokens).softmax(-1, dtype=torch.float32).topk(self.n_used)
         return (shares / shares.sum(-1, keepdim=True) if self.renormalised else shares), chosen
 
 
 def make_feed_forward(config: ModelConfig, layer: int) -> nn.Module:
+    """The feed-forward part of this layer: in a model with experts, some layers may still have a plain one."""
     return Experts(config) if layer in config.expert_layers else FeedForward(config, config.d_ff)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from core.config import ModelConfig, RopeConfig
 from core.kv_cache import GROWTH, KVCache
 from core.layers.rope import rope_frequencies
+from core.layers.taps import Taps, tap_names
 from core.transformer import Transformer
 
 SMALL = ModelConfig(
@@ -213,11 +214,11 @@ def test_a_window_longer_than_the_text_is_no_window() -> None:
     assert_same(random_transformer(windowed)(tokens), random_transformer(SMALL)(tokens))
 
 
-def test_windowed_layers_turn_by_their_own_rotary_embedding() -> None:
+def test_windowed_layers_have_a_rope_of_their_own() -> None:
     tokens = some_tokens(30)
-    turn = RopeConfig(theta=50.0)
-    local = dataclasses.replace(SMALL, window=30, windowed_layers=frozenset(range(3)), rope_local=turn)
-    assert_same(random_transformer(local)(tokens), random_transformer(dataclasses.replace(SMALL, rope=turn))(tokens))
+    rope = RopeConfig(theta=50.0)
+    local = dataclasses.replace(SMALL, window=30, windowed_layers=frozenset(range(3)), rope_local=rope)
+    assert_same(random_transformer(local)(tokens), random_transformer(dataclasses.replace(SMALL, rope=rope))(tokens))
 
 
 def test_a_factor_per_pair_can_say_what_llama3_does() -> None:
@@ -248,6 +249,23 @@ def test_cached_is_uncached(name: str, sizes: list[int]) -> None:
     cache = new_cache(transformer)
     assert_same(in_pieces(transformer, tokens, cache, sizes), transformer(tokens))
     assert cache.length == 30
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_taps_see_the_same_with_a_cache(name: str) -> None:
+    """Token by token and in pieces, the rows of a pass are those of one pass over everything."""
+    transformer = random_transformer(CONFIGS[name])
+    config, tokens, cache = transformer.config, some_tokens(20), new_cache(transformer)
+    whole = Taps(config, tap_names(config))
+    transformer(tokens, taps=whole)
+    for piece in tokens.split([9, 1, 1, 8, 1], dim=1):
+        taps, start = Taps(config, tap_names(config)), cache.length
+        transformer(piece, cache, taps=taps)
+        for tap, tensors in taps.seen.items():
+            for got, want in zip(tensors, whole.seen[tap], strict=True):
+                rows = slice(0 if tap in ("key", "value") else start, cache.length)
+                columns = slice(cache.length if tap in ("scores", "weights") else None)
+                assert_same(got, want[..., rows, columns])
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -305,7 +323,7 @@ def test_bfloat16_stays_near_float32(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"n_layers": 0}, "n_layers must be at least 1, not 0"),
         ({"n_kv_heads": 3}, "4 query heads cannot share 3 key heads evenly"),
@@ -325,8 +343,8 @@ def test_bfloat16_stays_near_float32(name: str) -> None:
         ({"rope": RopeConfig(factors=(1.0,) * 4, width=6)}, "need 3 factors, one per pair, not 4"),
     ],
 )
-def test_a_config_that_contradicts_itself(change: dict[str, object], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_config_that_contradicts_itself(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         dataclasses.replace(SMALL, **change)
 
 

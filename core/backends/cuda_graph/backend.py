@@ -100,7 +100,7 @@ class CudaGraphBackend:
         start = cache.length
         long = self.transformer.uses_long_rope(max(start + 1, length))
         cache.reserve(start + 1)
-        cache.turn(long)
+        cache.set_long_rope(long)
         self._token.fill_(ids[0])
 
         def eager() -> Tensor:

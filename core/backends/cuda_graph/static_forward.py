@@ -62,8 +62,8 @@ def forward_one(transformer: Transformer, token: Tensor, slots: Slots, long: boo
     length = slots.keys[0].shape[2]
 
     def view(window: int | None, local: bool) -> View:
-        seen = View(None, visible(slots.position, length, window), False, slots, spelled_out=fused)
-        return transformer.turned(seen, slots.position, long, local=local)
+        seen = View(None, visible(slots.position, length, window), False, slots, compiled=fused)
+        return transformer.with_rope(seen, slots.position, long, local=local)
 
     windowed = bool(transformer.config.windowed_layers)
     whole = view(None, False)
