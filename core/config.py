@@ -53,10 +53,6 @@ class RopeConfig:
         if impossible := [factor for factor in factors_of_pairs if not 0 < factor < math.inf]:
             raise ValueError(f"factors of pairs must be above 0, not {impossible[0]}")
 
-    def uses_long_rope(self, length: int) -> bool:
-        """Whether a text of this many tokens is rotated by longrope's long factors, its first tokens too."""
-        return self.scaling == "longrope" and length > self.original_context
-
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
@@ -137,6 +133,10 @@ class ModelConfig:
                 raise ValueError("windowed layers cannot have a longrope of their own")
         if self.positions == "sinusoidal" and (self.d_model % 2 or self.d_model < 4):
             raise ValueError(f"sines and cosines come in pairs, and d_model {self.d_model} is odd or below 4")
+
+    def uses_long_rope(self, length: int) -> bool:
+        """Whether longrope rotates a text of this many tokens by its long factors, from the first token on."""
+        return self.positions == "rope" and self.rope.scaling == "longrope" and length > self.rope.original_context
 
     def _check_rope(self, rope: RopeConfig) -> None:
         width = rope.width or self.d_head

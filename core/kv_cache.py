@@ -22,7 +22,9 @@ class KVCache:
     def __init__(self, config: ModelConfig, *, device: torch.device, dtype: torch.dtype) -> None:
         self.limit = config.context_length
         self.length = 0
-        self.long = False  # whether the keys were rotated as in a long text, see `RopeConfig.uses_long_rope`
+        self.long = False  # whether the keys were rotated as in a long text, see `ModelConfig.uses_long_rope`
+        self.text_length = 0  # of the text that is being read, if more of it follows in later passes
+        self._config = config
         shape = (config.n_layers, 1, config.n_kv_heads, min(GROWTH, self.limit), config.d_head)
         self.keys, self.values = in_large_pages(shape, dtype, device), in_large_pages(shape, dtype, device)
 
@@ -68,12 +70,16 @@ class KVCache:
         self.values[layer, :, :, self.length : end] = v
         return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
 
-    def set_long_rope(self, long: bool) -> None:
-        """Record how the keys that are written next are rotated: as in a long text, or as in a short one.
+    def begin_pass(self, time: int) -> None:
+        """Make room for `time` positions more, and settle with which rope their keys are written.
 
         Raises:
-            ValueError: those already here were rotated the other way, so they have to be computed anew.
+            ValueError: more than the context length, or the keys already here have another rope than a text of this
+                length, so they have to be computed anew.
         """
+        end = self.length + time
+        self.reserve(end)
+        long = self._config.uses_long_rope(max(end, self.text_length))
         if self.length and long != self.long:
             raise ValueError(f"{self.length} positions were read as a {'long' if self.long else 'short'} text")
         self.long = long

@@ -111,16 +111,13 @@ class Transformer(nn.Module):
         if config.tied_embeddings:
             self.head.weight = self.embedding.weight
 
-    def forward(
-        self, tokens: Tensor, cache: KVCache | None = None, *, length: int = 0, taps: Taps | None = None
-    ) -> Tensor:
+    def forward(self, tokens: Tensor, cache: KVCache | None = None, *, taps: Taps | None = None) -> Tensor:
         """Hidden states after the last norm (batch, time, d_model) for tokens (batch, time).
 
         With a cache (batch 1) the tokens stand after those cached, and are added to it; without one they
         begin at position 0.
 
         Args:
-            length: of the whole text, if more of it follows in later passes: longrope may rotate all of it differently.
             taps: keep what goes by at the places they name.
 
         Raises:
@@ -128,10 +125,11 @@ class Transformer(nn.Module):
         """
         start = 0 if cache is None else cache.length
         time = tokens.shape[1]
-        long = self.uses_long_rope(max(start + time, length))
-        if cache is not None:
-            cache.reserve(start + time)
-            cache.set_long_rope(long)
+        if cache is None:
+            long = self.config.uses_long_rope(time)
+        else:
+            cache.begin_pass(time)
+            long = cache.long
         positions = torch.arange(start, start + time, device=tokens.device)  # (time,)
         hidden = self.read(tokens, positions, self._views(positions, cache, long), taps)
         if cache is not None:
@@ -160,10 +158,6 @@ class Transformer(nn.Module):
             taps.record("hidden", out)
         return out
 
-    def uses_long_rope(self, length: int) -> bool:
-        """Whether longrope rotates a text of this many tokens by its long factors, from the first token on."""
-        return self.config.positions == "rope" and self.config.rope.uses_long_rope(length)
-
     def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """A row of the embedding matrix per token, plus its position's row: (batch, time, d_model)."""
         x: Tensor = self.embedding(tokens)
@@ -187,7 +181,7 @@ class Transformer(nn.Module):
         """The view with rope's cos and sin for positions (time,); unchanged if the model has no rope.
 
         Args:
-            long: the text is a long one, see `uses_long_rope`.
+            long: the text is a long one, see `ModelConfig.uses_long_rope`.
             local: of layers with a sliding window, which may have a rope of their own.
         """
         if self.config.positions != "rope":

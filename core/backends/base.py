@@ -17,8 +17,7 @@ from core.transformer import Transformer
 class Backend(Protocol):
     """Reads tokens after those in a KV cache, which it fills, and gives hidden states and logits.
 
-    A `length` is that of the whole text, if more of it follows in later passes; see `Transformer.forward`. Whatever
-    backend reads a token, its numbers are those of the transformer but for rounding.
+    Whatever backend reads a token, its numbers are those of the transformer but for rounding.
     """
 
     @property
@@ -54,7 +53,7 @@ class Backend(Protocol):
         """Whatever is to be done once, with the empty cache of a new sequence."""
         ...
 
-    def prefill(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, *, length: int = 0) -> None:
+    def prefill(self, ids: Sequence[int], cache: KVCache, hidden: Tensor) -> None:
         """Read a part of a prompt.
 
         Args:

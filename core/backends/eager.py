@@ -42,9 +42,9 @@ class EagerBackend:
         """Nothing is to be done."""
 
     @torch.inference_mode()
-    def prefill(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, *, length: int = 0) -> None:
+    def prefill(self, ids: Sequence[int], cache: KVCache, hidden: Tensor) -> None:
         tokens = torch.tensor([ids], device=self.device)  # (1, n)
-        hidden[:] = self.transformer(tokens, cache, length=length)[0]
+        hidden[:] = self.transformer(tokens, cache)[0]
 
     def decode(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, at: int = 0) -> NDArray[np.float32]:
         rows = hidden[at : at + len(ids)]

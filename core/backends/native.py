@@ -104,17 +104,17 @@ class NativeBackend:
     def warm_up(self, cache: KVCache) -> None:
         """Nothing is to be done."""
 
-    def prefill(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, *, length: int = 0) -> None:
+    def prefill(self, ids: Sequence[int], cache: KVCache, hidden: Tensor) -> None:
         if self._prefill_program is not None and len(ids) > MAX_STEP_TOKENS:
             began = time.perf_counter()
-            self.prefill_pass(ids, cache, hidden, length=length)
+            self.prefill_pass(ids, cache, hidden)
             self._adapt(len(ids), time.perf_counter() - began)
         elif len(ids) <= self._max_stepwise:
             for at in range(0, len(ids), MAX_STEP_TOKENS):
                 part = ids[at : at + MAX_STEP_TOKENS]
-                self.forward(part, cache, hidden[at : at + len(part)], length=length)
+                self.forward(part, cache, hidden[at : at + len(part)])
         else:
-            self._eager.prefill(ids, cache, hidden, length=length)
+            self._eager.prefill(ids, cache, hidden)
 
     def _adapt(self, count: int, seconds: float) -> None:
         """C gives the same numbers however a text is cut, so passes may be as long as one may wait for a stop."""
@@ -122,32 +122,31 @@ class NativeBackend:
             affordable = int(_PATIENCE * count / max(seconds, 1e-6)) // MIN_PREFILL_TOKENS * MIN_PREFILL_TOKENS
             self.max_prefill_tokens = min(MAX_PREFILL_TOKENS, max(MIN_PREFILL_TOKENS, affordable))
 
-    def forward(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, *, length: int = 0) -> None:
+    def forward(self, ids: Sequence[int], cache: KVCache, hidden: Tensor) -> None:
         """Read tokens after those cached, and add them to the cache.
 
         Args:
             ids: at most `MAX_STEP_TOKENS`, each below the vocabulary's size.
             hidden: (n, d_model), contiguous: where the hidden states after the last norm go, n at least len(ids).
-            length: of the whole text, if more of it follows; see `Transformer.forward`.
 
         Raises:
             ValueError: they do not fit, are no tokens of the model or too many, what is cached has another
                 rope than a text of this length, or the hidden states have no such place.
         """
-        run = self._prepared(ids, cache, hidden, 0, length, MAX_STEP_TOKENS)
+        run = self._prepared(ids, cache, hidden, 0, MAX_STEP_TOKENS)
         self._run(self._program.forward, run)
         cache.advance(len(ids))
 
     def decode(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, at: int = 0) -> NDArray[np.float32]:
         """`forward`, then `logits`, in one call, between whose halves no thread has to be woken."""
-        run = self._prepared(ids, cache, hidden, at, 0, MAX_STEP_TOKENS)
+        run = self._prepared(ids, cache, hidden, at, MAX_STEP_TOKENS)
         logits = np.empty((len(ids), self._vocab_size), dtype=np.float32)
         run.logits = addressof(c_char.from_buffer(logits.data))
         self._run(self._program.decode, run)
         cache.advance(len(ids))
         return logits
 
-    def prefill_pass(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, *, length: int = 0) -> None:
+    def prefill_pass(self, ids: Sequence[int], cache: KVCache, hidden: Tensor) -> None:
         """`forward` for up to `MAX_PREFILL_TOKENS`, if `can_prefill`: faster, with other numbers in the last bits.
 
         Those of a token do not depend on which others are read in the same pass.
@@ -157,7 +156,7 @@ class NativeBackend:
             MemoryError: there is too little memory to work in.
         """
         assert self._prefill_program is not None
-        run = self._prepared(ids, cache, hidden, 0, length, MAX_PREFILL_TOKENS)
+        run = self._prepared(ids, cache, hidden, 0, MAX_PREFILL_TOKENS)
         operations = self._prefill_program.forward
         if not self._library.logitscope_prefill(self._pool, operations, len(operations), byref(run)):
             raise MemoryError("there is not enough memory to read many tokens at once")
@@ -180,14 +179,13 @@ class NativeBackend:
     def _run(self, operations: Any, run: Run) -> None:
         self._library.logitscope_run(self._pool, operations, len(operations), byref(run))
 
-    def _prepared(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, at: int, length: int, most: int) -> Run:
+    def _prepared(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, at: int, most: int) -> Run:
         """What a step has to know, and room in the cache."""
         if not 1 <= len(ids) <= most or min(ids) < 0 or max(ids) >= self._vocab_size:
             raise ValueError(f"a step takes 1 to {most} tokens below {self._vocab_size}, not {list(ids)}")
-        start, end = cache.length, cache.length + len(ids)
-        long = self.transformer.uses_long_rope(max(end, length))
-        cache.reserve(end)
-        cache.set_long_rope(long)
+        start = cache.length
+        cache.begin_pass(len(ids))
+        long = cache.long
         places = self._places
         if places is None or not places.are_those_of(cache, hidden, long):
             places = self._places = self._find(cache, hidden, long)

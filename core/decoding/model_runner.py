@@ -56,7 +56,7 @@ class ModelRunner:
 
     def is_long(self, length: int) -> bool:
         """Whether a text of this length has the rope of long texts."""
-        return self.backend.transformer.uses_long_rope(length)
+        return self.backend.transformer.config.uses_long_rope(length)
 
     def rewind(self, length: int) -> None:
         """Forget every position from `length` on."""
@@ -80,13 +80,14 @@ class ModelRunner:
         """
         start, end = self.length, self.length + len(ids)
         first = min(max(start, known), end)
+        self.cache.text_length = length
         try:
             self._reserve(end)
             if first == start:
-                self.backend.prefill(ids, self.cache, self._hidden[start:end], length=length)
+                self.backend.prefill(ids, self.cache, self._hidden[start:end])
             else:
                 hidden = self._hidden.new_empty(len(ids), self._hidden.shape[1])
-                self.backend.prefill(ids, self.cache, hidden, length=length)
+                self.backend.prefill(ids, self.cache, hidden)
                 with torch.inference_mode():  # in which these rows were made
                     self._hidden[first:end] = hidden[first - start :]
         except (MemoryError, RuntimeError) as error:
@@ -99,6 +100,7 @@ class ModelRunner:
             OutOfMemory: there is no room for them; then none is read.
         """
         start, end = self.length, self.length + len(ids)
+        self.cache.text_length = end
         try:
             if end > self._capacity:
                 self._reserve(end)

@@ -75,20 +75,19 @@ class CudaGraphBackend:
                 raise  # where memory is short, that is said when there is something to read
         cache.rewind(0)
 
-    def prefill(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, *, length: int = 0) -> None:
+    def prefill(self, ids: Sequence[int], cache: KVCache, hidden: Tensor) -> None:
         if len(ids) == 1:
-            self.forward(ids, cache, hidden, length=length)
+            self.forward(ids, cache, hidden)
         else:
-            self._eager.prefill(ids, cache, hidden, length=length)
+            self._eager.prefill(ids, cache, hidden)
 
     @torch.inference_mode()
-    def forward(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, *, length: int = 0) -> None:
+    def forward(self, ids: Sequence[int], cache: KVCache, hidden: Tensor) -> None:
         """Read a token after those cached, and add it to the cache.
 
         Args:
             ids: one, below the vocabulary's size.
             hidden: (1, d_model): where the hidden state after the last norm goes.
-            length: of the whole text, if more of it follows; see `Transformer.forward`.
 
         Raises:
             ValueError: it does not fit, is no token of the model or not one, or what is cached has another rope than a
@@ -98,17 +97,15 @@ class CudaGraphBackend:
         if len(ids) != 1 or not 0 <= ids[0] < vocab_size:
             raise ValueError(f"a step takes one token below {vocab_size}, not {list(ids)}")
         start = cache.length
-        long = self.transformer.uses_long_rope(max(start + 1, length))
-        cache.reserve(start + 1)
-        cache.set_long_rope(long)
+        cache.begin_pass(1)
         self._token.fill_(ids[0])
 
         def eager() -> Tensor:
-            found = self.transformer(self._token, cache, length=length)
+            found = self.transformer(self._token, cache)
             cache.rewind(start)
             return found[0]  # type: ignore[no-any-return]
 
-        hidden.copy_(self._graphs.run(self._pass(cache, long), eager))
+        hidden.copy_(self._graphs.run(self._pass(cache), eager))
         cache.advance(1)
         self._end = start + 1
 
@@ -129,10 +126,10 @@ class CudaGraphBackend:
         self.forward(ids, cache, row)
         return self.logits(row)
 
-    def _pass(self, cache: KVCache, long: bool) -> CapturablePass:
+    def _pass(self, cache: KVCache) -> CapturablePass:
         """What is to be done for the token after those cached, with everything where it is looked for."""
         start = cache.length
-        bucket = bucket_of(start + 1, cache.limit)
+        bucket, long = bucket_of(start + 1, cache.limit), cache.long
         cache.reserve(bucket)
         slab = (cache.keys.data_ptr(), cache.values.data_ptr(), cache.capacity)
         if slab != self._slab:

@@ -279,9 +279,10 @@ def test_a_text_that_becomes_long_is_turned_anew(target: str) -> None:
         cache_of(LONG, BF16),
         torch.empty(30, 32),
     )
-    backend.prefill_pass(ids[:15], cache, hidden[:15].to(BF16), length=15)
+    backend.prefill_pass(ids[:15], cache, hidden[:15].to(BF16))
+    cache.text_length = 30
     with pytest.raises(ValueError, match="15 positions were read as a short text"):
-        backend.prefill_pass(ids[:15], cache, hidden[:15].to(BF16), length=30)
+        backend.prefill_pass(ids[:15], cache, hidden[:15].to(BF16))
 
 
 # --- what is no number ------------------------------------------------------------------------------------------------

@@ -149,7 +149,7 @@ def test_logits_and_greedy_text_are_those_of_llama_cpp(case: str, written: Writt
     path, _ = written(case)
     oracle, ours = Oracle(path), opened(path)
     longer = (
-        48 if ours.transformer.uses_long_rope(49) else 0
+        48 if ours.transformer.config.uses_long_rope(49) else 0
     )  # llama.cpp takes every text for a long one where one may be
     ids, prompt = some_ids(40 + longer), some_ids(9 + longer)
     want, got = oracle.logits(ids), logits(ours, ids)
