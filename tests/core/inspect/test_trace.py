@@ -12,7 +12,8 @@ import torch
 from core.config import ModelConfig
 from core.inspect.trace import trace
 from core.layers.taps import tap_names
-from core.quantization.packed import install, pack
+from core.quantization.layers import install
+from core.quantization.packing import quantize
 from core.transformer import Transformer
 
 CONFIG = ModelConfig(
@@ -70,7 +71,7 @@ def test_a_quantized_model_is_traced_as_it_is_held() -> None:
     torch.manual_seed(0)
     quantized = Transformer(CONFIG).eval()
     with torch.inference_mode():
-        install(quantized, {"blocks.1.attention.query.weight": pack(torch.randn(32, 32), "int8")}, torch.float32)
+        install(quantized, {"blocks.1.attention.query.weight": quantize(torch.randn(32, 32), "int8")}, torch.float32)
         want = quantized(torch.tensor([IDS]))
     found = trace(quantized, IDS, ["weights", "hidden"])
     torch.testing.assert_close(found["hidden"][0], want[0])
