@@ -15,7 +15,7 @@ from torch import Tensor
 from core.backends.native_program import Program
 from core.config import ModelConfig
 from core.kv_cache import KVCache
-from core.native.bindings import MAX_PREFILL_TOKENS, MAX_STEP_TOKENS, Run, library, why_absent
+from core.native.bindings import MAX_PREFILL_TOKENS, MAX_STEP_TOKENS, Run, library, load_error
 from core.native.quantize import FORMATS
 from core.transformer import Transformer
 
@@ -30,7 +30,7 @@ def why_no_step(config: ModelConfig, device: torch.device, dtype: torch.dtype) -
     if device.type != "cpu":
         return f"it is for the CPU, and this is {device}"
     if library() is None:
-        return why_absent()
+        return load_error()
     if dtype not in FORMATS:
         return f"it computes in float32 and bfloat16, not in {str(dtype).removeprefix('torch.')}"
     if config.expert_layers and config.n_experts_used > MAX_STEP_TOKENS:
@@ -77,13 +77,13 @@ class NativeBackend:
         self._transformer = transformer
         self._program = Program(transformer, dtype)
         reads = found.logitscope_can_prefill() and _readable(transformer, dtype)
-        self._many = Program(transformer, dtype, many=True) if reads else None
+        self._many = Program(transformer, dtype, prefill=True) if reads else None
         self._format = FORMATS[dtype]
         config = transformer.config
-        self._pool = found.logitscope_pool(n_threads, self._program.columns, config.d_head)
+        self._pool = found.logitscope_create_workspace(n_threads, self._program.columns, config.d_head)
         if self._pool is None:
             raise MemoryError(f"{n_threads} threads could not be started")
-        freed = weakref.finalize(self, found.logitscope_free, self._pool)
+        freed = weakref.finalize(self, found.logitscope_free_workspace, self._pool)
         freed.atexit = False  # then a thread may still be at work
         # For how many positions, and whether of a long text; cosines and sines, see `_tables`.
         self._turns: tuple[tuple[int, bool], list[tuple[Tensor, Tensor]]] = ((0, False), [])
@@ -158,7 +158,7 @@ class NativeBackend:
         return logits
 
     def _run(self, operations: Any, run: Run) -> None:
-        self._library.logitscope_run(self._pool, operations, len(operations), byref(run))
+        self._library.logitscope_decode(self._pool, operations, len(operations), byref(run))
 
     def _prepared(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, at: int, length: int, most: int) -> Run:
         """What a step has to know, and room in the cache."""

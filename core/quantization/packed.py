@@ -84,7 +84,7 @@ class Packed:
             rows = in_rows(pack(values.cpu(), self.kind))
             self.weights[first : first + n], self.scales[first : first + n] = rows.weights, rows.scales
             return
-        if packing.pack(self, first, values):
+        if packing.quantize(self, first, values):
             return
         if n % ROWS:
             values = F.pad(values, (0, 0, 0, -n % ROWS))
@@ -103,7 +103,7 @@ class Packed:
             first: a multiple of 16.
         """
         count = self.rows - first if count is None else count
-        fast = packing.unpack(self, dtype, first, count)
+        fast = packing.dequantize(self, dtype, first, count)
         return self._unpacked(dtype, first, count) if fast is None else fast
 
     def _unpacked(self, dtype: torch.dtype, first: int, count: int) -> Tensor:

@@ -68,7 +68,7 @@ def test_scales_of_any_size_are_rounded_as_torch_rounds(kind: str) -> None:
     values = torch.randn(400, 32).sign() * torch.logspace(-9, 8, 400)[:, None]
     with pytest.MonkeyPatch.context() as patch:
         packed = [pack(values, kind)]
-        patch.setattr(packing, "pack", lambda *_: False)
+        patch.setattr(packing, "quantize", lambda *_: False)
         packed.append(pack(values, kind))
     assert torch.equal(packed[0].scales, packed[1].scales)
     small = packed[0].scales.abs()
@@ -90,7 +90,7 @@ def test_what_is_packed_piece_by_piece_is_what_is_packed_at_once(kind: str) -> N
     values = torch.randn(37, 64)
     at_once, by_pieces = pack(values, kind), Packed.empty(37, 64, kind)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packing, "pack", lambda *_: False)
+        patch.setattr(packing, "quantize", lambda *_: False)
         by_torch = pack(values, kind)
     assert torch.equal(at_once.scales, by_torch.scales)
     assert (at_once.unpack(torch.float32) != by_torch.unpack(torch.float32)).float().mean() < 0.01  # ties, at most
@@ -112,7 +112,7 @@ def test_what_is_no_number_stays_none(kind: str) -> None:
     values[17, 40], values[2, 3] = torch.nan, torch.inf
     with pytest.MonkeyPatch.context() as patch:
         packed = [pack(values, kind)]
-        patch.setattr(packing, "pack", lambda *_: False)
+        patch.setattr(packing, "quantize", lambda *_: False)
         packed.append(pack(values, kind))
     for one in packed:
         broken = ~one.unpack(torch.float32).isfinite()

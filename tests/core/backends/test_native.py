@@ -324,8 +324,8 @@ def test_two_threads_of_python_may_use_it_at_once(monkeypatch: pytest.MonkeyPatc
     """They let go of Python's lock on the way into C."""
     found = native.library()
     assert found is not None
-    pool = found.logitscope_pool(3, 1, 1)
-    monkeypatch.setattr(packing, "_pool", lambda: pool)
+    workspace = found.logitscope_create_workspace(3, 1, 1)
+    monkeypatch.setattr(packing, "_workspace", lambda: workspace)
     packed = pack(torch.randn(2048, 512), "int8")
     expected = packed.unpack(torch.float32)
     together = Barrier(2)
@@ -337,7 +337,7 @@ def test_two_threads_of_python_may_use_it_at_once(monkeypatch: pytest.MonkeyPatc
 
     with ThreadPoolExecutor(2) as threads:
         assert all(threads.map(unpack, range(4)))
-    found.logitscope_free(pool)
+    found.logitscope_free_workspace(workspace)
 
 
 def test_reading_memory_is_measured() -> None:

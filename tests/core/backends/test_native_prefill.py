@@ -345,7 +345,7 @@ def test_it_is_for_halves_without_experts_and_even_heads(target: str) -> None:
     assert NativeBackend(mixed, dtype=BF16, n_threads=1).most == 0
 
 
-@pytest.mark.parametrize("other", ["avx2", "plain"])
+@pytest.mark.parametrize("other", ["avx2", "generic"])
 def test_other_instructions_read_few_tokens_or_leave_it_to_torch(other: str) -> None:
     for _ in using(other):
         assert NativeBackend(model(SMALL, BF16), dtype=BF16, n_threads=1).most == 0
