@@ -2,7 +2,7 @@
  *
  * core/backends/native_program.py writes the list from a model's config and weights; decode.c and prefill.c carry it
  * out. What an operation reads, does and writes is all there is: no file here knows a family of models. bindings.py
- * mirrors the structures, so their fields and the order of these must not be changed in one place alone.
+ * mirrors the structures: neither may be changed without the other, nor either without raising INTERFACE.
  */
 #ifndef LOGITSCOPE_API_H
 #define LOGITSCOPE_API_H
@@ -44,8 +44,8 @@ typedef struct {
 } Norm;
 
 /* Activations: a row of `stride` floats per token. In a prefill: panels (features, 16) of 16 tokens each, `stride`
- * features to a panel; or with `vnni` in BF16, two features side by side as matrix instructions want them, (features
- * / 2, 16, 2), features filled up to a multiple of 32. */
+ * features to a panel; or with `vnni` in BF16, two features side by side as matrix instructions want them,
+ * (features / 2, 16, 2), features filled up to a multiple of 32. */
 typedef struct {
     float *data;
     int32_t stride, vnni;
@@ -70,15 +70,20 @@ typedef struct {
     Buffer routing;            /* the numbers of the experts a token goes through, then the weight of each */
 } Experts;
 
-/* EMBED output = row `token` of matrices[0] * scale, plus row `position` of matrices[1], if there is one, which is
- * read into input LINEAR output (+)= scale * f(norm(input) @ matrices.T + bias): the matrices stand one below the
- * other, or if gated output = activation(first) * second; capped by softcap. Written to Run.logits if output.data is
- * NULL NORM output (+)= scale * norm(input), width channels; also to Run.hidden if store_hidden ROPE_STORE_KV input
- * holds queries, keys and values side by side: normalize and rotate the first two in place, store the last two in
- * the cache ATTEND the queries of input attend to the cache; output (n_heads * d_head) LOAD_HIDDEN output =
- * Run.hidden ROUTE input holds the scores of the experts: the likeliest go into experts.routing EXPERTS_UP like a
- * LINEAR with the gate and up matrices of the chosen experts; output (n_used, width) per token EXPERTS_DOWN output
- * (+)= scale * the sum of what the experts' down matrices make of input, each times its weight */
+/* EMBED          output = row `token` of matrices[0] * scale, plus row `position` of matrices[1], if there is one, read
+ *                into input
+ * LINEAR         output (+)= scale * f(norm(input) @ matrices.T + bias): the matrices stand one below the other, or if
+ *                gated output = activation(first) * second; capped by softcap. Written to Run.logits if output.data is
+ *                NULL
+ * NORM           output (+)= scale * norm(input), width channels; also to Run.hidden if store_hidden
+ * ROPE_STORE_KV  input holds queries, keys and values side by side: normalize and rotate the first two, store the last
+ *                two in the cache
+ * ATTEND         the queries of input attend to the cache; output (n_heads * d_head)
+ * LOAD_HIDDEN    output = Run.hidden
+ * ROUTE          input holds the scores of the experts: the likeliest go into experts.routing
+ * EXPERTS_UP     like a LINEAR with the gate and up matrices of the chosen experts; output (n_used, width) per token
+ * EXPERTS_DOWN   output (+)= scale * the sum of what the experts' down matrices make of input, each times its weight
+ */
 typedef struct {
     int32_t kind;
     Buffer input, output;
@@ -109,8 +114,7 @@ typedef struct {
 typedef struct Workspace Workspace;
 
 /* Threads that carry out operations together, the caller one of them, and the memory they need on the way; NULL: not
- * enough memory, or threads. `columns` is the most that any matrix or norm has, `d_head` the most channels of a
- * head. */
+ * enough memory, or threads. `columns`: the most that any matrix or norm has; `d_head`: the most of a head. */
 Workspace *logitscope_create_workspace(int32_t n_threads, int32_t columns, int32_t d_head);
 void logitscope_free_workspace(Workspace *workspace);
 

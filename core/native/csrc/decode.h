@@ -4,16 +4,16 @@
 
 #include "workspace.h"
 
-static inline float *row_of(Buffer rows, int32_t token) { return rows.data + (int64_t)token * rows.stride; }
+static inline float *row_of(Buffer buffer, int32_t token) {
+    return buffer.data + (int64_t)token * buffer.stride;
+}
 
-/* Convert an input for these matrices' formats; `done` is the format it was converted for last, or -1. Returns the
- * last. */
+/* Convert an input for these matrices' formats; `done` and the result: the format it was converted for last, or -1. */
 int32_t convert_input_for(const Matrix *matrices, int32_t n_matrices, int32_t done, Input *input);
 /* Normalize one vector, and convert it for these matrices' formats. Returns the last of them. */
 int32_t prepare_input(const float *x, const Norm *norm, const Matrix *matrices, int32_t n_matrices, Input *input);
 
-/* activation(gate @ x) * (up @ x), 16 rows of them for each of n inputs; out (n, 16). Without a gate, activation(up
- * @ x). */
+/* 16 rows of activation(gate @ x) * (up @ x), or without a gate of activation(up @ x), for n inputs; out (n, 16). */
 void gated_gemv(const Operation *op, const Matrix *gate, const Matrix *up, int32_t first, const Input *inputs,
                 int32_t n, float *out);
 /* Scale up to 16 numbers of one token, and write or add them to the output; then cap this. */

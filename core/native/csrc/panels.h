@@ -29,7 +29,7 @@ typedef struct {
 
 struct PrefillScratch {
     void *memory;
-    uint16_t *vnni; /* the input of a product: panels of all tokens */
+    uint16_t *vnni;   /* the input of a product: panels of all tokens */
     GemmKernel *gemm; /* in use */
     PrefillThreadScratch threads[];
 };
@@ -40,7 +40,9 @@ static inline int32_t tokens_in(const Run *run, int32_t panel) {
     int32_t left = run->n_tokens - panel * PANEL;
     return left < PANEL ? left : PANEL;
 }
-static inline float *panel_at(Buffer rows, int32_t panel) { return rows.data + (int64_t)panel * rows.stride * PANEL; }
+static inline float *panel_at(Buffer buffer, int32_t panel) {
+    return buffer.data + (int64_t)panel * buffer.stride * PANEL;
+}
 static inline uint16_t *vnni_at(uint16_t *vnni, int32_t columns, int32_t panel) {
     return vnni + (int64_t)panel * padded(columns) * PANEL;
 }

@@ -11,10 +11,10 @@ static inline int32_t group_bytes(int32_t format) { return format == INT4 ? ROWS
 
 /* One token's vector in the forms in which the formats of weights multiply it; padded with zeros to whole groups. */
 typedef struct {
-    float *values;    /* F32 */
-    uint16_t *bf16;   /* BF16 */
-    /* INT4: value = quant * scale of its group. INT8 is worth more: value = (quant * RESIDUAL_STEPS + residual) *
-     * scale. */
+    float *values;
+    uint16_t *bf16;
+    /* For INT4, value = quant * scale of its group. INT8 is worth more: value = (quant * RESIDUAL_STEPS + residual)
+     * * scale. */
     int8_t *quants, *residuals;
     float *scales;
     int32_t *sums;    /* of a group's integers, as weights are stored with an offset */
@@ -50,8 +50,7 @@ typedef struct {
     const char *name;
     /* Convert input->values (columns,) into the form that this format of weights is multiplied with. */
     void (*convert_input)(Input *input, int32_t columns, int32_t format);
-    /* Two blocks times n inputs: two streams from two places in memory come in faster than one. They may be the
-     * same. */
+    /* Two blocks, or one twice, times n inputs: two streams from memory come in faster than one. */
     void (*gemv)(const Block *a, const Block *b, int32_t n);
     void (*normalize)(const Norm *norm, const float *weight, const float *in, int32_t width, float *out);
     /* Rotate x (2 * half,) in place, channel i together with channel half + i. */

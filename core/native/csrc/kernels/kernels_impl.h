@@ -1,11 +1,11 @@
 /* The kernels, written once for all sets of instructions: each includes this file after simd.h, after saying
  * KERNELS_NAME and KERNELS, and after defining what the compiler cannot do well by itself:
  *
- * vf dot_bf16(vf sum, const uint16_t *weights, const Input *x, int k) adds 2 * LANES BF16 weights times x from k on
- * void reduce_add_each(const vf *v, float *out) the sums of each of LANES vectors void load_scales(const uint16_t
- * *scales, float *out) 16 of F16 as floats void dot_int8_group(const uint8_t *weights, const Input *x, int g, const int
- * tokens, vi (*products)[ROWS / LANES]) void dot_int4_group(...) group g of 16 rows: the integers' products with each
- * input
+ *   vf dot_bf16(vf sum, const uint16_t *weights, const Input *x, int k)  adds 2 * LANES BF16 weights times x from k on
+ *   void reduce_add_each(const vf *v, float *out)                        the sums of each of LANES vectors
+ *   void load_scales(const uint16_t *scales, float *out)                 16 of F16 as floats
+ *   void dot_int8_group(const uint8_t *weights, const Input *x, int g, const int tokens, vi (*products)[ROWS / LANES])
+ *   void dot_int4_group(...)                          group g of 16 rows: the integers' products with each input
  *
  * Must not contain an instruction of one processor. */
 
