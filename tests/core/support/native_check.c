@@ -151,17 +151,19 @@ static void run_model(Model model, int n_threads, float *logits) {
                .sin = {floats(TOKENS * d_head / 2), floats(TOKENS * 15)}};
     Workspace *workspace = logitscope_create_workspace(n_threads, HEADS * d_head, d_head);
     if (!workspace) abort();
-    for (int size = cut > MAX_STEP_TOKENS ? cut : 1; run.start < TOKENS; size = cut > MAX_STEP_TOKENS ? cut : size % cut + 1) {
+    const int prefills = cut > MAX_STEP_TOKENS;
+    for (int size = prefills ? cut : 1; run.start < TOKENS; size = prefills ? cut : size % cut + 1) {
         int64_t *tokens = malloc(sizeof(int64_t) * (size_t)size);
         if (!tokens) abort();
         run.n_tokens = TOKENS - run.start < size ? TOKENS - run.start : size;
         for (int t = 0; t < run.n_tokens; t++) tokens[t] = (run.start + t) * 7 % VOCAB;
         run.tokens = tokens;
-        if (cut <= MAX_STEP_TOKENS) logitscope_decode(workspace, ops, forward, &run);
+        if (!prefills) logitscope_decode(workspace, ops, forward, &run);
         else if (!logitscope_prefill(workspace, ops, forward, &run)) abort();
         free(tokens);
         for (int t = 0; t < run.n_tokens; t += MAX_STEP_TOKENS) {
-            Run last = {.n_tokens = run.n_tokens - t < MAX_STEP_TOKENS ? run.n_tokens - t : MAX_STEP_TOKENS, .format = run.format,
+            int left = run.n_tokens - t;
+            Run last = {.n_tokens = left < MAX_STEP_TOKENS ? left : MAX_STEP_TOKENS, .format = run.format,
                         .hidden = hidden + (size_t)t * D * number, .logits = logits + (run.start + t) * VOCAB};
             logitscope_decode(workspace, ops + forward, n - forward, &last);
         }
@@ -178,12 +180,13 @@ static void run_model(Model model, int n_threads, float *logits) {
     while (n_allocated) free(allocated[--n_allocated]);
 }
 
-/* A matrix times MAX_STEP_TOKENS inputs, `at_once` of them in a step. Weights and inputs of a quantized one are such that every
- * product is exact: scales are powers of two, inputs multiples of what they are rounded to, many as large as they can be. */
+/* A matrix times MAX_STEP_TOKENS inputs, `at_once` of them in a step. Weights and inputs of a quantized one are such
+ * that every product is exact: scales are powers of two, inputs multiples of what they are rounded to, many as large as
+ * they can be. */
 static void multiply(int format, int at_once, float *out) {
     state = 7;
     const int columns = format < INT8 ? 77 : 5 * GROUP;
-    static const float largest[] = {127.0f, -127.0f, 126.5f, -126.5f}; /* with rests of 0 and -64 */
+    static const float largest[] = {127.0f, -127.0f, 126.5f, -126.5f}; /* with residuals of 0 and -64 */
     Matrix m = matrix(format, VOCAB, columns, 0);
     uint8_t *bytes = (uint8_t *)m.weights;
     for (int i = 0; format >= INT8 && i < 2 * group_bytes(format); i++) bytes[i] = noise() < 0.0f ? 0 : 255;
@@ -241,10 +244,10 @@ static int agree(Model model, const char *name, int n_threads, float tolerance) 
 int main(void) {
     static float products[MAX_STEP_TOKENS * VOCAB];
     const char *names[] = {"generic", "avx2", "neon", "dotprod", "avx512", "amx"};
-    enum { DECODING = 5, FIRST_PREFILL = 4 }; /* those that read a few tokens differently, and the first that reads many */
+    enum { N_DECODING = 5, FIRST_PREFILL = 4 }; /* how many decode in a way of their own; the first that prefills */
     for (int format = F32; format <= INT4; format++) {
         compared = 0;
-        for (int name = 0; name < DECODING; name++) {
+        for (int name = 0; name < N_DECODING; name++) {
             if (!logitscope_select_kernels(names[name])) continue;
             if (!multiplies_alike(names[name], format, products, compared)) return 1;
             for (int n_threads = 1; n_threads <= 3; n_threads++) {
@@ -263,7 +266,8 @@ int main(void) {
                 memcpy(first, other, sizeof first);
                 for (int cut = 0; cut < 3; cut++)
                     for (int n_threads = 1; n_threads <= 3; n_threads++)
-                        if (!agree((Model){format, BF16, d_heads[d], cuts[cut], 0}, names[name], n_threads, 0.0f)) return 1;
+                        if (!agree((Model){format, BF16, d_heads[d], cuts[cut], 0}, names[name], n_threads, 0.0f))
+                            return 1;
             }
     printf("steps: %d\n", steps);
     return 0;
