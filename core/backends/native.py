@@ -17,7 +17,7 @@ from core.backends.eager import MIN_PREFILL_TOKENS, EagerBackend
 from core.backends.native_program import Program
 from core.config import ModelConfig
 from core.kv_cache import KVCache
-from core.native.bindings import MAX_PREFILL_TOKENS, MAX_STEP_TOKENS, Run, library, why_absent
+from core.native.bindings import MAX_PREFILL_TOKENS, MAX_STEP_TOKENS, Run, library, load_error
 from core.native.quantize import FORMATS
 from core.quantization.layers import packed_in
 from core.transformer import Transformer
@@ -31,7 +31,7 @@ def fallback_reason(config: ModelConfig, device: torch.device, dtype: torch.dtyp
     if device.type != "cpu":
         return f"it is for the CPU, and this is {device}"
     if library() is None:
-        return why_absent()
+        return load_error()
     if dtype not in FORMATS:
         return f"it computes in float32 and bfloat16, not in {str(dtype).removeprefix('torch.')}"
     if config.expert_layers and config.n_experts_used > MAX_STEP_TOKENS:
@@ -83,17 +83,17 @@ class NativeBackend:
         self.transformer, self.device, self.dtype = transformer, torch.device("cpu"), dtype
         self._program = Program(transformer, dtype)
         prefills = can_prefill(transformer, dtype)
-        self._prefill_program = Program(transformer, dtype, many=True) if prefills else None
+        self._prefill_program = Program(transformer, dtype, prefill=True) if prefills else None
         self._eager = EagerBackend(transformer, device=self.device, dtype=dtype)
         self.max_prefill_tokens = self._eager.max_prefill_tokens
         # Tokens that are read in steps sooner than in torch, which has to dequantize all weights first.
         self._max_stepwise = _MAX_STEPWISE if packed_in(transformer) else MAX_STEP_TOKENS
         self._format = FORMATS[dtype]
         config = transformer.config
-        self._pool = found.logitscope_pool(n_threads, self._program.columns, config.d_head)
-        if self._pool is None:
+        self._workspace = found.logitscope_create_workspace(n_threads, self._program.columns, config.d_head)
+        if self._workspace is None:
             raise MemoryError(f"{n_threads} threads could not be started")
-        freed = weakref.finalize(self, found.logitscope_free, self._pool)
+        freed = weakref.finalize(self, found.logitscope_free_workspace, self._workspace)
         freed.atexit = False  # then a thread may still be at work
         # For how many positions, and whether of a long text; cosines and sines, see `_tables`.
         self._cos_sin: tuple[tuple[int, bool], list[tuple[Tensor, Tensor]]] = ((0, False), [])
@@ -158,7 +158,7 @@ class NativeBackend:
         assert self._prefill_program is not None
         run = self._prepared(ids, cache, hidden, 0, MAX_PREFILL_TOKENS)
         operations = self._prefill_program.forward
-        if not self._library.logitscope_prefill(self._pool, operations, len(operations), byref(run)):
+        if not self._library.logitscope_prefill(self._workspace, operations, len(operations), byref(run)):
             raise MemoryError("there is not enough memory to read many tokens at once")
         cache.advance(len(ids))
 
@@ -177,7 +177,7 @@ class NativeBackend:
         return logits
 
     def _run(self, operations: Any, run: Run) -> None:
-        self._library.logitscope_run(self._pool, operations, len(operations), byref(run))
+        self._library.logitscope_decode(self._workspace, operations, len(operations), byref(run))
 
     def _prepared(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, at: int, most: int) -> Run:
         """What a step has to know, and room in the cache."""

@@ -1,9 +1,15 @@
-"""An optional decoding step in C for the CPU: one call per token, at the speed at which the weights can be read.
+"""An optional C library for the CPU: a forward pass in one call per token, at the speed at which weights can be read.
 
-It is built with the package where there is a C compiler; after a change to it, `pip install -e .` builds it again.
-Without it everything runs in torch. `library` loads it, `plan` writes down what it has to do for a model, `step` does
-it, `packing` quantises matrices and reads them for torch. Must not know text, sampling or files.
+Must not know a model, text, sampling or files: it is a leaf, which core's backends and quantization use. It is built
+with the package where there is a C compiler; after a change to it, `pip install -e .` builds it again. Without it
+everything runs in torch.
 
-In C: api.h says what an operation is, decode.c carries them out, threadpool.c shares the work, kernels_impl.h is the
-arithmetic, compiled once for each set of instructions (generic.c, avx2.c, avx512.c, neon.c, neon_dotprod.c).
+In Python: `bindings` loads the library and mirrors its structures, `quantize` quantizes matrices and dequantizes them,
+`bandwidth` measures how fast memory is read, `arena` takes memory in large pages.
+
+In C (csrc): api.h is the interface and says what an operation is. decode.c carries operations out on a few tokens, with
+linear.c and moe.c; prefill.c on many at once, with prefill_linear.c, prefill_rope.c and prefill_attention.c, in panels
+(panels.h). workspace.c holds the memory for both, threadpool.c the threads, dispatch.c chooses the kernels. These are
+written once (kernels/kernels_impl.h and the parts it includes) and compiled for each set of instructions (generic.c,
+avx2.c, avx512.c, neon.c, neon_dotprod.c); amx.c is for prefill alone.
 """

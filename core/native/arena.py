@@ -1,5 +1,5 @@
 """Memory in large pages: weights are read from end to end for every token, and with pages of 4 KB a third of that time
-goes into looking up where the pages are.
+goes into looking up where the pages are. Must not know what the memory is for.
 
 Linux gives them to whoever asks for them (madvise(2), MADV_HUGEPAGE); elsewhere this is ordinary memory.
 """
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 _PAGE = 2 << 20
-_LINE = 64  # bytes that are read at once; every tensor begins at a new one
+_CACHE_LINE = 64  # bytes that are read at once; every tensor begins at a new one
 _HUGEPAGE = 14  # MADV_HUGEPAGE of Linux
 
 
@@ -30,8 +30,8 @@ class Arena:
 
     @staticmethod
     def size_of(n_bytes: int) -> int:
-        """What a tensor of so many bytes takes."""
-        return -(-n_bytes // _LINE) * _LINE
+        """How many bytes a tensor of so many takes."""
+        return -(-n_bytes // _CACHE_LINE) * _CACHE_LINE
 
     def take(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         """A tensor with whatever was in memory.

@@ -1,4 +1,7 @@
-"""The C library: found, loaded and checked, its structures as ctypes sees them. See api.h for what they mean."""
+"""The C library, found, loaded and checked, and its structures as ctypes sees them: see csrc/api.h for what they mean.
+
+Must not know a model, nor import torch.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,14 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
-INTERFACE = 3  # see api.h
-MAX_STEP_TOKENS = 8  # in one step
-MAX_PREFILL_TOKENS = 512  # read at once at most
+INTERFACE = 4  # see csrc/api.h
+MAX_STEP_TOKENS = 8  # of one call that decodes
+MAX_PREFILL_TOKENS = 512  # of one call that prefills
 PANEL = 16  # tokens
 F32, BF16, INT8, INT4 = range(4)
 NO_NORM, RMS_NORM, LAYER_NORM = range(3)
 NO_ACTIVATION, SILU, GELU, GELU_TANH, RELU = range(5)
-EMBED, LINEAR, NORM, HEADS, ATTEND, RECALL, ROUTE, EXPERTS_IN, EXPERTS_OUT = range(9)
+EMBED, LINEAR, NORM, ROPE_STORE_KV, ATTEND, LOAD_HIDDEN, ROUTE, EXPERTS_UP, EXPERTS_DOWN = range(9)
 
 
 class Matrix(Structure):
@@ -31,13 +34,13 @@ class Norm(Structure):
     _fields_ = [("kind", c_int32), ("eps", c_float), ("weight", c_void_p), ("bias", c_void_p)]
 
 
-class Rows(Structure):
-    _fields_ = [("at", c_void_p), ("stride", c_int32), ("pairs", c_int32)]
+class Buffer(Structure):
+    _fields_ = [("data", c_void_p), ("stride", c_int32), ("vnni", c_int32)]
 
 
 class Heads(Structure):
     _fields_ = [
-        *((name, c_int32) for name in ("layer", "n_heads", "n_kv_heads", "d_head", "turns", "rotary_width")),
+        *((name, c_int32) for name in ("layer", "n_heads", "n_kv_heads", "d_head", "rope_table", "rope_width")),
         *((name, c_int32) for name in ("window", "norm_per_head")),
         *((name, c_float) for name in ("scale", "softcap")),
         *((name, Norm) for name in ("query_norm", "key_norm")),
@@ -46,20 +49,20 @@ class Heads(Structure):
 
 class Experts(Structure):
     _fields_ = [
-        *((name, c_int32) for name in ("n_experts", "n_used", "renormalised")),
+        *((name, c_int32) for name in ("n_experts", "n_used", "renormalize")),
         ("matrices", c_void_p),
-        ("choice", Rows),
+        ("routing", Buffer),
     ]
 
 
 class Operation(Structure):
     _fields_ = [
         ("kind", c_int32),
-        *((name, Rows) for name in ("input", "output")),
+        *((name, Buffer) for name in ("input", "output")),
         ("norm", Norm),
         *((name, c_int32) for name in ("width", "n_matrices")),
         ("matrices", Matrix * 3),
-        *((name, c_int32) for name in ("activation", "gated", "add", "keep")),
+        *((name, c_int32) for name in ("activation", "gated", "add", "store_hidden")),
         *((name, c_float) for name in ("scale", "softcap")),
         ("heads", Heads),
         ("experts", Experts),
@@ -82,47 +85,49 @@ def library() -> ctypes.CDLL | None:
     return _opened()[0]
 
 
-def why_absent() -> str:
+def load_error() -> str:
     """Why there is no library; empty if there is one."""
     return _opened()[1]
 
 
 @functools.cache
 def _opened() -> tuple[ctypes.CDLL | None, str]:
-    why = "it was not built when the program was installed, for want of a C compiler that knows how"
+    reason = "it was not built when the program was installed, for want of a C compiler that knows how"
     for path in filter(Path.exists, _built(Path(__file__).parent)):
         try:
-            found = ctypes.CDLL(str(path))
-            if found.logitscope_interface() != INTERFACE:
+            native = ctypes.CDLL(str(path))
+            if native.logitscope_interface() != INTERFACE:
                 raise AttributeError
-            _declare(found)
+            _declare(native)
         except OSError as error:
-            why = f"it cannot be loaded ({error})"
+            reason = f"it cannot be loaded ({error})"
         except AttributeError:
-            why = "it was built from other sources; install the program again"
+            reason = "it was built from other sources; install the program again"
         else:
-            found.logitscope_use(None)
-            return found, ""
-    return None, why
+            native.logitscope_select_kernels(None)
+            return native, ""
+    return None, reason
 
 
 def _built(folder: Path) -> Iterable[Path]:
     return (folder / f"_native{suffix}" for suffix in EXTENSION_SUFFIXES)
 
 
-def _declare(found: ctypes.CDLL) -> None:
+def _declare(native: ctypes.CDLL) -> None:
     """Say what the functions take and give. Pointers to structures are passed with `byref`."""
-    found.logitscope_pool.argtypes, found.logitscope_pool.restype = [c_int32, c_int32, c_int32], c_void_p
-    found.logitscope_free.argtypes, found.logitscope_free.restype = [c_void_p], None
-    found.logitscope_run.argtypes = [c_void_p, POINTER(Operation), c_int32, POINTER(Run)]
-    found.logitscope_run.restype = None
-    found.logitscope_unpack.argtypes = [c_void_p, POINTER(Matrix), *([c_int32] * 3), c_void_p]
-    found.logitscope_unpack.restype = None
-    found.logitscope_pack.argtypes = [c_void_p, POINTER(Matrix), c_int32, c_int32, c_void_p]
-    found.logitscope_pack.restype = None
-    found.logitscope_can_prefill.argtypes, found.logitscope_can_prefill.restype = [], c_int32
-    found.logitscope_prefill.argtypes = [c_void_p, POINTER(Operation), c_int32, POINTER(Run)]
-    found.logitscope_prefill.restype = c_int32
-    found.logitscope_add_up.argtypes, found.logitscope_add_up.restype = [c_void_p, c_void_p, c_int64], None
-    found.logitscope_target.argtypes, found.logitscope_target.restype = [], c_char_p
-    found.logitscope_use.argtypes, found.logitscope_use.restype = [c_char_p], c_int32
+    workspace = c_void_p
+    functions: dict[str, tuple[list[Any], Any]] = {
+        "create_workspace": ([c_int32, c_int32, c_int32], workspace),
+        "free_workspace": ([workspace], None),
+        "decode": ([workspace, POINTER(Operation), c_int32, POINTER(Run)], None),
+        "can_prefill": ([], c_int32),
+        "prefill": ([workspace, POINTER(Operation), c_int32, POINTER(Run)], c_int32),
+        "dequantize": ([workspace, POINTER(Matrix), c_int32, c_int32, c_int32, c_void_p], None),
+        "quantize": ([workspace, POINTER(Matrix), c_int32, c_int32, c_void_p], None),
+        "bandwidth_pass": ([workspace, c_void_p, c_int64], None),
+        "kernels_name": ([], c_char_p),
+        "select_kernels": ([c_char_p], c_int32),
+    }
+    for name, (argument_types, result_type) in functions.items():
+        function = getattr(native, f"logitscope_{name}")
+        function.argtypes, function.restype = argument_types, result_type

@@ -40,7 +40,7 @@ def write_rows(packed: Packed, first: int, values: Tensor) -> None:
         rows = in_rows(quantize(values.cpu(), packed.kind))
         packed.weights[first : first + n], packed.scales[first : first + n] = rows.weights, rows.scales
         return
-    if native.pack(packed, first, values):
+    if native.quantize(packed, first, values):
         return
     if n % ROWS:
         values = F.pad(values, (0, 0, 0, -n % ROWS))
@@ -60,7 +60,7 @@ def dequantize(packed: Packed, dtype: torch.dtype, first: int = 0, count: int | 
         first: a multiple of 16.
     """
     count = packed.rows - first if count is None else count
-    in_c = native.unpack(packed, dtype, first, count)
+    in_c = native.dequantize(packed, dtype, first, count)
     return dequantize_in_torch(packed, dtype, first, count) if in_c is None else in_c
 
 

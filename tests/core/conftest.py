@@ -9,7 +9,7 @@ import pytest
 from tests.core.support.native_models import using
 
 
-@pytest.fixture(params=("avx512", "avx2", "dotprod", "neon", "plain"))
+@pytest.fixture(params=("avx512", "avx2", "dotprod", "neon", "generic"))
 def target(request: pytest.FixtureRequest) -> Iterator[str]:
     """The instructions that the library uses."""
     yield from using(request.param)

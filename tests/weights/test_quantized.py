@@ -17,7 +17,7 @@ from core.conversation import Message
 from core.engine import decoder_for
 from core.errors import BadSetting, OutOfMemory
 from core.model import Model
-from core.native import quantize as packing
+from core.native import quantize as native_quantize
 from core.native.bindings import library
 from core.quantization.layers import QuantizedEmbedding, QuantizedLinear
 from core.quantization.packed import Packed
@@ -72,7 +72,7 @@ def test_scales_of_any_size_are_rounded_as_torch_rounds(kind: str) -> None:
     values = torch.randn(400, 32).sign() * torch.logspace(-9, 8, 400)[:, None]
     with pytest.MonkeyPatch.context() as patch:
         packed = [quantize(values, kind)]
-        patch.setattr(packing, "pack", lambda *_: False)
+        patch.setattr(native_quantize, "quantize", lambda *_: False)
         packed.append(quantize(values, kind))
     assert torch.equal(packed[0].scales, packed[1].scales)
     small = packed[0].scales.abs()
@@ -94,7 +94,7 @@ def test_what_is_packed_piece_by_piece_is_what_is_packed_at_once(kind: str) -> N
     values = torch.randn(37, 64)
     at_once, by_pieces = quantize(values, kind), Packed.empty(37, 64, kind)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packing, "pack", lambda *_: False)
+        patch.setattr(native_quantize, "quantize", lambda *_: False)
         by_torch = quantize(values, kind)
     assert torch.equal(at_once.scales, by_torch.scales)
     assert (
@@ -118,7 +118,7 @@ def test_what_is_no_number_stays_none(kind: str) -> None:
     values[17, 40], values[2, 3] = torch.nan, torch.inf
     with pytest.MonkeyPatch.context() as patch:
         packed = [quantize(values, kind)]
-        patch.setattr(packing, "pack", lambda *_: False)
+        patch.setattr(native_quantize, "quantize", lambda *_: False)
         packed.append(quantize(values, kind))
     for one in packed:
         broken = ~dequantize(one, torch.float32).isfinite()

@@ -21,7 +21,7 @@ from core.backends.native import NativeBackend, fallback_reason
 from core.errors import BadCheckpoint
 from core.kv_cache import GROWTH
 from core.native import bindings as native
-from core.native import quantize as packing
+from core.native import quantize as native_quantize
 from core.native.bandwidth import read_bandwidth
 from core.native.bindings import MAX_STEP_TOKENS
 from core.quantization.layers import install
@@ -326,8 +326,8 @@ def test_two_threads_of_python_may_use_it_at_once(monkeypatch: pytest.MonkeyPatc
     """They let go of Python's lock on the way into C."""
     found = native.library()
     assert found is not None
-    pool = found.logitscope_pool(3, 1, 1)
-    monkeypatch.setattr(packing, "_pool", lambda: pool)
+    workspace = found.logitscope_create_workspace(3, 1, 1)
+    monkeypatch.setattr(native_quantize, "_workspace", lambda: workspace)
     packed = quantize(torch.randn(2048, 512), "int8")
     expected = dequantize(packed, torch.float32)
     together = Barrier(2)
@@ -339,7 +339,7 @@ def test_two_threads_of_python_may_use_it_at_once(monkeypatch: pytest.MonkeyPatc
 
     with ThreadPoolExecutor(2) as threads:
         assert all(threads.map(unpack, range(4)))
-    found.logitscope_free(pool)
+    found.logitscope_free_workspace(workspace)
 
 
 def test_reading_memory_is_measured() -> None:

@@ -343,7 +343,7 @@ def test_it_is_for_halves_without_experts_and_even_heads(target: str) -> None:
     assert not can_prefill(mixed, BF16)
 
 
-@pytest.mark.parametrize("other", ["avx2", "plain"])
+@pytest.mark.parametrize("other", ["avx2", "generic"])
 def test_other_instructions_read_few_tokens_or_leave_it_to_torch(other: str) -> None:
     for _ in using(other):
         transformer, ids = model(SMALL, BF16), some_ids(SMALL, 40)

@@ -50,12 +50,12 @@ def using(target: str) -> Iterator[str]:
     found = native.library()
     assert found is not None
     try:
-        if not found.logitscope_use(target.encode()):
+        if not found.logitscope_select_kernels(target.encode()):
             pytest.skip(f"this processor has no {target}")
-        assert found.logitscope_target().decode() == target
+        assert found.logitscope_kernels_name().decode() == target
         yield target
     finally:
-        found.logitscope_use(None)
+        found.logitscope_select_kernels(None)
 
 
 def model(config: ModelConfig, dtype: torch.dtype = torch.float32) -> Transformer:

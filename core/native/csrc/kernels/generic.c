@@ -1,21 +1,22 @@
-/* Any processor: what the compiler makes of vectors of four floats (SSE2, NEON, or plain arithmetic). */
+/* Kernels for any processor: what the compiler makes of vectors of four floats (SSE2, NEON, or plain arithmetic).
+ * Must not contain an instruction of one processor. */
 #define LANES 4
-#define TARGET_NAME "plain"
-#define KERNELS kernels_plain
+#define KERNELS_NAME "generic"
+#define KERNELS kernels_generic
 #include "simd.h"
 
-ALWAYS_INLINE vf add_products(vf sum, const uint16_t *weights, const Input *x, int k) {
-    return add_products_one_by_one(sum, weights, x, k);
+ALWAYS_INLINE vf dot_bf16(vf sum, const uint16_t *weights, const Input *x, int k) {
+    return dot_bf16_widened(sum, weights, x, k);
 }
 
-ALWAYS_INLINE void totals(const vf *v, float *out) {
-    for (int i = 0; i < LANES; i++) out[i] = total(v[i]);
+ALWAYS_INLINE void reduce_add_each(const vf *v, float *out) {
+    for (int i = 0; i < LANES; i++) out[i] = reduce_add(v[i]);
 }
 
 ALWAYS_INLINE void load_scales(const uint16_t *scales, float *out) {
     for (int i = 0; i < ROWS; i++) { /* the exponent's bias is mended by a multiplication, subnormal numbers too */
         uint32_t bits = (uint32_t)(scales[i] & 0x7fff) << 13;
-        if ((scales[i] & 0x7c00) == 0x7c00) bits |= 0x7f800000; /* infinite, or no number */
+        if ((scales[i] & 0x7c00) == 0x7c00) bits |= 0x7f800000; /* infinite, or NaN */
         float size;
         memcpy(&size, &bits, sizeof size);
         size *= 0x1p112f;
@@ -23,19 +24,20 @@ ALWAYS_INLINE void load_scales(const uint16_t *scales, float *out) {
     }
 }
 
-ALWAYS_INLINE void int8_group(const uint8_t *weights, const Input *x, int g, const int tokens, vi (*products)[4]) {
+ALWAYS_INLINE void dot_int8_group(const uint8_t *weights, const Input *x, int g, const int tokens, vi (*products)[4]) {
     for (int t = 0; t < tokens; t++) {
-        int32_t sums[ROWS], whole[GROUP];
-        for (int j = 0; j < GROUP; j++) whole[j] = x[t].quants[g * GROUP + j] * FINE + x[t].rests[g * GROUP + j];
+        int32_t sums[ROWS], values[GROUP];
+        for (int j = 0; j < GROUP; j++)
+            values[j] = x[t].quants[g * GROUP + j] * RESIDUAL_STEPS + x[t].residuals[g * GROUP + j];
         for (int r = 0; r < ROWS; r++) sums[r] = -128 * x[t].sums[g];
         for (int i = 0; i < 8; i++)
             for (int r = 0; r < ROWS; r++)
-                for (int j = 0; j < 4; j++) sums[r] += weights[64 * i + 4 * r + j] * whole[4 * i + j];
+                for (int j = 0; j < 4; j++) sums[r] += weights[64 * i + 4 * r + j] * values[4 * i + j];
         memcpy(products[t], sums, sizeof sums);
     }
 }
 
-ALWAYS_INLINE void int4_group(const uint8_t *weights, const Input *x, int g, const int tokens, vi (*products)[4]) {
+ALWAYS_INLINE void dot_int4_group(const uint8_t *weights, const Input *x, int g, const int tokens, vi (*products)[4]) {
     for (int t = 0; t < tokens; t++) {
         const int8_t *quants = x[t].quants + g * GROUP;
         int32_t sums[ROWS];

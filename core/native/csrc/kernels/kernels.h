@@ -1,22 +1,23 @@
-/* The arithmetic of a step, one table of functions per set of instructions. Knows no operation and no thread. */
+/* The kernels: one table of functions per set of instructions. Must not know an operation or a thread. */
 #ifndef LOGITSCOPE_KERNELS_H
 #define LOGITSCOPE_KERNELS_H
 
 #include "../api.h"
 
-enum { FINE = 128 };  /* rests are from -64 to 63 */
+enum { RESIDUAL_STEPS = 128 }; /* of a residual in one quant; residuals are from -64 to 63 */
 
-/* The bytes of 16 rows of a group of columns in a quantised format. */
+/* The bytes of 16 rows of a group of columns in a quantized format. */
 static inline int32_t group_bytes(int32_t format) { return format == INT4 ? ROWS * GROUP / 2 : ROWS * GROUP; }
 
 /* One token's vector in the forms in which the formats of weights multiply it; padded with zeros to whole groups. */
 typedef struct {
-    float *values;    /* F32 */
-    uint16_t *halves; /* BF16 */
-    /* INT4: value = quant * scale of its group. INT8 is worth more: value = (quant * FINE + rest) * scale. */
-    int8_t *quants, *rests;
+    float *values;
+    uint16_t *bf16;
+    /* For INT4, value = quant * scale of its group. INT8 is worth more: value = (quant * RESIDUAL_STEPS + residual)
+     * * scale. */
+    int8_t *quants, *residuals;
     float *scales;
-    int32_t *sums;    /* of a group's whole numbers, as weights are stored with an offset */
+    int32_t *sums;    /* of a group's integers, as weights are stored with an offset */
 } Input;
 
 /* What some query heads that share a key head need to attend with. */
@@ -24,17 +25,17 @@ typedef struct {
     const float *queries; /* (n_heads, d_head) */
     int32_t n_heads, d_head, format;
     const void *keys, *values; /* (positions, d_head) of the key head */
-    int64_t first, last;       /* positions to attend to, `last` not included */
+    int64_t begin, end;        /* positions to attend to, `end` not included */
     float scale, softcap;
-    float *scratch;            /* attend_scratch(d_head) floats */
+    float *scratch;            /* attention_scratch_size(d_head) floats */
     float *out;                /* (n_heads, d_head) */
-} Attending;
+} AttentionArgs;
 
-enum { HEADS_AT_ONCE = 4, POSITIONS_AT_ONCE = 64 };
+enum { TILE_HEADS = 4, DECODE_KV_BLOCK = 64 }; /* heads and positions whose scores are computed together */
 /* A head's channels, filled up to pairs of the longest vectors. */
-static inline int32_t attend_width(int32_t d_head) { return (d_head + 31) / 32 * 32; }
-static inline int64_t attend_scratch(int32_t d_head) {
-    return HEADS_AT_ONCE * ((int64_t)attend_width(d_head) * 5 / 2 + POSITIONS_AT_ONCE);
+static inline int32_t padded_d_head(int32_t d_head) { return (d_head + 31) / 32 * 32; }
+static inline int64_t attention_scratch_size(int32_t d_head) {
+    return TILE_HEADS * ((int64_t)padded_d_head(d_head) * 5 / 2 + DECODE_KV_BLOCK);
 }
 
 /* Up to 16 rows of a matrix, from `first` on, times each of n inputs, bias added: out (n, 16). */
@@ -47,30 +48,31 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    /* Fill the other forms of input->values (columns,), those that this format of weights needs. */
-    void (*prepare)(Input *input, int32_t columns, int32_t format);
-    /* Two blocks at once: two streams from two places in memory come in faster than one. They may be the same. */
-    void (*blocks)(const Block *a, const Block *b, int32_t n);
-    void (*normalise)(const Norm *norm, const float *weight, const float *in, int32_t width, float *out);
-    void (*turn)(float *x, const float *cos, const float *sin, int32_t half);
+    /* Convert input->values (columns,) into the form that this format of weights is multiplied with. */
+    void (*convert_input)(Input *input, int32_t columns, int32_t format);
+    /* Two blocks, or one twice, times n inputs: two streams from memory come in faster than one. */
+    void (*gemv)(const Block *a, const Block *b, int32_t n);
+    void (*normalize)(const Norm *norm, const float *weight, const float *in, int32_t width, float *out);
+    /* Rotate x (2 * half,) in place, channel i together with channel half + i. */
+    void (*rope)(float *x, const float *cos, const float *sin, int32_t half);
     void (*activate)(int32_t activation, float *x, int32_t count);
-    void (*cap)(float *x, int32_t count, float at); /* at * tanh(x / at) */
-    void (*attend)(const Attending *attending);
+    void (*softcap)(float *x, int32_t count, float limit); /* limit * tanh(x / limit) */
+    void (*attend)(const AttentionArgs *attention);
     /* Floats to F32 or BF16, and back. */
-    void (*write)(const float *in, int32_t count, int32_t format, void *out, int64_t offset);
-    void (*read)(const void *in, int64_t offset, int32_t count, int32_t format, float *out);
+    void (*from_float)(const float *in, int32_t count, int32_t format, void *out, int64_t offset);
+    void (*to_float)(const void *in, int64_t offset, int32_t count, int32_t format, float *out);
     /* One row of a matrix of any format, without its bias. */
-    void (*row)(const Matrix *matrix, int32_t row, float *out);
-    /* 16 rows of a quantised matrix, the block at `first`, as (16, columns) F32 or BF16; only `count` of them. */
-    void (*unpack)(const Matrix *matrix, int32_t first, int32_t count, int32_t format, void *out);
-    /* Quantise up to 16 rows (count, columns) into the block of the matrix that begins at row `first`. */
-    void (*pack)(const Matrix *matrix, int32_t first, int32_t count, const float *rows);
-    /* The sum of n_bytes / 4 floats, n_bytes a multiple of 64. */
-    float (*add_up)(const void *memory, int64_t n_bytes);
+    void (*get_row)(const Matrix *matrix, int32_t row, float *out);
+    /* 16 rows of a quantized matrix, the block at `first`, as (16, columns) F32 or BF16; only `count` of them. */
+    void (*dequantize)(const Matrix *matrix, int32_t first, int32_t count, int32_t format, void *out);
+    /* Quantize up to 16 rows (count, columns) into the block of the matrix that begins at row `first`. */
+    void (*quantize)(const Matrix *matrix, int32_t first, int32_t count, const float *rows);
+    /* The sum of n_bytes / 4 floats, n_bytes a multiple of 64: to measure the bandwidth. */
+    float (*sum_memory)(const void *memory, int64_t n_bytes);
 } Kernels;
 
-/* Which sets of instructions can be compiled. GCC knows those for BF16 since version 10, those for AMX since 11; whether
- * AMX may be used is asked of Linux alone. */
+/* Which sets of instructions can be compiled. GCC knows those for BF16 since version 10, those for AMX since 11;
+ * whether AMX may be used is asked of Linux alone. */
 #if defined(__x86_64__)
 #define HAVE_AVX2 1
 #endif
@@ -87,9 +89,9 @@ typedef struct {
 #endif
 #endif
 
-extern const Kernels kernels_plain, kernels_avx2, kernels_avx512, kernels_neon, kernels_dotprod;
+extern const Kernels kernels_generic, kernels_avx2, kernels_avx512, kernels_neon, kernels_dotprod;
 
 /* Whether this processor knows the instructions of kernels_dotprod. */
-int dotprod_is_here(void);
+int has_dotprod(void);
 
 #endif

@@ -1,12 +1,13 @@
-/* The arithmetic of a step, written once. Each set of instructions includes this file after simd.h, after saying
- * TARGET_NAME and KERNELS, and after defining what the compiler cannot do well by itself:
+/* The kernels, written once for all sets of instructions: each includes this file after simd.h, after saying
+ * KERNELS_NAME and KERNELS, and after defining what the compiler cannot do well by itself:
  *
- *   vf add_products(vf sum, const uint16_t *weights, const Input *x, int k)  2 * LANES BF16 weights times x from k on
- *   void totals(const vf *v, float *out)                                    the sums of each of LANES vectors
- *   void load_scales(const uint16_t *scales, float *out)                    16 of F16 as floats
- *   void int8_group(const uint8_t *weights, const Input *x, int g, const int tokens, vi (*products)[ROWS / LANES])
- *   void int4_group(...)                         of 16 rows and group g: the whole numbers' products with each input
- */
+ *   vf dot_bf16(vf sum, const uint16_t *weights, const Input *x, int k)  adds 2 * LANES BF16 weights times x from k on
+ *   void reduce_add_each(const vf *v, float *out)                        the sums of each of LANES vectors
+ *   void load_scales(const uint16_t *scales, float *out)                 16 of F16 as floats
+ *   void dot_int8_group(const uint8_t *weights, const Input *x, int g, const int tokens, vi (*products)[ROWS / LANES])
+ *   void dot_int4_group(...)                          group g of 16 rows: the integers' products with each input
+ *
+ * Must not contain an instruction of one processor. */
 
 /* call(n), or call(4) where n is more, each compiled for its number */
 #define UP_TO_FOUR(n, call) \
@@ -25,34 +26,34 @@
 
 #include "attention_impl.h" /* needs all of the above */
 
-static float add_up(const void *memory, int64_t n_bytes) {
+static float sum_memory(const void *memory, int64_t n_bytes) {
     const float *low = memory, *high = low + n_bytes / 128 * 16, *end = low + n_bytes / 4;
     vf sums[4] = {0};
     for (int64_t left = n_bytes / 128; left; left--, low += 16, high += 16) { /* two streams, as weights come in */
-        ask_ahead(low);
-        ask_ahead(high);
+        prefetch(low);
+        prefetch(high);
         for (int i = 0; i < 16; i += LANES) {
             sums[i / LANES % 2] += load(low + i);
             sums[2 + i / LANES % 2] += load(high + i);
         }
     }
     for (; high < end; high++) sums[0][0] += *high;
-    return total(sums[0] + sums[1] + sums[2] + sums[3]);
+    return reduce_add(sums[0] + sums[1] + sums[2] + sums[3]);
 }
 
 const Kernels KERNELS = {
-    .name = TARGET_NAME,
-    .prepare = prepare,
-    .blocks = blocks,
-    .normalise = normalise,
-    .turn = turn,
+    .name = KERNELS_NAME,
+    .convert_input = convert_input,
+    .gemv = gemv,
+    .normalize = normalize,
+    .rope = rope,
     .activate = activate,
-    .cap = cap,
+    .softcap = softcap,
     .attend = attend,
-    .write = write_as,
-    .read = read_from,
-    .row = row_of,
-    .unpack = unpack,
-    .pack = pack,
-    .add_up = add_up,
+    .from_float = from_float,
+    .to_float = to_float,
+    .get_row = get_row,
+    .dequantize = dequantize,
+    .quantize = quantize,
+    .sum_memory = sum_memory,
 };
