@@ -18,8 +18,8 @@ from core.backends.cuda_graph.compiler import Compiler
 from core.decoding.decoder import Decoder
 from core.quantization.packed import Packed, pack, packed_in
 from core.transformer import Transformer
-from tests.core.backends.test_cuda_graph_compiled import FIXED, quantised
-from tests.core.test_transformer import SMALL, random_transformer, some_tokens
+from tests.core.support.gpu_models import FIXED, quantised
+from tests.core.support.transformers import SMALL, random_transformer, some_tokens
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 GPU = torch.device("cuda")

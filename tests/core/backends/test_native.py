@@ -39,7 +39,7 @@ from tests.core.support.native_models import (
     some_ids,
     without_gradients,
 )
-from tests.core.test_transformer import CONFIGS, SMALL
+from tests.core.support.transformers import CONFIGS, SMALL
 
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 

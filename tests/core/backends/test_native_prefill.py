@@ -32,7 +32,7 @@ from tests.core.support.native_models import (
     using,
     without_gradients,
 )
-from tests.core.test_transformer import CONFIGS, SMALL
+from tests.core.support.transformers import CONFIGS, SMALL
 
 BF16 = torch.bfloat16
 ALL = {name: config for name, config in (CONFIGS | ODD).items() if not config.expert_layers} | {

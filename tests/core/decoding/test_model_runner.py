@@ -11,7 +11,7 @@ from torch import Tensor
 from core.decoding.model_runner import CHUNK, ModelRunner
 from core.native import bindings as native
 from core.transformer import Transformer
-from tests.core.test_transformer import SMALL
+from tests.core.support.transformers import SMALL
 
 COUNT = 2 * CHUNK + 40
 

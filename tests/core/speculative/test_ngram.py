@@ -16,7 +16,7 @@ from core.native import bindings as native
 from core.speculative.ngram import PromptLookup
 from core.transformer import Transformer
 from tests.core.support.native_models import LONG, quantise
-from tests.core.test_transformer import SMALL
+from tests.core.support.transformers import SMALL
 
 CPU = torch.device("cpu")
 REPEATS = [5, 6, 7, 8, 9, 10, 11, 12] * 4

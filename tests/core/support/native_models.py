@@ -16,7 +16,7 @@ from core.native import bindings as native
 from core.native.bindings import MAX_STEP_TOKENS
 from core.quantization.packed import QuantizedEmbedding, QuantizedLinear, install, pack
 from core.transformer import Transformer
-from tests.core.test_transformer import SMALL
+from tests.core.support.transformers import SMALL
 
 CPU = torch.device("cpu")
 ODD = {  # sizes that fill no vector, no group and no block
