@@ -254,7 +254,7 @@ def test_bfloat16_stays_near_float32(name: str) -> None:
         ({"d_head": 9}, "9 is odd"),
         ({"positions": "sinusoidal", "d_model": 33}, "d_model 33 is odd"),
         ({"nope_layers": frozenset({3})}, "nope_layers has layer 3, but there are only 3 layers"),
-        ({"expert_layers": frozenset({-1})}, "layer -1 is expert but there are only 3 layers"),
+        ({"expert_layers": frozenset({-1})}, "expert_layers has layer -1, but there are only 3 layers"),
         ({"expert_layers": frozenset({0}), "n_experts_used": 2}, "a token cannot use 2 of 1 experts"),
         ({"n_experts": 0}, "n_experts must be at least 1, not 0"),
         ({"rope": RopeConfig(scaling="longrope")}, "longrope needs 4 factors, one per pair, not 0"),
