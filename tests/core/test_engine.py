@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
@@ -35,39 +35,8 @@ from core.sampling.distribution import Distribution
 from core.settings import Settings
 from core.text.prompt import prompt_ids
 from core.text.tokenizer import Tokenizer
+from tests.core.support.replies import HELLO, PLAIN, Answer, answer
 from tests.support.tiny import CHATML, tiny_model
-
-HELLO: Conversation = (Message(role="user", text="Hello! How are you?"),)
-PLAIN = Settings(seed=1, temperature=1.0, max_tokens=24)
-
-
-@dataclass(frozen=True)
-class Answer:
-    prefills: list[Prefill]
-    steps: list[TokenRecord]
-    finished: Finished
-
-    @property
-    def ids(self) -> list[int]:
-        return [record.id for record in self.steps]
-
-
-def answer(
-    engine: Engine,
-    conversation: Conversation = HELLO,
-    settings: Settings | Callable[[], Settings] = PLAIN,
-    stopped: Callable[[], bool] = lambda: False,
-) -> Answer:
-    asked = (lambda: settings) if isinstance(settings, Settings) else settings
-    events = list(engine.reply(conversation, asked, stopped))
-    prefills = [event for event in events if isinstance(event, Prefill)]
-    steps = [event for event in events if isinstance(event, TokenRecord)]
-    finished = events[-1]
-    assert isinstance(finished, Finished)
-    assert events == [*prefills, *steps, finished], (
-        "a prompt is read, tokens are chosen, the end is told: in this order"
-    )
-    return Answer(prefills, steps, finished)
 
 
 def grown(conversation: Conversation, said: Answer, question: str = "What is the weather like?") -> Conversation:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from safetensors.torch import save_file
 
 from core.model import Model
+from core.settings import Settings
 from tests.support.tiny import CHATML, tiny_backend
+from tests.tui.support.screen import Screen, until
+from tests.tui.support.scripted import READY, ScriptedEngine
 from tests.weights.support.loopback_hub import Hub, Repo
+from tui.app import LogitscopeApp
+from tui.widgets.status import StatusBar
 from tui.widgets.transcript import message as entry_module
 from weights.families.own_format import fields_of
 from weights.library import listing as shelf
@@ -52,3 +57,20 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     parse = entry_module.parse
     monkeypatch.setattr(entry_module, "parse", lambda source: found.append(source) or parse(source))
     return found
+
+
+@pytest.fixture
+def own_data_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our own empty folder for what the program keeps."""
+    monkeypatch.setenv("LOGITSCOPE_DATA", str(tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture
+async def screen(own_data_folder: None) -> AsyncIterator[Screen]:
+    """The whole screen with an engine that follows a script, and a model that is ready."""
+    engine = ScriptedEngine()
+    app = LogitscopeApp(engine, Settings())
+    async with app.run_test(size=(120, 52)) as pilot:
+        engine.say(READY)
+        await until(pilot, lambda: app.query_one(StatusBar).status.state == "ready")
+        yield app, engine, pilot

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-
 import pytest
-from textual.pilot import Pilot
 
 from core.conversation import Message
 from core.records import Prefill
 from core.settings import Settings
 from tests.tui.support.panels import rows
-from tests.tui.support.scripted import READY, ScriptedEngine, finished, prediction, record
+from tests.tui.support.screen import Screen, notes, said, send, until
+from tests.tui.support.scripted import ScriptedEngine, finished, prediction, record
 from tui.app import LogitscopeApp
 from tui.engines.protocol import Compiling, Failed, Inspect, Inspected, Loading, Reply
 from tui.widgets.panels.next_token import NextTokenPanel
@@ -21,43 +19,7 @@ from tui.widgets.prompt.prompt import Prompt
 from tui.widgets.status import StatusBar
 from tui.widgets.transcript.transcript import Transcript
 
-Screen = tuple[LogitscopeApp, ScriptedEngine, Pilot[None]]
-
-
-@pytest.fixture(autouse=True)
-def _own_data_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOGITSCOPE_DATA", str(tmp_path_factory.mktemp("data")))
-
-
-@pytest.fixture
-async def screen() -> AsyncIterator[Screen]:
-    engine = ScriptedEngine()
-    app = LogitscopeApp(engine, Settings())
-    async with app.run_test(size=(120, 52)) as pilot:
-        engine.say(READY)
-        await until(pilot, lambda: app.query_one(StatusBar).status.state == "ready")
-        yield app, engine, pilot
-
-
-async def until(pilot: Pilot[None], wanted: Callable[[], bool]) -> None:
-    for _ in range(200):
-        if wanted():
-            return
-        await pilot.pause(0.02)
-    raise AssertionError("it never came to that")
-
-
-async def send(pilot: Pilot[None], text: str) -> None:
-    pilot.app.query_one(Prompt).text = text
-    await pilot.press("enter")
-
-
-def said(app: LogitscopeApp) -> list[tuple[str, str]]:
-    return [(role, text) for role, text in app.query_one(Transcript).messages if role != "note"]
-
-
-def notes(app: LogitscopeApp) -> str:
-    return "\n".join(text for role, text in app.query_one(Transcript).messages if role == "note")
+pytestmark = pytest.mark.usefixtures("own_data_folder")
 
 
 async def test_loading_is_shown_and_the_prompt_works_before_the_model_does() -> None:

@@ -19,11 +19,11 @@ from torch import Tensor
 from transformers import AutoTokenizer, GPT2Model, LlamaModel
 
 from core.config import ModelConfig, RopeConfig
-from core.engine import decoder_for
 from core.errors import BadCheckpoint, BadSetting, BadTemplate, UnsupportedModel
 from core.model import Model
 from core.transformer import Transformer
 from tests.weights.support import tiny
+from tests.weights.support.greedy import greedy
 from weights.families.own_format import fields_of
 from weights.load import load
 
@@ -60,16 +60,6 @@ def logits(transformer: Transformer, tokens: Tensor) -> Tensor:
 
 def some_tokens(n: int = 40, vocab: int = tiny.VOCAB) -> Tensor:
     return torch.randint(0, vocab, (1, n), generator=torch.Generator().manual_seed(1))
-
-
-def greedy(model: Model, ids: list[int], n: int) -> list[int]:
-    decoder = decoder_for(model)
-    for _ in decoder.prefill(ids):
-        pass
-    found = [int(decoder.logits(len(ids) - 1).argmax())]
-    while len(found) < n:
-        found.append(int(decoder.decode_one(found[-1]).argmax()))
-    return found
 
 
 def greedy_by_transformers(folder: Path, ids: list[int], n: int) -> list[int]:

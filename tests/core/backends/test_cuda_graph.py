@@ -23,7 +23,7 @@ from core.errors import OutOfMemory
 from core.kv_cache import KVCache
 from core.transformer import Transformer
 from tests.core.support.recorders import CPU, Again, Lies, Refuses, Stale, step_of, written
-from tests.core.test_transformer import CONFIGS, SMALL, assert_same, new_cache, random_transformer, some_tokens
+from tests.core.support.transformers import CONFIGS, SMALL, assert_same, new_cache, random_transformer, some_tokens
 from tests.support.decoders import decoder_of
 
 FIXED = {name: config for name, config in CONFIGS.items() if not config.expert_layers}

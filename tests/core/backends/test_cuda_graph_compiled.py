@@ -22,14 +22,11 @@ from core.backends.cuda_graph.static_forward import MIN_BUCKET
 from core.engine import Engine
 from core.errors import BadSetting
 from core.model import Model
-from core.quantization.layers import install
-from core.quantization.packed import in_rows
-from core.quantization.packing import quantize
 from core.transformer import Transformer
+from tests.core.support.gpu_models import FIXED, quantised
 from tests.core.support.recorders import Again, step_of, written
-from tests.core.test_transformer import CONFIGS, SMALL, assert_same, new_cache, random_transformer, some_tokens
+from tests.core.support.transformers import SMALL, assert_same, new_cache, random_transformer, some_tokens
 
-FIXED = {name: config for name, config in CONFIGS.items() if not config.expert_layers}
 PATIENCE = 60
 needs_a_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch's compiler for the CPU needs g++")
 
@@ -124,15 +121,6 @@ def test_there_is_nothing_to_compile_on_the_cpu(model: Model) -> None:
 
 def as_one_graph(function: Function) -> Function:
     return torch.compile(function, fullgraph=True, dynamic=False, backend="eager")
-
-
-def quantised(transformer: Transformer, kind: Any) -> Transformer:
-    """With matrices as they are held on a GPU."""
-    matrices = {name: in_rows(quantize(one, kind)) for name, one in transformer.named_parameters() if one.dim() == 2}
-    if transformer.config.tied_embeddings:
-        matrices["head.weight"] = matrices["embedding.weight"]
-    install(transformer, matrices, torch.float32)
-    return transformer
 
 
 def compiled_and_compared(transformer: Transformer, compiler: Compiler) -> None:

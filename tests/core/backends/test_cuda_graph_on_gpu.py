@@ -19,8 +19,8 @@ from core.quantization.layers import packed_in
 from core.quantization.packed import Packed
 from core.quantization.packing import dequantize, quantize
 from core.transformer import Transformer
-from tests.core.backends.test_cuda_graph_compiled import FIXED, quantised
-from tests.core.test_transformer import SMALL, random_transformer, some_tokens
+from tests.core.support.gpu_models import FIXED, quantised
+from tests.core.support.transformers import SMALL, random_transformer, some_tokens
 from tests.support.decoders import decoder_of
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

@@ -40,7 +40,7 @@ from tests.core.support.native_models import (
     some_ids,
     without_gradients,
 )
-from tests.core.test_transformer import CONFIGS, SMALL
+from tests.core.support.transformers import CONFIGS, SMALL
 from tests.support.decoders import decoder_of
 
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")

@@ -31,7 +31,7 @@ from tests.core.support.native_models import (
     using,
     without_gradients,
 )
-from tests.core.test_transformer import CONFIGS, SMALL
+from tests.core.support.transformers import CONFIGS, SMALL
 from tests.support.decoders import decoder_of
 
 BF16 = torch.bfloat16

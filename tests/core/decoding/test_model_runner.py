@@ -14,7 +14,7 @@ from core.backends.native import NativeBackend
 from core.decoding.model_runner import ModelRunner
 from core.native import bindings as native
 from core.transformer import Transformer
-from tests.core.test_transformer import SMALL
+from tests.core.support.transformers import SMALL
 
 COUNT = 2 * MAX_PREFILL_TOKENS + 40
 

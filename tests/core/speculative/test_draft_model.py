@@ -31,8 +31,8 @@ from core.speculative.draft_model import DraftModel, DraftProposer
 from core.text.tokenizer import Tokenizer
 from core.transformer import Transformer
 from tests.core.support.native_models import LONG, quantise
-from tests.core.test_engine import HELLO, PLAIN, answer
-from tests.core.test_transformer import CONFIGS, SMALL
+from tests.core.support.replies import HELLO, PLAIN, answer
+from tests.core.support.transformers import CONFIGS, SMALL
 from tests.support.decoders import decoder_of
 from tests.support.tiny import tiny_model
 

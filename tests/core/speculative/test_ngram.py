@@ -16,7 +16,7 @@ from core.native import bindings as native
 from core.speculative.ngram import PromptLookup
 from core.transformer import Transformer
 from tests.core.support.native_models import LONG, quantise
-from tests.core.test_transformer import SMALL
+from tests.core.support.transformers import SMALL
 from tests.support.decoders import decoder_of
 
 CPU = torch.device("cpu")

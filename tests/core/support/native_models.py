@@ -17,7 +17,7 @@ from core.native.bindings import MAX_STEP_TOKENS
 from core.quantization.layers import QuantizedEmbedding, QuantizedLinear, install
 from core.quantization.packing import dequantize, quantize
 from core.transformer import Transformer
-from tests.core.test_transformer import SMALL
+from tests.core.support.transformers import SMALL
 
 CPU = torch.device("cpu")
 ODD = {  # sizes that fill no vector, no group and no block

@@ -15,8 +15,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.weights.hub.test_pull import TEXTS, noise
 from tests.weights.support.loopback_hub import Hub, Repo, hold
+from tests.weights.support.repositories import TEXTS, noise
 
 ROOT = Path(__file__).resolve().parents[3]
 WEIGHTS = noise(2_000_000)

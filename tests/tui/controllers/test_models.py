@@ -11,8 +11,8 @@ from textual.pilot import Pilot
 
 from core.conversation import Message
 from core.settings import Settings
+from tests.tui.support.screen import Screen, notes, said, send, until
 from tests.tui.support.scripted import READY, ScriptedEngine, finished, record
-from tests.tui.test_app import Screen, notes, said, send, until
 from tui.app import LogitscopeApp
 from tui.engines.protocol import Cancel, Failed, Inspect, Load, Loading, Ready, Request
 from tui.screens.models import ModelsScreen

@@ -14,8 +14,8 @@ from textual.widgets import Input
 
 from core.settings import Settings
 from tests.tui.support.panels import rows
+from tests.tui.support.screen import notes
 from tests.tui.support.scripted import READY, ScriptedEngine
-from tests.tui.test_app import notes
 from tests.weights.support.loopback_hub import Hub, Repo, damaged, hold
 from tui.app import LogitscopeApp
 from tui.downloads.fetch import Fetching

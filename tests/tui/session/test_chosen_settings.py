@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from core.settings import Settings
+from tests.tui.support.screen import notes, until
 from tests.tui.support.scripted import READY, ScriptedEngine
-from tests.tui.test_app import notes, until
 from tui.app import LogitscopeApp
 from tui.controllers.notes import recommended
 from tui.session.chosen_settings import ChosenSettings

@@ -38,7 +38,7 @@ class Pane(App[None]):
 async def settle(pilot: Pilot[None]) -> None:
     """Wait for the redraw that has been put off."""
     assert isinstance(pilot.app, Pane)
-    for _ in range(200):
+    for _ in range(1500):  # half a minute: a busy machine is not a failure
         await pilot.pause()
         if pilot.app.chat.is_drawn:
             return

@@ -9,8 +9,8 @@ from textual.pilot import Pilot
 from core.records import Prefill
 from core.settings import Settings
 from tests.tui.support.chat_pane import Pane, settle
+from tests.tui.support.screen import Screen, send, until
 from tests.tui.support.scripted import ScriptedEngine, finished, record
-from tests.tui.test_app import Screen, _own_data_folder, screen, send, until  # noqa: F401
 from tui.app import LogitscopeApp
 from tui.cli.commands import _Printer
 from tui.widgets.prompt.prompt import Prompt
@@ -115,7 +115,7 @@ async def think(app: LogitscopeApp, engine: ScriptedEngine, pilot: Pilot[None], 
     await until(pilot, lambda: not app.query_one(Prompt).busy)
 
 
-async def test_the_whole_text_goes_back_to_the_engine_and_ctrl_t_unfolds(screen: Screen) -> None:  # noqa: F811
+async def test_the_whole_text_goes_back_to_the_engine_and_ctrl_t_unfolds(screen: Screen) -> None:
     app, engine, pilot = screen
     await think(app, engine, pilot, "hm</think>Yes", opened=True)
     picture = app.export_screenshot().replace("&#160;", " ")

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from core.errors import UnsupportedModel
 from core.model import Model
 from tests.weights.support import tiny, tiny_gguf
-from tests.weights.test_load import greedy
+from tests.weights.support.greedy import greedy
 from weights.gguf.file import GgufFile
 from weights.gguf.tensor import READABLE
 from weights.load import load

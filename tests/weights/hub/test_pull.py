@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import random
 import shutil
 import socket
 import threading
@@ -17,21 +16,13 @@ from huggingface_hub import constants
 
 from core.errors import BadSetting, DownloadFailed, LogitscopeError, ModelNotFound, UnsupportedModel
 from tests.weights.support.loopback_hub import Hub, Repo, cut, damaged, git_sum, hold, status, without_ranges
+from tests.weights.support.repositories import TEXTS, noise
 from weights.hub import errors as hub_errors
 from weights.hub import http as fetch
 from weights.hub import pull as hub
 from weights.hub.repository import parse
 from weights.library import listing as shelf
 from weights.library.download_record import Record, remove
-
-CONFIG = {"model_type": "llama", "vocab_size": 300, "hidden_size": 32, "num_attention_heads": 4}
-CONFIG |= {"num_hidden_layers": 2, "intermediate_size": 48, "max_position_embeddings": 128}
-TEXTS = {"config.json": json.dumps(CONFIG).encode(), "tokenizer.json": b"{}", "tokenizer_config.json": b"{}"}
-
-
-def noise(size: int, seed: int = 0) -> bytes:
-    return random.Random(seed).randbytes(size)
-
 
 TRICK = b'{"weight_map": {"a": "../x.safetensors"}}'
 WEIGHTS = noise(300_000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tests.core.support.hostile_templates import ATTACKS, ENDLESS, FAULTS, UNREADABLE
 from tests.weights.support.damage import Damage, Good, write, write_json
 
 _OBJECTS = (
@@ -41,8 +42,6 @@ _CYCLES = (
 
 
 def damages(good: Good) -> Iterator[Damage]:
-    from tests.core.text.test_chat_template import ATTACKS, ENDLESS, FAULTS, UNREADABLE
-
     must_fail = {
         "endless templates": ENDLESS,
         "cyclic templates": list(_CYCLES),
