@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from core.settings import Settings
 
 FinishReason = Literal["end", "length", "stop string", "stopped", "context"]
+Channel = Literal["thought", "answer"]
 
 
 class Candidate(NamedTuple):
@@ -62,6 +63,14 @@ class Prediction:
         return math.exp2(self.chain_entropy_bits)
 
 
+class Shown(NamedTuple):
+    """Text by the channel it is shown on, the tags around a thought left out; the thought comes first."""
+
+    thought: str = ""
+    answer: str = ""
+    thinking: bool = False  # the thought is still open after it
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Token:
     """One token of a reply, as it was chosen."""
@@ -69,10 +78,11 @@ class Token:
     position: int  # in the context, counted from 0
     id: int
     bytes: bytes
-    text: str  # what became readable with this token; all of them joined are the reply
+    text: str  # what became readable with this token, tags included; all of them joined are the reply
+    shown: Shown  # what of the reply can be shown with this token: what may be half a tag waits
     drawn: float  # the uniform number in [0, 1) that chose it
     ends: bool  # an end-of-turn token: the last of its reply
-    thought: bool = False  # part of what the model thinks before it answers, the tags included
+    channel: Channel = "answer"  # "thought": part of what the model thinks before it answers, the tags included
     guessed: bool = False  # it was read before it was chosen, along with an earlier one
     forward_ms: float
     sampling_ms: float
@@ -110,7 +120,8 @@ class Finished:
     """The reply is over."""
 
     reason: FinishReason
-    text: str
+    text: str  # tags included
+    shown: Shown  # the whole reply
     ids: tuple[int, ...] | None  # the reply's tokens without the end-of-turn; None if the text was cut inside a token
     prompt_tokens: int
     completion_tokens: int

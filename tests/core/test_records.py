@@ -11,7 +11,7 @@ import pytest
 from core import errors
 from core.conversation import Message
 from core.errors import LogitscopeError
-from core.records import Candidate, Finished, Prediction, Prefill, Stage, TokenRecord
+from core.records import Candidate, Finished, Prediction, Prefill, Shown, Stage, TokenRecord
 from core.settings import Settings
 
 CANDIDATE = Candidate(
@@ -32,6 +32,8 @@ STEP = TokenRecord(
     id=7,
     bytes=b"\xe2\x96",
     text="",
+    shown=Shown(thought="Hm", thinking=True),
+    channel="thought",
     probability=0.25,
     logprob=math.log(0.25),
     rank=3,
@@ -48,6 +50,7 @@ def finished(completion_tokens: int, seconds: float, first: float | None) -> Fin
     return Finished(
         reason="length",
         text="Hi",
+        shown=Shown(answer="Hi"),
         ids=(1, 2),
         prompt_tokens=3,
         completion_tokens=completion_tokens,

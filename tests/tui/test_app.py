@@ -136,8 +136,9 @@ async def test_an_inspection_that_comes_after_a_new_chat_is_not_shown(screen: Sc
     engine.tell(record(10, "Hello"), finished("Hello"))
     await until(pilot, lambda: not app.query_one(Prompt).busy)
     app.action_nudge(0.05)
-    await until(pilot, lambda: bool(engine._answers))
+    await until(pilot, lambda: any(isinstance(r, Inspect) for r in engine.requests))
     app.action_new_chat()
+    engine.say(Inspected(position=10, chosen=100, drawn=0.25, prediction=prediction(Settings())))
     await until(pilot, lambda: not engine._answers)
     assert "Nothing has been predicted yet" in "".join(rows(app.query_one(NextTokenPanel)))
 

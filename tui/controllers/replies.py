@@ -123,6 +123,8 @@ class Replies:
         """The engine could not do something; perhaps that was to answer."""
         if self._chat.running and (failure.dead or failure.number == self._chat.number):
             text = self._chat.break_off()
+            if self._writing is not None:
+                self._writing.break_off(text)
             self._end("broken off" if text else "not answered")
             if not text:
                 self._give_back("not answered")
@@ -142,7 +144,7 @@ class Replies:
         text = self._chat.finish(end)
         if self._writing is not None:
             self.draw(last=True)
-            self._writing.replace(text)
+            self._writing.replace(end.shown)
         speed = end.tokens_per_second
         self._panes.show_status(
             state="stopped" if end.reason == "stopped" else "ready",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from core.records import Candidate, Finished, FinishReason, Prediction, Prefill, Stage, TokenRecord
+from core.records import Candidate, Finished, FinishReason, Prediction, Prefill, Shown, Stage, TokenRecord
 from core.settings import Settings
 from tui.engines.protocol import Answer, Change, Inspect, Inspected, Load, Ready, Reply, Request, Stop, Told
 
@@ -49,12 +49,16 @@ def prediction(settings: Settings, *, favourite: str = " the", n: int = 20) -> P
     )
 
 
-def record(position: int, text: str, settings: Settings | None = None, *, ends: bool = False) -> TokenRecord:
+def record(
+    position: int, text: str, settings: Settings | None = None, *, ends: bool = False, shown: Shown | None = None
+) -> TokenRecord:
+    """A token of an answer, or what else it is shown as."""
     return TokenRecord(
         position=position,
         id=100,
         bytes=text.encode(),
         text=text,
+        shown=Shown(answer=text) if shown is None else shown,
         probability=0.5,
         logprob=-0.693147,
         rank=1,
@@ -67,10 +71,11 @@ def record(position: int, text: str, settings: Settings | None = None, *, ends: 
     )
 
 
-def finished(text: str, reason: FinishReason = "end", *, n: int = 3) -> Finished:
+def finished(text: str, reason: FinishReason = "end", *, n: int = 3, shown: Shown | None = None) -> Finished:
     return Finished(
         reason=reason,
         text=text,
+        shown=Shown(answer=text) if shown is None else shown,
         ids=(100,) * n,
         prompt_tokens=10,
         completion_tokens=n + 1,

@@ -61,14 +61,19 @@ class Transcript(LineView, can_focus=True):
         """Something the program itself has to say; returns its index."""
         return self._add(TranscriptMessage("note", text, level=level))
 
-    def append(self, index: int, delta: str) -> None:
-        """More of a message. It is drawn soon, together with what else comes until then."""
-        self._pile.entries[index].append(delta)
+    def append(self, index: int, delta: str, *, thought: str = "", thinking: bool = False) -> None:
+        """More of a message. It is drawn soon, together with what else comes until then.
+
+        Args:
+            thought: more of what is thought before it is said.
+            thinking: the thought is still open.
+        """
+        self._pile.entries[index].append(delta, thought=thought, thinking=thinking)
         self._grow(index)
 
-    def set_text(self, index: int, text: str) -> None:
-        """This is what was said instead."""
-        self._pile.entries[index].replace(text)
+    def set_text(self, index: int, text: str, *, thought: str = "", thinking: bool = False) -> None:
+        """This is what was said and thought instead."""
+        self._pile.entries[index].replace(text, thought=thought, thinking=thinking)
         self._change(index)
 
     def finish(self, index: int, suffix: str = "") -> None:
@@ -101,11 +106,6 @@ class Transcript(LineView, can_focus=True):
         return index
 
     # --- thoughts -----------------------------------------------------------------------------------------------------
-
-    def open_thought(self, index: int) -> None:
-        """The message begins inside a thought."""
-        self._pile.entries[index].open_thought()
-        self._grow(index)
 
     def count_thought(self, index: int, tokens: int) -> None:
         """The message's thought is so many tokens long by now."""
