@@ -360,9 +360,8 @@ def test_json_has_the_tags_and_marks_the_tokens(
 def drawn(events: list[Event]) -> tuple[Transcript, LiveReply]:
     """The chat, as the screen draws it after every event."""
     transcript = Transcript()
-    transcript.model_name = "m"
     transcript.unfold_all()
-    live = LiveReply(transcript)
+    live = LiveReply(transcript, "m")
     for event in events:
         if isinstance(event, Prefill) and event.thinking:
             live.open_thought()

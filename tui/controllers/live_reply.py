@@ -15,11 +15,15 @@ PANEL_INTERVAL = 0.12  # seconds: a whole panel of new numbers is dear to draw, 
 
 
 class LiveReply:
-    """One answer, which is the newest message of the transcript."""
+    """One answer, which is the newest message of the transcript.
 
-    def __init__(self, transcript: Transcript) -> None:
+    Args:
+        name: of the model that writes it.
+    """
+
+    def __init__(self, transcript: Transcript, name: str) -> None:
         self._transcript = transcript
-        self._index = transcript.add("assistant")
+        self._index = transcript.add("assistant", name=name)
         self._asked_at = time.monotonic()
         self._first_token_at = 0.0
         self._count = self._thought = 0  # tokens so far, and of these before the answer

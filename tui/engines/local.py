@@ -68,8 +68,8 @@ class ProcessEngine:
             while True:
                 answers: list[Answer] = pickle.load(child.stdout)
                 for answer in answers:
-                    if isinstance(answer, Ready):
-                        self._load = answer.load  # proven: what a new process is to open, should this one die
+                    if isinstance(answer, Ready) and answer.local is not None:
+                        self._load = answer.local.load  # proven: what a new process is to open, should this one die
                 self._answers.extend(answers)
         except (EOFError, OSError, pickle.UnpicklingError, ValueError):
             pass

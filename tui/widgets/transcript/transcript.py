@@ -41,7 +41,6 @@ class Transcript(LineView, can_focus=True):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)
-        self.model_name = ""  # whose answers the next ones are
         self._unfolded = False  # thoughts are shown
         self._pressed = 0  # the line under the mouse when its button went down
 
@@ -52,10 +51,14 @@ class Transcript(LineView, can_focus=True):
         """Who said what, in order; the program's own notes are told by "note"."""
         return [(entry.role, entry.text) for entry in self._pile.entries]
 
-    def add(self, role: Role | Literal["note"], text: str = "") -> int:
-        """A new message at the end; returns its index. One's own message is always brought into view."""
+    def add(self, role: Role | Literal["note"], text: str = "", *, name: str = "") -> int:
+        """A new message at the end; returns its index. One's own message is always brought into view.
+
+        Args:
+            name: of who says it; left out, it is told by the role.
+        """
         self._following = self._following or role == "user"
-        return self._add(TranscriptMessage(role, text, name=self.model_name if role == "assistant" else ""))
+        return self._add(TranscriptMessage(role, text, name=name))
 
     def add_note(self, text: str, level: Level = "info") -> int:
         """Something the program itself has to say; returns its index."""
