@@ -42,25 +42,28 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """A whole next-token distribution in a form to look at: the top of it exactly, and the rest summed."""
+    """A whole next-token distribution in a form to look at: the top of it exactly, and the rest summed.
+
+    An engine that is told only the top of it knows neither the rest nor the entropies: they are None.
+    """
 
     candidates: tuple[Candidate, ...]  # the likeliest before and after the chain, likeliest after it first
-    rest_count: int  # tokens of the vocabulary not among the candidates
-    rest_raw_probability: float
-    rest_probability: float
-    entropy_bits: float  # of the model's own distribution, whole vocabulary, temperature 1
-    chain_entropy_bits: float  # of what was drawn from, after the chain
+    rest_count: int | None  # tokens of the vocabulary not among the candidates
+    rest_raw_probability: float | None
+    rest_probability: float | None
+    entropy_bits: float | None  # of the model's own distribution, whole vocabulary, temperature 1
+    chain_entropy_bits: float | None  # of what was drawn from, after the chain
     stages: tuple[Stage, ...]
     settings: Settings
 
     @property
-    def choices(self) -> float:
-        """How many equally likely tokens would be as uncertain as the model: 2 ** entropy."""
-        return math.exp2(self.entropy_bits)
+    def choices(self) -> float | None:
+        """How many equally likely tokens would be as uncertain as the model: 2 ** entropy; None if it is not known."""
+        return None if self.entropy_bits is None else math.exp2(self.entropy_bits)
 
     @property
-    def chain_choices(self) -> float:
-        return math.exp2(self.chain_entropy_bits)
+    def chain_choices(self) -> float | None:
+        return None if self.chain_entropy_bits is None else math.exp2(self.chain_entropy_bits)
 
 
 class Shown(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+from dataclasses import replace
 
 import pytest
 
@@ -103,6 +104,8 @@ def test_every_cause_has_a_class_of_its_own() -> None:
 def test_how_many_choices_an_entropy_stands_for() -> None:
     assert PREDICTION.choices == 4  # 2 bits
     assert PREDICTION.chain_choices == 2
+    top_only = replace(PREDICTION, entropy_bits=None, chain_entropy_bits=None)
+    assert top_only.choices is top_only.chain_choices is None
     assert STEP.settings is PREDICTION.settings
     assert not CANDIDATE.kept
 

@@ -264,12 +264,13 @@ def _rest_record(prediction: Prediction) -> dict[str, Any]:
 def _at_most(prediction: Prediction, top: int) -> Prediction:
     """Only the first `top` candidates; the others join the rest, so that the numbers still add up."""
     listed, others = prediction.candidates[:top], prediction.candidates[top:]
+    count, raw, chained = prediction.rest_count, prediction.rest_raw_probability, prediction.rest_probability
     return replace(
         prediction,
         candidates=listed,
-        rest_count=prediction.rest_count + len(others),
-        rest_raw_probability=prediction.rest_raw_probability + sum(c.raw_probability for c in others),
-        rest_probability=prediction.rest_probability + sum(c.probability for c in others),
+        rest_count=None if count is None else count + len(others),
+        rest_raw_probability=None if raw is None else raw + sum(c.raw_probability for c in others),
+        rest_probability=None if chained is None else chained + sum(c.probability for c in others),
     )
 
 

@@ -77,6 +77,19 @@ def prediction(settings: Settings, *, favourite: str = " the", n: int = 20) -> P
     )
 
 
+def top_only(settings: Settings) -> Prediction:
+    """What an engine tells that knows nothing but the top of the distribution."""
+    return replace(
+        prediction(settings),
+        rest_count=None,
+        rest_raw_probability=None,
+        rest_probability=None,
+        entropy_bits=None,
+        chain_entropy_bits=None,
+        stages=(),
+    )
+
+
 def record(
     position: int, text: str, settings: Settings | None = None, *, ends: bool = False, shown: Shown | None = None
 ) -> TokenRecord:
