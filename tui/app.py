@@ -135,12 +135,12 @@ class LogitscopeApp(App[None]):
             self.notify("There is no message to answer yet.")
 
     def action_stop(self) -> None:
-        opening = bool(self._open_model.wanted)
-        if opening:
+        is_opening = bool(self._open_model.wanted)
+        if is_opening:
             self._model_switcher.cancel()
         if self._replies.is_running:
             self._replies.stop()
-        elif not opening:
+        elif not is_opening:
             self._panes.prompt.focus()
 
     def action_new_chat(self) -> None:

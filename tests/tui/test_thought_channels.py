@@ -375,7 +375,7 @@ def drawn(events: list[Event]) -> tuple[Transcript, LiveReply]:
 
 
 def rows(transcript: Transcript) -> tuple[str, ...]:
-    (message,) = transcript._pile.entries
+    (message,) = transcript._line_index.messages
     return tuple(row.plain for row in message.rows(60))
 
 

@@ -10,7 +10,7 @@ from tui.engines.protocol import Inspected, LocalInfo, ModelInfo, Ready
 from tui.session.open_model import Outcome
 
 if TYPE_CHECKING:
-    from tui.downloads.fetch import Fetch
+    from tui.downloads.progress import Fetch
 
 WELCOME = (
     "Say something. Ctrl+Up and Ctrl+Down move the temperature, also while it answers; the panel on the right shows "
