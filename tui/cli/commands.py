@@ -17,7 +17,7 @@ from core.settings import Settings
 from core.text.chat_template import prompt_ids
 from tui.cli import tables
 from tui.cli.bench_command import bench
-from tui.cli.options import Options
+from tui.cli.main import Options
 from tui.sanitize import visible
 
 if TYPE_CHECKING:

@@ -7,16 +7,27 @@ import contextlib
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from core.errors import BadSetting, LogitscopeError
 from core.settings import ORDERS, Settings
-from tui.cli.options import Options
 from tui.engines.protocol import Load
 from weights.library.paths import compiled_folder
 
 USAGE_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141  # the shell's own numbers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """A parsed command line."""
+
+    command: str | None
+    load: Load
+    settings: Settings
+    given: Mapping[str, Any]  # of the settings, what the person said: the rest may be as the model's makers wish
+    arguments: argparse.Namespace  # the command's own
 
 
 def run(argv: Sequence[str]) -> int:

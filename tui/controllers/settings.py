@@ -18,22 +18,22 @@ class SettingsControl:
     """Whatever moves a setting, it takes effect with the next token."""
 
     def __init__(
-        self, engine: EngineLink, panes: Panes, chosen: ChosenSettings, last_token: LastToken, replies: Replies
+        self, engine: EngineLink, panes: Panes, choices: ChosenSettings, last_choice: LastToken, answering: Replies
     ) -> None:
         self._engine = engine
         self._panes = panes
-        self._chosen = chosen
-        self._last_token = last_token
-        self._replies = replies
+        self._choices = choices
+        self._last_choice = last_choice
+        self._answering = answering
 
     @property
     def settings(self) -> Settings:
-        return self._chosen.settings
+        return self._choices.settings
 
     @property
     def given(self) -> Mapping[str, Any]:
         """What the person has chosen, by name."""
-        return self._chosen.given
+        return self._choices.given
 
     def set_temperature(self, value: float) -> None:
         self._choose(replace(self.settings, temperature=value))
@@ -47,18 +47,18 @@ class SettingsControl:
 
     def recommend(self, sampling: Mapping[str, float]) -> None:
         """What the open model's makers recommend, where the person has chosen nothing."""
-        if self._chosen.recommend(sampling):
+        if self._choices.recommend(sampling):
             self._panes.temperature.set_value(self.settings.temperature)
             self._take_effect()
 
     def _choose(self, settings: Settings) -> None:
         """The person wants it like this."""
-        self._chosen.choose(settings)
+        self._choices.choose(settings)
         self._take_effect()
 
     def _take_effect(self) -> None:
         """From now on; with nothing running, show at once what it would do to the last choice."""
         self._panes.samplers.show(self.settings)
         self._engine.send(Change(self.settings))
-        if not self._replies.is_running:
-            self._last_token.inspect(self.settings)
+        if not self._answering.is_running:
+            self._last_choice.inspect(self.settings)

@@ -41,10 +41,10 @@ class ProcessEngine:
         self._outbox.put(request)
 
     def answers(self) -> list[Answer]:
-        found = []
+        answers = []
         while self._answers:
-            found.append(self._answers.popleft())
-        return found
+            answers.append(self._answers.popleft())
+        return answers
 
     def close(self) -> None:
         self._dead.set()
