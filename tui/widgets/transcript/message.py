@@ -47,7 +47,7 @@ class TranscriptMessage:
         self._shown: list[str] = []  # what of it can be shown, while there is no one to show it to
         self._thought = ""
         self._fold: int | None = None  # the row on which a click unfolds the thought
-        self._said_from = 1  # the row on which what was said begins
+        self._answer_from = 1  # the row on which the answer begins
         self._visible, self._visible_thought = VisibleStream(), VisibleStream()
         self._blocks = MarkdownStream()
         self._closed: list[list[Block]] = []  # parsed once
@@ -155,7 +155,7 @@ class TranscriptMessage:
     @property
     def body(self) -> range:
         """Which of the rows hold what was said, as last laid out."""
-        first = 0 if self.role == "note" else self._said_from
+        first = 0 if self.role == "note" else self._answer_from
         return range(first, max(first + 1, len(self._rows) - 1 - bool(self._suffix)))
 
     def _take(self, text: str, thought: str, *, last: bool = False) -> None:
@@ -207,7 +207,7 @@ class TranscriptMessage:
 
     def _place_thought(self) -> None:
         """Nothing where it is empty: a model that was told not to think says so with an empty one."""
-        self._said_from, self._fold = 1, None
+        self._answer_from, self._fold = 1, None
         thought = self._thought.strip()
         if not thought and not self._thinking:
             return
@@ -224,8 +224,8 @@ class TranscriptMessage:
     def _place_apart(self, blocks: list[Block]) -> None:
         if blocks and len(self._rows) > 1:
             self._rows.append(Row(EMPTY))
-            if self._fold is not None and self._said_from == 1:
-                self._said_from = len(self._rows)
+            if self._fold is not None and self._answer_from == 1:
+                self._answer_from = len(self._rows)
         self._place(blocks)
 
     def _place(self, blocks: list[Block]) -> None:
