@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from core.settings import Settings
 
 FinishReason = Literal["end", "length", "stop string", "stopped", "context"]
+Channel = Literal["thought", "answer"]
 
 
 class Candidate(NamedTuple):
@@ -41,25 +42,36 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """A whole next-token distribution in a form to look at: the top of it exactly, and the rest summed."""
+    """A whole next-token distribution in a form to look at: the top of it exactly, and the rest summed.
+
+    An engine that is told only the top of it knows neither the rest nor the entropies: they are None.
+    """
 
     candidates: tuple[Candidate, ...]  # the likeliest before and after the chain, likeliest after it first
-    rest_count: int  # tokens of the vocabulary not among the candidates
-    rest_raw_probability: float
-    rest_probability: float
-    entropy_bits: float  # of the model's own distribution, whole vocabulary, temperature 1
-    chain_entropy_bits: float  # of what was drawn from, after the chain
+    rest_count: int | None  # tokens of the vocabulary not among the candidates
+    rest_raw_probability: float | None
+    rest_probability: float | None
+    entropy_bits: float | None  # of the model's own distribution, whole vocabulary, temperature 1
+    chain_entropy_bits: float | None  # of what was drawn from, after the chain
     stages: tuple[Stage, ...]
     settings: Settings
 
     @property
-    def choices(self) -> float:
-        """How many equally likely tokens would be as uncertain as the model: 2 ** entropy."""
-        return math.exp2(self.entropy_bits)
+    def choices(self) -> float | None:
+        """How many equally likely tokens would be as uncertain as the model: 2 ** entropy; None if it is not known."""
+        return None if self.entropy_bits is None else math.exp2(self.entropy_bits)
 
     @property
-    def chain_choices(self) -> float:
-        return math.exp2(self.chain_entropy_bits)
+    def chain_choices(self) -> float | None:
+        return None if self.chain_entropy_bits is None else math.exp2(self.chain_entropy_bits)
+
+
+class Shown(NamedTuple):
+    """Text by the channel it is shown on, the tags around a thought left out; the thought comes first."""
+
+    thought: str = ""
+    answer: str = ""
+    thinking: bool = False  # the thought is still open after it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,10 +81,11 @@ class Token:
     position: int  # in the context, counted from 0
     id: int
     bytes: bytes
-    text: str  # what became readable with this token; all of them joined are the reply
+    text: str  # what became readable with this token, tags included; all of them joined are the reply
+    shown: Shown  # what of the reply can be shown with this token: what may be half a tag waits
     drawn: float  # the uniform number in [0, 1) that chose it
     ends: bool  # an end-of-turn token: the last of its reply
-    thought: bool = False  # part of what the model thinks before it answers, the tags included
+    channel: Channel = "answer"  # "thought": part of what the model thinks before it answers, the tags included
     guessed: bool = False  # it was read before it was chosen, along with an earlier one
     forward_ms: float
     sampling_ms: float
@@ -115,7 +128,8 @@ class Finished:
     """The reply is over."""
 
     reason: FinishReason
-    text: str
+    text: str  # tags included
+    shown: Shown  # the whole reply
     ids: tuple[int, ...] | None  # the reply's tokens without the end-of-turn; None if the text was cut inside a token
     prompt_tokens: int
     completion_tokens: int

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
 from core.model import Model
-from core.records import Finished, FinishReason
+from core.records import Channel, Finished, FinishReason, Shown
 from core.settings import Settings
 from core.text.streaming import StopStrings, TextStream
 from core.text.thinking import ThoughtSplitter, opened_by
 
 _TAIL = 16  # tokens in which the tag of a thought fits, and the whitespace after it
+
+
+class Addition(NamedTuple):
+    """What a token adds to its reply."""
+
+    text: str  # tags included
+    shown: Shown
+    channel: Channel
 
 
 class ReplyBuilder:
@@ -27,7 +36,9 @@ class ReplyBuilder:
         self._ids: list[int] = []
         self._text = ""
         self._stops = StopStrings()
-        self._thoughts = ThoughtSplitter()
+        self._spelled = ThoughtSplitter()  # of what the tokens spell, to mark them
+        self._readable = ThoughtSplitter()  # of their text, which may wait for the rest of a character or a stop string
+        self._shown: list[Shown] = []
         self._thought_tokens = 0
         self._prompt_tokens = 0
         self._prefill_seconds = 0.0
@@ -38,18 +49,15 @@ class ReplyBuilder:
         self._prompt_tokens = len(prompt)
         tail = b"".join(map(self._tokenizer.token_bytes, prompt[-_TAIL:])).decode("utf-8", "replace")
         thinking = opened_by(tail)
-        self._thoughts = ThoughtSplitter(opened=thinking)
+        self._spelled, self._readable = ThoughtSplitter(opened=thinking), ThoughtSplitter(opened=thinking)
         return thinking
 
     def begin(self) -> None:
         """The prompt has been read."""
         self._prefill_seconds = time.perf_counter() - self._started
 
-    def add(self, chosen: int, position: int, settings: Settings) -> tuple[str, bool]:
-        """What this token adds to the text that is shown, and whether it belongs to a thought.
-
-        The last token of a reply also brings what was held back.
-        """
+    def add(self, chosen: int, position: int, settings: Settings) -> Addition:
+        """The next token. The last one of a reply also brings what was held back."""
         self._ids.append(chosen)
         ends = chosen in self._end_ids
         text = self._stream.flush() if ends else self._stream.push(chosen)
@@ -60,11 +68,12 @@ class ReplyBuilder:
         if last and not self._stops.hit:
             text += self._stops.flush()
         self._text += text
-        thought = self._is_thought(chosen) and not ends
-        self._thought_tokens += thought
+        shown = self._show(text, last=last or self._stops.hit)
+        channel: Channel = "thought" if self._is_thought(chosen) and not ends else "answer"
+        self._thought_tokens += channel == "thought"
         if self._first_token_seconds is None:
             self._first_token_seconds = time.perf_counter() - self._started
-        return text, thought
+        return Addition(text, shown, channel)
 
     def end(self, position: int, settings: Settings) -> FinishReason | None:
         """Why its newest token, which stands at this position, is the last; None if it is not."""
@@ -79,10 +88,16 @@ class ReplyBuilder:
     def finish(self, reason: FinishReason, *, seed: int, guesses: int, right_guesses: int) -> Finished:
         """All there is to say of it in the end."""
         tail = self._stops.flush() if reason == "stopped" else ""
+        self._show(tail, last=True)
         ids = self._ids[:-1] if reason == "end" else self._ids
         return Finished(
             reason=reason,
             text=self._text + tail,
+            shown=Shown(
+                "".join(piece.thought for piece in self._shown),
+                "".join(piece.answer for piece in self._shown),
+                self._readable.thinking,
+            ),
             ids=None if reason == "stop string" else tuple(ids),
             prompt_tokens=self._prompt_tokens,
             completion_tokens=len(self._ids),
@@ -99,6 +114,15 @@ class ReplyBuilder:
         return settings.max_tokens is not None and len(self._ids) >= settings.max_tokens
 
     def _is_thought(self, chosen: int) -> bool:
-        before = self._thoughts.thinking
-        self._thoughts.push(self._tokenizer.token_text(chosen))
-        return before or self._thoughts.thinking
+        before = self._spelled.thinking
+        self._spelled.push(self._tokenizer.token_text(chosen))
+        return before or self._spelled.thinking
+
+    def _show(self, text: str, *, last: bool) -> Shown:
+        """More of the text, by channel."""
+        thought, answer = self._readable.push(text)
+        if last:
+            thought_end, answer_end = self._readable.flush()
+            thought, answer = thought + thought_end, answer + answer_end
+        self._shown.append(Shown(thought, answer, self._readable.thinking))
+        return self._shown[-1]

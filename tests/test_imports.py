@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,7 @@ def test_the_import_contracts_hold(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     shown = capsys.readouterr().out
     assert not failed, shown
     assert "tui -> weights -> core KEPT" in shown
+    assert "0 broken" in shown
 
 
 def test_a_look_back_up_the_road_would_be_seen(
@@ -92,13 +94,49 @@ def test_a_look_back_up_the_road_would_be_seen(
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
         (tmp_path / package / "a.py").write_text(text)
-    contracts = (ROOT / "pyproject.toml").read_text().partition("[tool.importlinter]")
-    marker = "[[tool.importlinter.contracts]]"  # only the first: the others are about rooms that these packages lack
-    (tmp_path / "pyproject.toml").write_text(marker.join("".join(contracts[1:]).split(marker)[:2]))
+    (tmp_path / "pyproject.toml").write_text("".join(_contracts()[:2]))
+    code, out = _linted(tmp_path)
+    assert code != 0
+    assert "core is not allowed to import weights" in out
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "broken"),
+    [
+        ("tui/widgets/status.py", "import tui.engines.protocol", "tui.widgets know no engine"),
+        ("tui/widgets/status.py", "import tui.session.chat", "tui.widgets know no engine"),
+        ("tui/session/chat.py", "import textual", "tui.session and tui.engines know no textual"),
+        ("tui/engines/outbox.py", "import tui.widgets.panels.bars", "tui.session and tui.engines know no textual"),
+        ("tui/cli/tables.py", "import tui.widgets.panels.bars", "tui.cli knows no textual"),
+        ("tui/session/chat.py", "import tui.controllers.notes", "tui: from the command line to the engines"),
+    ],
+)
+def test_a_way_through_a_wall_of_the_house_would_be_seen(tmp_path: Path, module: str, line: str, broken: str) -> None:
+    for package in ("core", "weights", "tui"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=lambda folder, names: _not_code(Path(folder), names))
+    (tmp_path / "pyproject.toml").write_text("".join(_contracts()))
+    with (tmp_path / module).open("a") as file:
+        file.write(f"{line}\n")
+    code, out = _linted(tmp_path)
+    assert code != 0
+    assert f"{broken} BROKEN" in out
+
+
+def _contracts() -> list[str]:
+    """The linter's own settings, and every contract."""
+    settings = (ROOT / "pyproject.toml").read_text().partition("[tool.importlinter]")
+    first, *contracts = "".join(settings[1:]).split("[[tool.importlinter.contracts]]")
+    return [first, *(f"[[tool.importlinter.contracts]]{contract}" for contract in contracts)]
+
+
+def _not_code(folder: Path, names: list[str]) -> list[str]:
+    return [name for name in names if not (folder / name).is_dir() and not name.endswith(".py")]
+
+
+def _linted(folder: Path) -> tuple[int, str]:
     program = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode != 0
-    assert "core is not allowed to import weights" in done.stdout
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout
 
 
 def test_core_knows_no_screen() -> None:
@@ -120,6 +158,8 @@ def test_weights_knows_no_screen() -> None:
         "core.conversation",
         "core.records",
         "tui.engines.protocol",
+        "tui.session.engine_state",
+        "tui.session.open_model",
         "tui.cli.main",
         "tui.engines.local",
         "tui.app",

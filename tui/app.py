@@ -16,7 +16,7 @@ from textual.screen import Screen
 from core.settings import Order, Settings
 from tui import palette
 from tui.bindings import BINDINGS, OF_THE_CHAT
-from tui.controllers import notes as wording
+from tui.controllers import notes
 from tui.controllers.last_token import LastToken
 from tui.controllers.model_screens import ModelScreens
 from tui.controllers.models import ModelSwitcher
@@ -25,6 +25,7 @@ from tui.controllers.replies import Replies
 from tui.controllers.settings import SettingsControl
 from tui.engines.protocol import Answer, Compiling, EngineLink, Failed, Inspected, Load, Loading, Ready, Told
 from tui.session.chosen_settings import ChosenSettings
+from tui.session.engine_state import EngineState, EngineStateHolder
 from tui.session.open_model import OpenModel
 from tui.widgets.panels.samplers import SamplersPanel
 from tui.widgets.panels.temperature import TemperaturePanel
@@ -60,20 +61,21 @@ class LogitscopeApp(App[None]):
         self._when_shown = when_shown
         self._engine = engine
         self._toggled_at = 0  # the height at which the samplers were shown or folded by hand
-        self._panes = panes = Panes(settings, model)
-        self._opening = opening = OpenModel(load or Load(model=model))
-        self._last_choice = last = LastToken(engine, panes.next_token)
-        self._answering = answering = Replies(engine, panes, opening, last)
-        self._tuning = tuning = SettingsControl(engine, panes, ChosenSettings(settings, given), last, answering)
-        self._switching = switching = ModelSwitcher(engine, panes, opening, last, answering, tuning)
-        self._models = ModelScreens(self, panes, opening, switching.switch)
+        self._state = state = EngineStateHolder(EngineState(model=model))
+        self._panes = panes = Panes(settings, state)
+        self._open_model = open_model = OpenModel(load or Load(model=model))
+        self._last_token = last_token = LastToken(engine, open_model, panes.next_token)
+        self._replies = replies = Replies(engine, state, open_model, panes, last_token)
+        self._settings = SettingsControl(engine, panes, ChosenSettings(settings, given), last_token, replies)
+        self._model_switcher = ModelSwitcher(engine, state, open_model, panes, last_token, replies, self._settings)
+        self._model_screens = ModelScreens(self, state, open_model, panes, self._model_switcher.switch)
 
     def compose(self) -> ComposeResult:
         yield from self._panes.compose()
 
     def on_mount(self) -> None:
         self._panes.prompt.focus()
-        self._panes.transcript.add_note(wording.WELCOME)
+        self._panes.transcript.add_note(notes.WELCOME)
         self.set_interval(1 / REDRAWS_PER_SECOND, self._listen)
         self.call_after_refresh(self._show_keys)
 
@@ -91,24 +93,24 @@ class LogitscopeApp(App[None]):
         """Take everything that has come, then draw once."""
         for answer in self._engine.answers():
             self._take(answer)
-        self._answering.draw()
-        self._models.watch()
+        self._replies.draw()
+        self._model_screens.watch()
 
     def _take(self, answer: Answer) -> None:
         match answer:
             case Loading():
-                self._switching.show_progress(answer)
+                self._model_switcher.show_progress(answer)
             case Ready():
-                self._switching.finish(answer)
+                self._model_switcher.finish(answer)
             case Compiling(busy):
-                self._panes.show_status(compiling=busy)
+                self._state.compiling(busy)
             case Told():
-                self._answering.take(answer)
-            case Inspected() if not self._answering.is_running:
-                self._last_choice.show_inspected(answer)
+                self._replies.take(answer)
+            case Inspected() if not self._replies.is_running:
+                self._last_token.show_inspected(answer)
             case Failed():
-                self._answering.fail(answer)
-                self._switching.fail(answer)
+                self._replies.fail(answer)
+                self._model_switcher.fail(answer)
 
     # --- what the person does -----------------------------------------------------------------------------------------
 
@@ -120,49 +122,49 @@ class LogitscopeApp(App[None]):
 
     @on(Prompt.Submitted)
     def _say(self, event: Prompt.Submitted) -> None:
-        self._answering.ask(event.text, self._tuning.settings)
+        self._replies.ask(event.text, self._settings.settings)
 
     @on(Prompt.Refused)
     def _not_yet(self) -> None:
         self.notify("Escape stops the answer first; your text stays here.", title="Still writing")
 
     def action_again(self) -> None:
-        if self._answering.is_running:
+        if self._replies.is_running:
             self._not_yet()
-        elif not self._answering.again(self._tuning.settings):
+        elif not self._replies.again(self._settings.settings):
             self.notify("There is no message to answer yet.")
 
     def action_stop(self) -> None:
-        opening = bool(self._opening.wanted)
-        if opening:
-            self._switching.cancel()
-        if self._answering.is_running:
-            self._answering.stop()
-        elif not opening:
+        is_opening = bool(self._open_model.wanted)
+        if is_opening:
+            self._model_switcher.cancel()
+        if self._replies.is_running:
+            self._replies.stop()
+        elif not is_opening:
             self._panes.prompt.focus()
 
     def action_new_chat(self) -> None:
-        self._answering.clear()
+        self._replies.clear()
         self._panes.prompt.focus()
 
     # --- the settings and the models ----------------------------------------------------------------------------------
 
     @on(TemperaturePanel.Changed)
     def _temperature_moved(self, event: TemperaturePanel.Changed) -> None:
-        self._tuning.set_temperature(event.value)
+        self._settings.set_temperature(event.value)
 
     @on(SamplersPanel.Changed)
     def _samplers_moved(self, event: SamplersPanel.Changed) -> None:
-        self._tuning.set_samplers(event.settings)
+        self._settings.set_samplers(event.settings)
 
     def action_nudge(self, delta: float) -> None:
         self._panes.temperature.nudge(delta)
 
     def action_reorder(self, order: Order) -> None:
-        self._tuning.set_order(order)
+        self._settings.set_order(order)
 
     def action_models(self) -> None:
-        self._models.toggle()
+        self._model_screens.toggle()
 
     # --- the screen itself --------------------------------------------------------------------------------------------
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+UNKNOWN = "unknown"  # stands where a number would
 
-def percent(probability: float) -> str:
+
+def percent(probability: float | None) -> str:
     """In at most 7 cells; a limit stands for the number only where the number would round to a lie."""
+    if probability is None:
+        return UNKNOWN
     if probability <= 0:
         return "0 %"
     if probability < 0.0001:

@@ -25,6 +25,19 @@ def visible(text: str) -> str:
     return _HOSTILE.sub(_symbol, text)
 
 
+class VisibleStream:
+    """`visible` for text that comes in pieces: a carriage return at an end waits, since a newline may follow."""
+
+    def __init__(self) -> None:
+        self._waiting = ""
+
+    def push(self, text: str, *, last: bool = False) -> str:
+        """What can be shown by now; with the last piece, all of it."""
+        text = self._waiting + text
+        self._waiting = "\r" if text.endswith("\r") and not last else ""
+        return visible(text.removesuffix("\r") if self._waiting else text)
+
+
 def visible_token(text: str) -> str:
     """A short text on one line, its white space and invisible characters shown too; the empty text is ∅."""
     if not text:

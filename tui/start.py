@@ -5,14 +5,15 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from core.errors import BadSetting
 from core.settings import Settings
 from tui.engines.local import ProcessEngine
 from tui.engines.protocol import Load
-from tui.places import log_file
 from weights.library.listing import find, title
+from weights.library.paths import data_folder
 
 
 def start(load: Load, given: Mapping[str, Any]) -> int:
@@ -43,3 +44,15 @@ def _collect_garbage() -> None:
     """From now on. What is there already stays, and is not to be looked through again in the middle of an answer."""
     gc.freeze()
     gc.enable()
+
+
+def log_file() -> Path | None:
+    """Where the engine's process writes what went wrong; None where nothing can be written."""
+    folder = data_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "engine.log"
+        path.touch()
+    except OSError:
+        return None
+    return path

@@ -16,6 +16,14 @@ def opened_by(prompt: str) -> bool:
     return prompt.rstrip().endswith(OPEN)
 
 
+def split_thought(text: str, *, opened: bool = False) -> tuple[str, str]:
+    """The thought and the answer of a reply that is over; see `ThoughtSplitter`."""
+    splitter = ThoughtSplitter(opened=opened)
+    thought, answer = splitter.push(text)
+    thought_end, answer_end = splitter.flush()
+    return thought + thought_end, answer + answer_end
+
+
 class ThoughtSplitter:
     """Cuts a reply in two as it comes.
 

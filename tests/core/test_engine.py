@@ -29,7 +29,7 @@ from core.engine import Engine
 from core.errors import BadCheckpoint, BadTemplate, ContextFull, EmptyPrompt
 from core.model import Model
 from core.native.bindings import library
-from core.records import Finished, Prefill, Token, TokenRecord
+from core.records import Finished, Prefill, Shown, Token, TokenRecord
 from core.sampling.dice import dice
 from core.sampling.distribution import Distribution
 from core.settings import Settings
@@ -532,7 +532,8 @@ def test_as_many_candidates_as_asked_for(model: Model) -> None:
 
 def bare(token: Token) -> dict[str, Any]:
     """What a token is, but for the time it took."""
-    return {name: getattr(token, name) for name in ("position", "id", "bytes", "text", "drawn", "ends", "thought")}
+    names = ("position", "id", "bytes", "text", "shown", "drawn", "ends", "channel")
+    return {name: getattr(token, name) for name in names}
 
 
 def test_the_same_tokens_are_chosen_whether_they_are_recorded_or_not(model: Model) -> None:
@@ -580,11 +581,16 @@ def test_the_tokens_of_a_thought_are_marked(model: Model, monkeypatch: pytest.Mo
     steps = [event for event in events if isinstance(event, TokenRecord)]
     text = "".join(record.text for record in steps)
     assert text == said
-    marked = "".join(record.text for record in steps if record.thought)
+    marked = "".join(record.text for record in steps if record.channel == "thought")
     assert "I am warm.</think" in marked
     assert "Yes, hello." not in marked
     assert isinstance(end, Finished)
-    assert end.thought_tokens == sum(record.thought for record in steps) > 0
+    assert end.thought_tokens == sum(record.channel == "thought" for record in steps) > 0
+    assert end.shown == Shown(thought="I am warm.", answer="Yes, hello.")
+    assert "".join(record.shown.thought for record in steps) == end.shown.thought
+    assert "".join(record.shown.answer for record in steps) == end.shown.answer
+    thinking = [record.shown.thinking for record in steps]
+    assert thinking == [False] * thinking.index(True) + [True] * sum(thinking) + [False] * thinking[::-1].index(True)
 
 
 def test_a_template_that_opens_the_thought_is_noticed(tokenizer: Tokenizer) -> None:
@@ -593,4 +599,7 @@ def test_a_template_that_opens_the_thought_is_noticed(tokenizer: Tokenizer) -> N
         first, *events = Engine(model).reply(HELLO, lambda: Settings(max_tokens=3))
         assert isinstance(first, Prefill)
         assert first.thinking is thinking
-        assert [event.thought for event in events if isinstance(event, TokenRecord)] == [thinking] * 3
+        channel = "thought" if thinking else "answer"
+        tokens = [event for event in events if isinstance(event, TokenRecord)]
+        assert [token.channel for token in tokens] == [channel] * 3
+        assert [token.shown.thinking for token in tokens] == [thinking] * 3

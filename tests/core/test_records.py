@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+from dataclasses import replace
 
 import pytest
 
 from core import errors
 from core.conversation import Message
 from core.errors import LogitscopeError
-from core.records import Candidate, Finished, Prediction, Prefill, Stage, TokenRecord
+from core.records import Candidate, Finished, Prediction, Prefill, Shown, Stage, TokenRecord
 from core.settings import Settings
 
 CANDIDATE = Candidate(
@@ -32,6 +33,8 @@ STEP = TokenRecord(
     id=7,
     bytes=b"\xe2\x96",
     text="",
+    shown=Shown(thought="Hm", thinking=True),
+    channel="thought",
     probability=0.25,
     logprob=math.log(0.25),
     rank=3,
@@ -48,6 +51,7 @@ def finished(completion_tokens: int, seconds: float, first: float | None) -> Fin
     return Finished(
         reason="length",
         text="Hi",
+        shown=Shown(answer="Hi"),
         ids=(1, 2),
         prompt_tokens=3,
         completion_tokens=completion_tokens,
@@ -100,6 +104,8 @@ def test_every_cause_has_a_class_of_its_own() -> None:
 def test_how_many_choices_an_entropy_stands_for() -> None:
     assert PREDICTION.choices == 4  # 2 bits
     assert PREDICTION.chain_choices == 2
+    top_only = replace(PREDICTION, entropy_bits=None, chain_entropy_bits=None)
+    assert top_only.choices is top_only.chain_choices is None
     assert STEP.settings is PREDICTION.settings
     assert not CANDIDATE.kept
 

@@ -72,5 +72,5 @@ async def screen(own_data_folder: None) -> AsyncIterator[Screen]:
     app = LogitscopeApp(engine, Settings())
     async with app.run_test(size=(120, 52)) as pilot:
         engine.say(READY)
-        await until(pilot, lambda: app.query_one(StatusBar).status.state == "ready")
+        await until(pilot, lambda: app.query_one(StatusBar).state.activity == "ready")
         yield app, engine, pilot

@@ -28,7 +28,7 @@ async def test_loading_is_shown_and_the_prompt_works_before_the_model_does() -> 
     async with app.run_test() as pilot:
         engine.say(Loading(fraction=0.5, what="torch"))
         await send(pilot, "early")
-        await until(pilot, lambda: app.query_one(StatusBar).status.fraction == 0.5)
+        await until(pilot, lambda: app.query_one(StatusBar).state.fraction == 0.5)
         assert [reply.conversation[-1].text for reply in engine.replies] == ["early"]
 
 
@@ -38,26 +38,26 @@ async def test_that_something_is_compiled_is_shown_and_the_chat_goes_on(screen: 
     await until(pilot, lambda: "(compiling)" in app.query_one(StatusBar).render().plain)
     await send(pilot, "Hi")
     engine.tell(Prefill(done=5, total=10, reused=0, dropped=0))
-    await until(pilot, lambda: app.query_one(StatusBar).status.state == "reading")
+    await until(pilot, lambda: app.query_one(StatusBar).state.activity == "reading")
     engine.say(Compiling(False))
-    await until(pilot, lambda: not app.query_one(StatusBar).status.compiling)
+    await until(pilot, lambda: not app.query_one(StatusBar).state.compiling)
     engine.say(Compiling(True), Failed(message="It died.", dead=True))
-    await until(pilot, lambda: app.query_one(StatusBar).status.state == "failed")
-    assert not app.query_one(StatusBar).status.compiling
+    await until(pilot, lambda: app.query_one(StatusBar).state.activity == "failed")
+    assert not app.query_one(StatusBar).state.compiling
 
 
 async def test_an_answer_streams_into_the_chat_and_the_panel(screen: Screen) -> None:
     app, engine, pilot = screen
     await send(pilot, "Hi")
     engine.tell(Prefill(done=5, total=10, reused=0, dropped=0))
-    await until(pilot, lambda: app.query_one(StatusBar).status.state == "reading")
+    await until(pilot, lambda: app.query_one(StatusBar).state.activity == "reading")
     engine.tell(record(10, "Hel"), record(11, "lo"))
     await until(pilot, lambda: said(app)[-1] == ("assistant", "Hello"))
-    assert app.query_one(StatusBar).status.state == "writing"
-    assert app.query_one(StatusBar).status.used == 12
+    assert app.query_one(StatusBar).state.activity == "writing"
+    assert app.query_one(StatusBar).state.used == 12
     engine.tell(finished("Hello"))
     await until(pilot, lambda: not app.query_one(Prompt).busy)
-    assert app.query_one(StatusBar).status.used == 10 + 4, "prompt and completion"
+    assert app.query_one(StatusBar).state.used == 10 + 4, "prompt and completion"
     await send(pilot, "And?")
     assert engine.replies[-1].conversation == (
         Message(role="user", text="Hi"),
@@ -98,8 +98,9 @@ async def test_an_inspection_that_comes_after_a_new_chat_is_not_shown(screen: Sc
     engine.tell(record(10, "Hello"), finished("Hello"))
     await until(pilot, lambda: not app.query_one(Prompt).busy)
     app.action_nudge(0.05)
-    await until(pilot, lambda: bool(engine._answers))
+    await until(pilot, lambda: any(isinstance(r, Inspect) for r in engine.requests))
     app.action_new_chat()
+    engine.say(Inspected(position=10, chosen=100, drawn=0.25, prediction=prediction(Settings())))
     await until(pilot, lambda: not engine._answers)
     assert "Nothing has been predicted yet" in "".join(rows(app.query_one(NextTokenPanel)))
 
@@ -133,7 +134,7 @@ async def test_escape_stops_and_what_was_written_stays(screen: Screen) -> None:
     await pilot.press("escape")
     assert engine.stops == 1
     engine.tell(finished("Hel", "stopped", n=1))
-    await until(pilot, lambda: app.query_one(StatusBar).status.state == "stopped")
+    await until(pilot, lambda: app.query_one(StatusBar).state.activity == "stopped")
     assert said(app)[-1] == ("assistant", "Hel")
     await send(pilot, "Go on")
     assert engine.replies[-1].conversation[1].text == "Hel"
@@ -176,7 +177,7 @@ async def test_a_refused_message_goes_back_to_the_prompt(screen: Screen) -> None
     engine.say(Failed(message="This message makes a prompt of 900 tokens.", hint="Shorten it.", number=1))
     await until(pilot, lambda: "900 tokens" in notes(app))
     assert app.query_one(Prompt).text == "far too long"
-    assert app.query_one(StatusBar).status.state == "ready"
+    assert app.query_one(StatusBar).state.activity == "ready"
     assert "broken off" not in app.export_screenshot().replace("&#160;", " "), "nothing was ever begun"
 
 

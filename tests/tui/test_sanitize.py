@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.sanitize import visible, visible_bytes, visible_token
+from tui.sanitize import VisibleStream, visible, visible_bytes, visible_token
 
 _BIDI = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _any_text = st.text(st.characters())  # surrogates and controls included
@@ -19,6 +19,13 @@ def test_no_control_no_surrogate_no_override_is_left(text: str) -> None:
     for character in visible(text):
         assert character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp")
         assert character not in _BIDI
+
+
+@given(st.lists(st.one_of(_any_text, st.sampled_from(["\r", "\n", "\r\n", ""]))))
+def test_text_that_comes_in_pieces_is_shown_as_if_it_were_whole(pieces: list[str]) -> None:
+    stream = VisibleStream()
+    shown = [stream.push(piece) for piece in pieces]
+    assert "".join(shown) + stream.push("", last=True) == visible("".join(pieces))
 
 
 @given(_any_text)

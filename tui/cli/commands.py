@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from core.conversation import Conversation, Message
 from core.errors import BadSetting, EmptyPrompt
-from core.records import Candidate, Finished, Prediction, Prefill, Token, TokenRecord
+from core.records import Candidate, Finished, Prediction, Shown, Token, TokenRecord
 from core.settings import Settings
 from core.text.prompt import prompt_ids
-from core.text.thinking import ThoughtSplitter
 from tui.cli import tables
 from tui.cli.bench_command import bench
 from tui.cli.main import Options
@@ -158,32 +157,28 @@ class _Printer:
     def __init__(self, *, thoughts: bool) -> None:
         self._on_terminal = sys.stdout.isatty()
         self._thoughts = thoughts
-        self._splitter = ThoughtSplitter()
         self._answered = False
 
     def __call__(self, event: object) -> None:
-        if isinstance(event, Prefill):
-            self._splitter = ThoughtSplitter(opened=event.thinking)
-        elif isinstance(event, Token):
+        if isinstance(event, Token):
             if self._thoughts and not self._on_terminal:
                 print(event.text, end="", flush=True)
             else:
-                self._print(*self._splitter.push(event.text))
+                self._print(event.shown)
         elif isinstance(event, Finished):
-            self._print(*self._splitter.flush())
             print(flush=True)
 
-    def _print(self, thought: str, answer: str) -> None:
+    def _print(self, shown: Shown) -> None:
         if not self._on_terminal:
-            thought, shown = "", answer
+            thought, answer = "", shown.answer
         else:  # control characters would act
-            thought, shown = visible(thought) if self._thoughts else "", visible(answer)
+            thought, answer = visible(shown.thought) if self._thoughts else "", visible(shown.answer)
         if not self._thoughts and not self._answered:
-            shown = shown.lstrip("\n")  # what stood between the thought and the answer
-        self._answered = self._answered or bool(shown)
+            answer = answer.lstrip("\n")  # what stood between the thought and the answer
+        self._answered = self._answered or bool(answer)
         dimmed = f"\x1b[2m{thought}\x1b[22m" if thought else ""
-        if dimmed or shown:
-            print(dimmed + shown, end="", flush=True)
+        if dimmed or answer:
+            print(dimmed + answer, end="", flush=True)
 
 
 def _print_json(event: object) -> None:
@@ -197,7 +192,7 @@ def _token_record(record: TokenRecord) -> dict[str, Any]:
     fields = ("id", "text", "probability", "raw_probability", "kept", "cut_by")
     return {
         "position": record.position,
-        "thought": record.thought,
+        "thought": record.channel == "thought",
         "guessed": record.guessed,
         "id": record.id,
         "text": record.text,
@@ -269,12 +264,13 @@ def _rest_record(prediction: Prediction) -> dict[str, Any]:
 def _at_most(prediction: Prediction, top: int) -> Prediction:
     """Only the first `top` candidates; the others join the rest, so that the numbers still add up."""
     listed, others = prediction.candidates[:top], prediction.candidates[top:]
+    count, raw, chained = prediction.rest_count, prediction.rest_raw_probability, prediction.rest_probability
     return replace(
         prediction,
         candidates=listed,
-        rest_count=prediction.rest_count + len(others),
-        rest_raw_probability=prediction.rest_raw_probability + sum(c.raw_probability for c in others),
-        rest_probability=prediction.rest_probability + sum(c.probability for c in others),
+        rest_count=None if count is None else count + len(others),
+        rest_raw_probability=None if raw is None else raw + sum(c.raw_probability for c in others),
+        rest_probability=None if chained is None else chained + sum(c.probability for c in others),
     )
 
 

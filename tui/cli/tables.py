@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from core.records import Prediction
-from tui.format import percent
+from tui.format import UNKNOWN, percent
 from tui.sanitize import visible, visible_token
 
 if TYPE_CHECKING:
@@ -38,13 +38,10 @@ def show_prediction(model: str, prediction: Prediction, *, chosen: int, drawn: f
             c.cut_by or "",
             style=None if c.kept else "dim",
         )
-    rest = (
-        percent(prediction.rest_probability),
-        Bar(size=1, begin=0, end=prediction.rest_probability, width=_BAR_WIDTH),
-    )
-    table.add_row(
-        "", "", f"the other {prediction.rest_count:,}", "", *rest, percent(prediction.rest_raw_probability), ""
-    )
+    others = "all others" if prediction.rest_count is None else f"the other {prediction.rest_count:,}"
+    bar = Bar(size=1, begin=0, end=prediction.rest_probability or 0.0, width=_BAR_WIDTH)
+    chances = (percent(prediction.rest_probability), bar, percent(prediction.rest_raw_probability))
+    table.add_row("", "", others, "", *chances, "")
     console = Console(highlight=False)
     console.print(Text(_summary(visible(model), prediction, drawn)))
     console.print(table)
@@ -52,11 +49,16 @@ def show_prediction(model: str, prediction: Prediction, *, chosen: int, drawn: f
 
 def _summary(model: str, prediction: Prediction, drawn: float) -> str:
     funnel = " → ".join(f"{stage.name} {stage.alive:,}" for stage in prediction.stages)
+    before = _undecided(prediction.entropy_bits, prediction.choices, " real choices")
+    after = _undecided(prediction.chain_entropy_bits, prediction.chain_choices)
     return (
         f"{model} · temperature {prediction.settings.temperature:g} · drawn {drawn:.3f}\n"
-        f"model: {prediction.entropy_bits:.2f} bits, about {prediction.choices:,.1f} real choices · after the chain: "
-        f"{prediction.chain_entropy_bits:.2f} bits, about {prediction.chain_choices:,.1f}\n{funnel}"
+        f"model: {before} · after the chain: {after}\n{funnel}"
     )
+
+
+def _undecided(bits: float | None, choices: float | None, unit: str = "") -> str:
+    return UNKNOWN if bits is None or choices is None else f"{bits:.2f} bits, about {choices:,.1f}{unit}"
 
 
 def show_tokens(tokens: Sequence[Mapping[str, Any]]) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from core.records import TokenRecord
 from core.settings import Settings
-from tui.controllers import notes as wording
+from tui.controllers import notes
 from tui.engines.protocol import EngineLink, Inspect, Inspected
+from tui.session.open_model import OpenModel
 from tui.widgets.panels.next_token import NextTokenPanel
 
 
 class LastToken:
     """Shows it, and asks the engine about it as long as that still has it in mind."""
 
-    def __init__(self, engine: EngineLink, panel: NextTokenPanel) -> None:
+    def __init__(self, engine: EngineLink, open_model: OpenModel, panel: NextTokenPanel) -> None:
         self._engine = engine
+        self._open_model = open_model
         self._panel = panel
         self._record: TokenRecord | None = None
         self._in_mind = False
@@ -33,8 +35,8 @@ class LastToken:
         self._panel.show(None)
 
     def inspect(self, settings: Settings) -> None:
-        """Ask what these settings would have done; `show_inspected` has the answer."""
-        if self._in_mind and self._record is not None:
+        """Ask what these settings would have done, if the engine can tell; `show_inspected` has the answer."""
+        if self._in_mind and self._record is not None and self._open_model.capabilities.inspect:
             self._engine.send(Inspect(position=self._record.position, settings=settings))
 
     def show_inspected(self, answer: Inspected) -> None:
@@ -46,5 +48,5 @@ class LastToken:
             chosen=answer.chosen,
             drawn=answer.drawn,
             position=answer.position,
-            note=wording.what_if(answer, self._record),
+            note=notes.what_if(answer, self._record),
         )

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from textual.app import App
 
-from tui.controllers import notes as wording
+from tui.controllers import notes
 from tui.controllers.panes import Panes
+from tui.session.engine_state import EngineStateHolder
 from tui.session.open_model import OpenModel
 from weights.library.listing import ShelfEntry
 
@@ -29,11 +30,17 @@ class ModelScreens:
     """
 
     def __init__(
-        self, app: App[None], panes: Panes, opening: OpenModel, switch: Callable[[ShelfEntry | None], None]
+        self,
+        app: App[None],
+        state: EngineStateHolder,
+        open_model: OpenModel,
+        panes: Panes,
+        switch: Callable[[ShelfEntry | None], None],
     ) -> None:
         self._app = app
+        self._state = state
+        self._open_model = open_model
         self._panes = panes
-        self._opening = opening
         self._switch = switch
         self.fetching: Fetching | None = None  # None: nothing was to be fetched yet
 
@@ -51,13 +58,13 @@ class ModelScreens:
         """A model that is fetched while one chats: a word in the status line, and a note at the end."""
         if self.fetching is None:
             return
-        self._panes.show_status(fetching=wording.fetching(self.fetching.now))
+        self._panes.status_bar.show_fetching(notes.fetching(self.fetching.now))
         if (end := self.fetching.take_end()) is None:
             return
         from tui.screens.fetch import FetchScreen  # which says so itself
 
         if not isinstance(self._app.screen, FetchScreen):
-            self._panes.transcript.add_note(wording.fetched(end), "error" if end.phase == "failed" else "info")
+            self._panes.transcript.add_note(notes.fetched(end), "error" if end.phase == "failed" else "info")
 
     def _screen(self) -> ModelsScreen:
         from tui.downloads.fetch import Fetching
@@ -68,8 +75,8 @@ class ModelScreens:
         from weights.library.listing import listing
 
         self.fetching = self.fetching or Fetching()
-        status = self._panes.status
-        dtype = self._opening.load.dtype or status.precision
-        room = partial(available_memory_without_torch, status.device or "cpu", dtype if dtype in BITS else "float32")
+        state = self._state.now
+        dtype = self._open_model.load.dtype or state.precision
+        room = partial(available_memory_without_torch, state.device or "cpu", dtype if dtype in BITS else "float32")
         fetch = partial(FetchScreen, self.fetching, room)
-        return ModelsScreen(listing, current=status.model, fetch=fetch)
+        return ModelsScreen(listing, current=state.model, fetch=fetch)

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from core.records import FinishReason, TokenRecord
-from tui.engines.protocol import Inspected, Ready
+from tui.engines.protocol import Inspected, LocalInfo, ModelInfo, Ready
 from tui.session.open_model import Outcome
 
 if TYPE_CHECKING:
-    from tui.downloads.fetch import Fetch
+    from tui.downloads.progress import Fetch
 
 WELCOME = (
     "Say something. Ctrl+Up and Ctrl+Down move the temperature, also while it answers; the panel on the right shows "
@@ -26,28 +26,29 @@ ENDS: dict[FinishReason, str] = {
 _POCKET = 100_000_000  # parameters; below, a model is to play with and to look inside of
 
 
-def introduction(model: Ready) -> list[str]:
+def introduction(model: ModelInfo) -> list[str]:
     """What there is to know of a model before one talks to it."""
-    said = []
+    sentences = []
     if not model.has_template:
-        said.append("This model has no chat template: it continues the text you give it.")
-    if model.n_parameters < _POCKET:
+        sentences.append("This model has no chat template: it continues the text you give it.")
+    if model.n_parameters is not None and model.n_parameters < _POCKET:
         millions = f"{model.n_parameters / 1e6:.1f} million"
-        said.append(
+        sentences.append(
             f"{model.name} is a pocket model of {millions} parameters, to play with and to look inside of: do not "
             "trust its facts. For real help open a bigger one: Ctrl+O shows what is here and fetches others."
         )
-    return said
+    return sentences
 
 
-def opened(model: Ready, outcome: Outcome, wanted: str, given: Mapping[str, Any]) -> list[str]:
+def opened(ready: Ready, outcome: Outcome, wanted: str, given: Mapping[str, Any]) -> list[str]:
     """A model is open, instead of the one that was wanted or in its stead."""
+    model = ready.model
     if outcome == "again":
         return []
     if outcome == "back":
         return [f"{wanted} was not opened: {model.name} is open again."]
-    said = [f"{model.name} goes on from here."] if outcome == "switched" else []
-    return [*said, *introduction(model), *filter(None, [recommended(model, given), drafting(model)])]
+    sentences = [f"{model.name} goes on from here."] if outcome == "switched" else []
+    return [*sentences, *introduction(model), *filter(None, [recommended(model, given), drafting(ready.local)])]
 
 
 def what_if(answer: Inspected, record: TokenRecord) -> str:
@@ -55,20 +56,22 @@ def what_if(answer: Inspected, record: TokenRecord) -> str:
     return f"the same dice, {'the same' if record.id == answer.chosen else 'another'} token"
 
 
-def recommended(model: Ready, given: Mapping[str, Any]) -> str:
+def recommended(model: ModelInfo, given: Mapping[str, Any]) -> str:
     """What its makers recommend, and what of it the person has decided otherwise; empty if there is nothing."""
     names = {name: name.replace("_", "-") for name in model.sampling} | {"repetition_penalty": "repetition"}
     taken = [f"{names[name]} {value:g}" for name, value in model.sampling.items() if name not in given]
     kept = [names[name] for name in model.sampling if name in given]
-    said = f"This model's own settings are used: {', '.join(taken)}." if taken else ""
-    return f"{said} {'Yours stay: ' + ', '.join(kept) + '.' if kept else ''}".strip()
+    used = f"This model's own settings are used: {', '.join(taken)}." if taken else ""
+    return f"{used} {'Yours stay: ' + ', '.join(kept) + '.' if kept else ''}".strip()
 
 
-def drafting(model: Ready) -> str:
+def drafting(local: LocalInfo | None) -> str:
     """What guesses for it, or why nothing does; empty if nobody asked for it."""
-    if model.draft_fallback_reason:
-        return model.draft_fallback_reason
-    return f"{model.draft} guesses ahead where that makes it faster." if model.draft else ""
+    if local is None:
+        return ""
+    if local.draft_fallback_reason:
+        return local.draft_fallback_reason
+    return f"{local.draft} guesses ahead where that makes it faster." if local.draft else ""
 
 
 def dropped(count: int) -> str:

@@ -10,41 +10,14 @@ import subprocess
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from tui.child_process import start_child
-
-Phase = Literal["idle", "asking", "coming", "stopping", "stopped", "failed", "done"]
+from tui.downloads.progress import Fetch, Phase
 
 _WINDOW = 5.0  # seconds the speed is measured over
 _PATIENCE = 2.0  # seconds that a process which was asked to end gets for it
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fetch:
-    """How far it is."""
-
-    phase: Phase = "idle"
-    reference: str = ""  # as the person wrote it
-    file: str = ""  # that is coming
-    done: int = 0  # bytes, of all files
-    total: int = 0
-    speed: float | None = None  # bytes a second over the network, lately
-    name: str = ""  # to open it by, when it is done
-    failure: str = ""
-
-    @property
-    def is_running(self) -> bool:
-        return self.phase in ("asking", "coming", "stopping")
-
-    @property
-    def fraction(self) -> float:
-        return self.done / self.total if self.total else 0.0
-
-    @property
-    def seconds_left(self) -> float | None:
-        return (self.total - self.done) / self.speed if self.speed else None
 
 
 class Fetching:

@@ -1,1 +1,1 @@
-"""Engines as the screen sees them, behind one protocol. Must not know textual."""
+"""Engines behind one protocol, and the process that ours runs in. Must not know textual."""

@@ -41,10 +41,10 @@ class ProcessEngine:
         self._outbox.put(request)
 
     def answers(self) -> list[Answer]:
-        found = []
+        answers = []
         while self._answers:
-            found.append(self._answers.popleft())
-        return found
+            answers.append(self._answers.popleft())
+        return answers
 
     def close(self) -> None:
         self._dead.set()
@@ -68,8 +68,8 @@ class ProcessEngine:
             while True:
                 answers: list[Answer] = pickle.load(child.stdout)
                 for answer in answers:
-                    if isinstance(answer, Ready):
-                        self._load = answer.load  # proven: what a new process is to open, should this one die
+                    if isinstance(answer, Ready) and answer.local is not None:
+                        self._load = answer.local.load  # proven: what a new process is to open, should this one die
                 self._answers.extend(answers)
         except (EOFError, OSError, pickle.UnpicklingError, ValueError):
             pass

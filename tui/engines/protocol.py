@@ -81,20 +81,46 @@ class Loading:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ready:
-    """A model is open."""
+class ModelInfo:
+    """A model, wherever it runs."""
+
+    name: str
+    n_parameters: int | None  # None: not known
+    context_length: int | None  # tokens; None: not known
+    has_template: bool
+    sampling: Mapping[str, float] = field(default_factory=dict)  # `Settings` its makers recommend, by name
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalInfo:
+    """How a model is held on this machine."""
 
     load: Load  # by which it was asked for
-    name: str
     device: str
     precision: str  # the format its weights are held in
     fallback_reason: str | None  # why it decodes in plain torch; None: it does so in C or as a CUDA graph
-    n_parameters: int
-    context_length: int
-    has_template: bool
-    sampling: Mapping[str, float] = field(default_factory=dict)  # `Settings` its makers recommend, by name
     draft: str = ""  # the name of what guesses for it
     draft_fallback_reason: str = ""  # why nothing does, though it was asked for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What an engine can do. Our own can do all of it."""
+
+    full_distribution: bool = True  # a `Prediction` accounts for the whole vocabulary
+    inspect: bool = True  # it answers `Inspect`
+    live_settings: bool = True  # `Change` acts on the reply under way
+    prompt_probabilities: bool = True  # it knows how likely the prompt's own tokens were
+    token_ids: bool = True  # the ids it tells are those of the model's vocabulary, and can be given back to it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """A model is open."""
+
+    model: ModelInfo
+    local: LocalInfo | None  # None: it runs elsewhere
+    capabilities: Capabilities = Capabilities()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,19 @@ from typing import IO, TYPE_CHECKING
 from core.errors import LogitscopeError, ModelNotFound
 from tui.engines.inbox import Inbox
 from tui.engines.outbox import Outbox
-from tui.engines.protocol import Answer, Compiling, Failed, Inspect, Inspected, Load, Loading, Ready, Reply
+from tui.engines.protocol import (
+    Answer,
+    Compiling,
+    Failed,
+    Inspect,
+    Inspected,
+    Load,
+    Loading,
+    LocalInfo,
+    ModelInfo,
+    Ready,
+    Reply,
+)
 
 if TYPE_CHECKING:
     from core.engine import Engine
@@ -123,17 +135,21 @@ class Worker:
         self._home, self._share = job, 0.0
         self._send(
             Ready(
-                load=job,
-                name=model.name,
-                device=str(model.device),
-                precision=model.precision,
-                fallback_reason=self._engine.backend.fallback_reason,
-                n_parameters=model.n_parameters,
-                context_length=model.context_length,
-                has_template=model.template is not None,
-                sampling=dict(model.sampling),
-                draft="" if draft is None else draft.model.name,
-                draft_fallback_reason=pair.draft_fallback_reason,
+                model=ModelInfo(
+                    name=model.name,
+                    n_parameters=model.n_parameters,
+                    context_length=model.context_length,
+                    has_template=model.template is not None,
+                    sampling=dict(model.sampling),
+                ),
+                local=LocalInfo(
+                    load=job,
+                    device=str(model.device),
+                    precision=model.precision,
+                    fallback_reason=self._engine.backend.fallback_reason,
+                    draft="" if draft is None else draft.model.name,
+                    draft_fallback_reason=pair.draft_fallback_reason,
+                ),
             )
         )
 

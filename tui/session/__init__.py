@@ -1,1 +1,1 @@
-"""What one chat remembers: messages, settings, the model. Must not know textual."""
+"""What is remembered while the program runs: the chat, settings, the model, the engine. Must not know textual."""

@@ -46,9 +46,13 @@ class Chat:
         """The reply is over; returns its text."""
         return self._keep(end.text, end.ids)
 
-    def break_off(self) -> str:
-        """The engine is gone in the middle: what it has written so far is the reply; returns its text."""
-        return self._keep(self._text, tuple(self._ids))
+    def break_off(self, *, with_ids: bool = True) -> str:
+        """The engine is gone in the middle: what it has written so far is the reply; returns its text.
+
+        Args:
+            with_ids: the ids it told are those of the model's vocabulary.
+        """
+        return self._keep(self._text, tuple(self._ids) if with_ids else None)
 
     def unasked(self) -> str:
         """Take back the last message, which got no answer at all; returns its text."""

@@ -1,11 +1,11 @@
-"""Which model is open and which is being opened in its place. Must not know the engine or the screen."""
+"""Which model is open and which is being opened in its place. Must not know how that is done, nor the screen."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Literal
 
-from tui.engines.protocol import Load, Ready
+from tui.engines.protocol import Capabilities, Load, Ready
 from weights.library.listing import ShelfEntry
 
 Outcome = Literal["first", "again", "switched", "back"]
@@ -20,6 +20,7 @@ class OpenModel:
 
     def __init__(self, load: Load) -> None:
         self.load = load  # of the model that is open; its process may have died since, and the next one opens it again
+        self.capabilities = Capabilities()  # of the engine it is open in
         self.is_open = False
         self.wanted = ""  # the name of the one that is being opened in its place
         self._first = load
@@ -40,10 +41,11 @@ class OpenModel:
             context = min(context, entry.context)
         return replace(self._first, model=str(entry.path), context=context, draft_needed=self._first.draft is None)
 
-    def done(self, model: Ready) -> Outcome:
+    def done(self, ready: Ready) -> Outcome:
         """A model is open; how that came about."""
-        same, was_open, switching = model.load == self.load, self.is_open, bool(self.wanted)
-        self.load, self.is_open, self.wanted = model.load, True, ""
+        load = self.load if ready.local is None else ready.local.load
+        same, was_open, switching = load == self.load, self.is_open, bool(self.wanted)
+        self.load, self.capabilities, self.is_open, self.wanted = load, ready.capabilities, True, ""
         if same and was_open:
             return "back" if switching else "again"
         return "switched" if switching else "first"

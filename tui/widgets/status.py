@@ -1,21 +1,20 @@
-"""The status line: what the model is doing, which one it is, how fast, and how full its context is."""
+"""The status line: what the model is doing, which one it is, how fast, and how full its context is.
+
+Must not know the engine.
+"""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Literal
 
 from textual.content import Content
 from textual.widget import Widget
 
 from tui.sanitize import visible
+from tui.session.engine_state import Activity, EngineState
 from tui.widgets.panels.bars import meter
 from tui.widgets.panels.panel import Span, cells
 
-State = Literal["starting", "loading", "ready", "reading", "writing", "stopped", "failed"]
-
 NEARLY_FULL = 0.85
-_TONES: dict[State, str] = {
+_TONES: dict[Activity, str] = {
     "ready": "$text-success",
     "reading": "$text-accent",
     "writing": "$text-accent",
@@ -24,35 +23,8 @@ _TONES: dict[State, str] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Status:
-    """Everything the line can say."""
-
-    state: State = "starting"
-    what: str = ""  # what is being loaded, or what failed
-    fraction: float = 0.0  # of the loading
-    done: int = 0  # tokens of the prompt that have been read
-    total: int = 0
-    model: str = ""
-    device: str = ""
-    precision: str = ""  # the format the weights are held in
-    in_torch: bool = False  # no decoding in C or as a CUDA graph: slower than need be
-    compiling: bool = False  # it will be faster soon
-    tokens_per_second: float | None = None
-    first_token_seconds: float | None = None
-    guesses: int = 0  # tokens of the last answer that were read ahead
-    right_guesses: int = 0
-    fetching: str = ""  # how far a model is that comes from the hub meanwhile
-    used: int = 0  # tokens in the context
-    size: int = 0  # tokens it holds; 0: not known yet
-
-    @property
-    def fullness(self) -> float:
-        return self.used / self.size if self.size else 0.0
-
-
 class StatusBar(Widget):
-    """Shows a `Status` in one line."""
+    """Shows an `EngineState` in one line, and how far a model is that comes from the hub meanwhile."""
 
     HELP = """\
 ## Status
@@ -75,99 +47,107 @@ are tokens that were read before they were chosen, because they had followed the
     }
     """
 
-    def __init__(self, status: Status | None = None, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+    def __init__(self, state: EngineState | None = None, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)
-        self._status = status or Status()
+        self._state = state or EngineState()
+        self._fetching = ""
 
     @property
-    def status(self) -> Status:
-        return self._status
+    def state(self) -> EngineState:
+        """What is shown."""
+        return self._state
 
-    def show(self, status: Status) -> None:
-        if status != self._status:
-            self._status = status
+    def show(self, state: EngineState) -> None:
+        if state != self._state:
+            self._state = state
+            self.refresh()
+
+    def show_fetching(self, progress: str) -> None:
+        """How far a model is that comes from the hub, in a word; empty if there is none."""
+        if progress != self._fetching:
+            self._fetching = progress
             self.refresh()
 
     def render(self) -> Content:
-        return render(self._status, self.size.width)
+        return render(self._state, self.size.width, fetching=self._fetching)
 
 
 Part = list[Span]
 
 
-def render(status: Status, width: int) -> Content:
+def render(state: EngineState, width: int, *, fetching: str = "") -> Content:
     """The line in so many cells. What matters least goes first: guesses, number format, device, name, the time to
     the first token, the bars, and at last the speed and what is fetched; the state and the context's numbers stay."""
-    left, right = _fitting(status, width)
+    left, right = _fitting(state, width, fetching)
     room = width - cells(right) - (2 if right else 0)
     return Content.assemble(*left).truncate(max(room, 0), ellipsis=True, pad=True) + Content.assemble(
         "  " if right else "", *right
     )
 
 
-def _fitting(status: Status, width: int) -> tuple[Part, Part]:
+def _fitting(state: EngineState, width: int, fetching: str) -> tuple[Part, Part]:
     """The two ends of the fullest version that fits, else of the barest."""
-    versions = [(_joined(parts[:-1]), parts[-1]) for parts in _versions(status)]
+    versions = [(_joined(parts[:-1]), parts[-1]) for parts in _versions(state, fetching)]
     return next((ends for ends in versions if cells(ends[0]) + 2 + cells(ends[1]) <= width), versions[-1])
 
 
-def _versions(status: Status) -> list[list[Part]]:
+def _versions(state: EngineState, fetching: str) -> list[list[Part]]:
     """Parts from left to right, from the fullest version to the barest; the last part stands at the right edge."""
-    state, bare = _state(status, bar=10), _state(status, bar=0)
-    model = _part(_said(status.model), "bold")
-    device = _part(_said(status.device))
-    how = "(torch)" if status.in_torch else "(compiling)" if status.compiling else ""
-    machine = _part(_said(" ".join((status.device, status.precision, how)).strip()))
-    coming = _part(status.fetching, "$text-accent")
-    speed = _part("" if status.tokens_per_second is None else f"{status.tokens_per_second:.1f} tok/s")
-    first = _part("" if status.first_token_seconds is None else f"first token {seconds(status.first_token_seconds)}")
-    guesses = _part(f"{status.right_guesses} of {status.guesses} guesses right" if status.guesses else "")
-    wide, narrow = _context(status, bar=10), _context(status, bar=0)
+    activity, bare = _activity(state, bar=10), _activity(state, bar=0)
+    model = _part(_on_one_line(state.model), "bold")
+    device = _part(_on_one_line(state.device))
+    how = "(torch)" if state.in_torch else "(compiling)" if state.compiling else ""
+    machine = _part(_on_one_line(" ".join((state.device, state.precision, how)).strip()))
+    coming = _part(fetching, "$text-accent")
+    speed = _part("" if state.tokens_per_second is None else f"{state.tokens_per_second:.1f} tok/s")
+    first = _part("" if state.first_token_seconds is None else f"first token {seconds(state.first_token_seconds)}")
+    guesses = _part(f"{state.right_guesses} of {state.guesses} guesses right" if state.guesses else "")
+    wide, narrow = _context(state, bar=10), _context(state, bar=0)
     return [
-        [state, coming, model, machine, speed, guesses, first, wide],
-        [state, coming, model, machine, speed, first, wide],
-        [state, coming, model, device, speed, first, wide],
-        [state, coming, model, speed, first, wide],
-        [state, coming, model, speed, wide],
-        [state, coming, speed, wide],
+        [activity, coming, model, machine, speed, guesses, first, wide],
+        [activity, coming, model, machine, speed, first, wide],
+        [activity, coming, model, device, speed, first, wide],
+        [activity, coming, model, speed, first, wide],
+        [activity, coming, model, speed, wide],
+        [activity, coming, speed, wide],
         [bare, coming, speed, wide],
         [bare, coming, speed, narrow],
         [bare, narrow],
     ]
 
 
-def _state(status: Status, *, bar: int) -> Part:
-    tone = f"bold {_TONES.get(status.state, '')}".strip()
-    if status.state == "loading":
-        said: Part = [("● loading", tone), (f" {_said(status.what)}".rstrip(), "")]
-        return [*said, *_bar(status.fraction, bar, "$primary"), (f" {status.fraction:.0%}", "")]
-    if status.state == "reading":
-        if not status.total:  # still cutting it into tokens
+def _activity(state: EngineState, *, bar: int) -> Part:
+    tone = f"bold {_TONES.get(state.activity, '')}".strip()
+    if state.activity == "loading":
+        label: Part = [("● loading", tone), (f" {_on_one_line(state.what)}".rstrip(), "")]
+        return [*label, *_bar(state.fraction, bar, "$primary"), (f" {state.fraction:.0%}", "")]
+    if state.activity == "reading":
+        if not state.total:  # still cutting it into tokens
             return [("● reading", tone)]
-        fraction = status.done / status.total
+        fraction = state.done / state.total
         return [
             ("● reading", tone),
-            (f" prompt {status.done:,} of {status.total:,}", ""),
+            (f" prompt {state.done:,} of {state.total:,}", ""),
             *_bar(fraction, bar, "$primary"),
         ]
-    mark = {"ready": "○", "stopped": "■", "failed": "✗"}.get(status.state, "●")
-    return [(f"{mark} {status.state}", tone), (f": {_said(status.what)}" if status.what else "", "")]
+    mark = {"ready": "○", "stopped": "■", "failed": "✗"}.get(state.activity, "●")
+    return [(f"{mark} {state.activity}", tone), (f": {_on_one_line(state.what)}" if state.what else "", "")]
 
 
-def _context(status: Status, *, bar: int) -> Part:
-    if not status.size:
+def _context(state: EngineState, *, bar: int) -> Part:
+    if not state.size:
         return []
-    tone = "$text-warning" if status.fullness > NEARLY_FULL else ""
+    tone = "$text-warning" if state.fullness > NEARLY_FULL else ""
     warning = "! " if tone else ""
-    number = f"{warning}{status.used:,} / {status.size:,}"
-    return [("context", "dim"), *_bar(status.fullness, bar, tone or "$primary"), (f" {number}", f"bold {tone}")]
+    number = f"{warning}{state.used:,} / {state.size:,}"
+    return [("context", "dim"), *_bar(state.fullness, bar, tone or "$primary"), (f" {number}", f"bold {tone}")]
 
 
 def _bar(fraction: float, width: int, tone: str) -> Part:
     return [(" ", ""), (meter(fraction, width), f"{tone} on $surface")] if width else []
 
 
-def _said(text: str) -> str:
+def _on_one_line(text: str) -> str:
     """Text from a model's files or an error, on one line."""
     return " ".join(visible(text).split())
 

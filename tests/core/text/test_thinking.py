@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.text.thinking import ThoughtSplitter, opened_by
+from core.text.thinking import ThoughtSplitter, opened_by, split_thought
 
 
 def split(pieces: list[str], *, opened: bool = False) -> tuple[str, str, str]:
@@ -33,6 +33,7 @@ def split(pieces: list[str], *, opened: bool = False) -> tuple[str, str, str]:
 def test_a_reply_is_cut_in_two(text: str, opened: bool, expected: tuple[str, str, str]) -> None:
     assert split([text], opened=opened) == expected
     assert split(list(text), opened=opened) == expected, "however it comes"
+    assert split_thought(text, opened=opened) == expected[:2], "and when it is over"
 
 
 @given(

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.weights.support.loopback_hub import Hub, Repo, cut, damaged, hold
-from tui.controllers import notes as wording
-from tui.downloads.fetch import Fetch, Fetching, _Speed
+from tui.controllers import notes
+from tui.downloads.fetch import Fetching, _Speed
+from tui.downloads.progress import Fetch
 from tui.format import duration
 from weights.library import listing as shelf
 
@@ -206,9 +207,9 @@ def test_how_long_it_takes_in_words() -> None:
 
 
 def test_what_the_chat_says_of_it() -> None:
-    assert wording.fetching(Fetch()) == wording.fetching(Fetch(phase="done")) == ""
-    assert wording.fetching(Fetch(phase="asking")) == "fetching"
-    assert wording.fetching(Fetch(phase="coming", done=1, total=4)) == "fetching 25%"
-    assert "Ctrl+O" in wording.fetched(Fetch(phase="done", name="a/b"))
-    assert wording.fetched(Fetch(phase="failed", reference="a/b", failure="No.")) == "a/b was not fetched: No."
-    assert "stays" in wording.fetched(Fetch(phase="stopped", reference="a/b"))
+    assert notes.fetching(Fetch()) == notes.fetching(Fetch(phase="done")) == ""
+    assert notes.fetching(Fetch(phase="asking")) == "fetching"
+    assert notes.fetching(Fetch(phase="coming", done=1, total=4)) == "fetching 25%"
+    assert "Ctrl+O" in notes.fetched(Fetch(phase="done", name="a/b"))
+    assert notes.fetched(Fetch(phase="failed", reference="a/b", failure="No.")) == "a/b was not fetched: No."
+    assert "stays" in notes.fetched(Fetch(phase="stopped", reference="a/b"))

@@ -27,6 +27,7 @@ from tui.engines.local import ProcessEngine
 from tui.engines.protocol import (
     Answer,
     Cancel,
+    Capabilities,
     Change,
     Failed,
     Inspect,
@@ -209,6 +210,13 @@ def is_ready(answer: Answer) -> bool:
     return isinstance(answer, Ready)
 
 
+def loaded(answer: Ready) -> str:
+    """Which model was asked for."""
+    assert answer.local is not None
+    assert answer.capabilities == Capabilities(), "our own engine can do everything"
+    return answer.local.load.model
+
+
 def damaged(checkpoint: Path, folder: Path) -> Load:
     """Its config is fine, and what is wrong comes to light when the weights are looked at."""
     shutil.copytree(checkpoint, folder)
@@ -239,7 +247,7 @@ def test_another_model_answers_and_the_one_before_again(engine: Engine, checkpoi
         opened = until(engine, is_ready)
         assert len(opened) > 1, "no progress was told"
         assert isinstance(opened[-1], Ready)
-        assert opened[-1].load.model == name
+        assert loaded(opened[-1]) == name
         engine.send(Reply(number=1, conversation=HELLO, settings=FEW))
         assert end(until(engine, is_end)).completion_tokens == 3
 
@@ -272,7 +280,7 @@ def test_a_model_that_cannot_be_opened_leaves_the_one_before(
     if how == "damaged":
         back = until(engine, is_ready)[-1]
         assert isinstance(back, Ready)
-        assert back.load.model == str(checkpoint)
+        assert loaded(back) == str(checkpoint)
     engine.send(Reply(number=1, conversation=HELLO, settings=FEW))
     assert end(until(engine, is_end)).completion_tokens == 3
 
@@ -283,7 +291,7 @@ def test_opening_can_be_cancelled(engine: Engine, checkpoint: Path, tmp_path: Pa
     engine.send(Cancel())
     engine.send(Reply(number=1, conversation=HELLO, settings=FEW))
     heard = until(engine, is_end)
-    opened = [answer.load.model for answer in heard if isinstance(answer, Ready)]
+    opened = [loaded(answer) for answer in heard if isinstance(answer, Ready)]
     assert opened == [str(checkpoint)]
     assert not [answer for answer in heard if isinstance(answer, Failed)]
 
@@ -292,7 +300,7 @@ def test_of_two_models_asked_for_in_a_row_only_the_last_is_opened(engine: Engine
     engine.send(large(tmp_path / "large"))  # while the first is still being opened
     engine.send(Load(model="textbook", device="cpu"))
     engine.send(Reply(number=1, conversation=HELLO, settings=FEW))
-    opened = [answer.load.model for answer in until(engine, is_end) if isinstance(answer, Ready)]
+    opened = [loaded(answer) for answer in until(engine, is_end) if isinstance(answer, Ready)]
     assert opened[-1] == "textbook"
     assert str(tmp_path / "large") not in opened
 
@@ -313,7 +321,8 @@ def test_a_draft_stays_with_the_models_it_fits(engine: Engine, checkpoint: Path)
         engine.send(Load(model=name, device="cpu", dtype="float32", draft=wanted, draft_needed=False))
         ready = until(engine, is_ready)[-1]
         assert isinstance(ready, Ready)
-        assert (ready.draft, ready.draft_fallback_reason[: len(why)]) == (draft, why)
+        assert ready.local is not None
+        assert (ready.local.draft, ready.local.draft_fallback_reason[: len(why)]) == (draft, why)
         engine.send(Reply(number=1, conversation=HELLO, settings=settings))
         said = end(until(engine, is_end))
         assert name == "textbook" or said.ids == alone.ids
@@ -337,7 +346,7 @@ def test_opening_can_be_cancelled_while_the_draft_is_read(engine: Engine, checkp
     engine.send(Cancel())
     back = until(engine, is_ready)[-1]
     assert isinstance(back, Ready)
-    assert back.load.model == str(checkpoint)
+    assert loaded(back) == str(checkpoint)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills with a signal")
@@ -350,7 +359,7 @@ def test_an_engine_that_dies_while_it_opens_a_model_comes_back_with_the_one_befo
     os.kill(engine.pid, signal.SIGKILL)
     until(engine, lambda a: isinstance(a, Failed) and a.dead)
     engine.send(Reply(number=1, conversation=HELLO, settings=FEW))
-    opened = [answer.load.model for answer in until(engine, is_end) if isinstance(answer, Ready)]
+    opened = [loaded(answer) for answer in until(engine, is_end) if isinstance(answer, Ready)]
     assert opened == [str(checkpoint)]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from textual.widgets import Input
 from core.settings import Settings
 from tests.tui.support.panels import rows
 from tests.tui.support.screen import notes
-from tests.tui.support.scripted import READY, ScriptedEngine
+from tests.tui.support.scripted import ScriptedEngine, ready
 from tests.weights.support.loopback_hub import Hub, Repo, damaged, hold
 from tui.app import LogitscopeApp
 from tui.downloads.fetch import Fetching
@@ -39,11 +38,11 @@ async def chat(request: pytest.FixtureRequest, own_hub: Hub, monkeypatch: pytest
     engine = ScriptedEngine()
     app = LogitscopeApp(engine, Settings(), model="scripted", load=Load(model="scripted"))
     async with app.run_test(size=request.param) as pilot:
-        engine.say(replace(READY, precision="bfloat16"))
-        await until(pilot, lambda: app.query_one(StatusBar).status.state == "ready")
+        engine.say(ready(precision="bfloat16"))
+        await until(pilot, lambda: app.query_one(StatusBar).state.activity == "ready")
         yield app, engine, pilot
-        if app._models.fetching is not None:
-            app._models.fetching.stop()
+        if app._model_screens.fetching is not None:
+            app._model_screens.fetching.stop()
 
 
 async def until(pilot: Pilot[None], wanted: Callable[[], bool]) -> None:
@@ -116,7 +115,7 @@ async def test_a_typed_model_comes_is_listed_and_enter_opens_it(chat: Chat) -> N
     load = next(request for request in engine.requests if isinstance(request, Load))
     assert Path(load.model) == Path(os.environ["LOGITSCOPE_DATA"]) / "models" / "some" / "model"
     assert len(app.screen_stack) == 1
-    assert app.query_one(StatusBar).status.what == "some/model"
+    assert app.query_one(StatusBar).state.what == "some/model"
 
 
 async def test_escape_after_it_has_come_goes_back_to_the_list_with_it(chat: Chat) -> None:
@@ -140,8 +139,8 @@ async def test_the_way_is_shown_and_escape_stops_and_enter_goes_on(chat: Chat, o
         assert part in said
     assert "Escape stops it" in str(app.screen.query_one("Vertical").border_subtitle)
     await pilot.press("enter")
-    assert app._models.fetching is not None
-    assert app._models.fetching.now.is_running, "one at a time"
+    assert app._model_screens.fetching is not None
+    assert app._model_screens.fetching.now.is_running, "one at a time"
     await pilot.press("escape")
     await until(pilot, lambda: "Stopped. 525 kB of 859 kB have arrived and stay here" in says(pilot))
     assert isinstance(app.screen, FetchScreen)
@@ -160,7 +159,7 @@ async def test_one_goes_on_chatting_while_it_comes_and_a_note_tells_the_end(chat
     await pilot.press("ctrl+o")
     assert len(app.screen_stack) == 1
     status = app.query_one(StatusBar)
-    await until(pilot, lambda: status.status.fetching == "fetching 61%")
+    await until(pilot, lambda: "fetching 61%" in status.render().plain)
     assert "fetching 61%" in status.render().plain
     await pilot.press("ctrl+o", "ctrl+f")
     assert "525 kB of 859 kB" in says(pilot), "still the same fetch"
@@ -169,7 +168,7 @@ async def test_one_goes_on_chatting_while_it_comes_and_a_note_tells_the_end(chat
     assert "no longer" not in notes(app), "the screen says so itself"
     await pilot.press("escape", "ctrl+f", *"some/model", "enter", "ctrl+o")
     await until(pilot, lambda: "some/model has come: Ctrl+O opens it." in notes(app))
-    assert status.status.fetching == ""
+    assert "fetching" not in status.render().plain
 
 
 async def test_what_is_in_the_way_is_said_here_and_what_was_typed_stays(chat: Chat, own_hub: Hub) -> None:
@@ -243,9 +242,9 @@ async def test_quitting_in_the_middle_leaves_what_can_be_resumed(chat: Chat, own
     assert engine.closed
     assert not app.is_running or app._exit
     again = Fetching()
-    assert app._models.fetching is not None
-    app._models.fetching.stop()  # as the end of this process would
-    await until_ended(pilot, app._models.fetching)
+    assert app._model_screens.fetching is not None
+    app._model_screens.fetching.stop()  # as the end of this process would
+    await until_ended(pilot, app._model_screens.fetching)
     again.begin("some/model")
     await until_ended(pilot, again)
     assert again.now.phase == "done"

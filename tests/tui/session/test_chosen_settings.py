@@ -8,7 +8,7 @@ import pytest
 
 from core.settings import Settings
 from tests.tui.support.screen import notes, until
-from tests.tui.support.scripted import READY, ScriptedEngine
+from tests.tui.support.scripted import READY, ScriptedEngine, ready
 from tui.app import LogitscopeApp
 from tui.controllers.notes import recommended
 from tui.session.chosen_settings import ChosenSettings
@@ -38,8 +38,8 @@ def test_what_the_person_chose_stays_whatever_model_it_is() -> None:
 
 
 def test_it_is_said_what_is_used() -> None:
-    model = replace(READY, sampling=THEIRS)
-    assert recommended(READY, {}) == ""
+    model = replace(READY.model, sampling=THEIRS)
+    assert recommended(READY.model, {}) == ""
     assert recommended(model, {}) == ("This model's own settings are used: temperature 0.6, top-k 20, repetition 1.05.")
     assert recommended(model, {"top_k": 7, "seed": 1}).endswith("temperature 0.6, repetition 1.05. Yours stay: top-k.")
     assert recommended(model, THEIRS) == "Yours stay: temperature, top-k, repetition."
@@ -50,13 +50,13 @@ async def test_on_the_screen(tmp_path_factory: pytest.TempPathFactory, monkeypat
     engine = ScriptedEngine()
     app = LogitscopeApp(engine, Settings(seed=5), given={"seed": 5, "temperature": 0.8})
     async with app.run_test(size=(120, 52)) as pilot:
-        engine.say(replace(READY, sampling=THEIRS))
+        engine.say(ready(sampling=THEIRS))
         await until(pilot, lambda: "own settings are used: top-k 20, repetition 1.05. Yours stay" in notes(app))
         wanted = Settings(seed=5, top_k=20, repetition_penalty=1.05)
         assert engine.settings == app.query_one(SamplersPanel).settings == wanted
         await pilot.press("ctrl+down")
         assert engine.settings == replace(wanted, temperature=0.75)
-        engine.say(replace(READY, name="again", sampling={"temperature": 0.1, "top_k": 3}))
+        engine.say(ready(name="again", sampling={"temperature": 0.1, "top_k": 3}))
         await until(pilot, lambda: engine.settings.top_k == 3)
         assert engine.settings == Settings(seed=5, temperature=0.75, top_k=3)
         assert app.query_one(TemperaturePanel).value == 0.75

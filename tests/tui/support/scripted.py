@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from core.records import Candidate, Finished, FinishReason, Prediction, Prefill, Stage, TokenRecord
+from core.records import Candidate, Finished, FinishReason, Prediction, Prefill, Shown, Stage, TokenRecord
 from core.settings import Settings
-from tui.engines.protocol import Answer, Change, Inspect, Inspected, Load, Ready, Reply, Request, Stop, Told
-
-READY = Ready(
-    load=Load(model="scripted"),
-    name="scripted",
-    device="cpu",
-    precision="float32",
-    fallback_reason=None,
-    n_parameters=1000,
-    context_length=512,
-    has_template=True,
+from tui.engines.protocol import (
+    Answer,
+    Capabilities,
+    Change,
+    Inspect,
+    Inspected,
+    Load,
+    LocalInfo,
+    ModelInfo,
+    Ready,
+    Reply,
+    Request,
+    Stop,
+    Told,
 )
+
+_LOCAL = LocalInfo(load=Load(model="scripted"), device="cpu", precision="float32", fallback_reason=None)
+READY = Ready(
+    model=ModelInfo(name="scripted", n_parameters=1000, context_length=512, has_template=True),
+    local=_LOCAL,
+)
+
+
+def ready(
+    *,
+    load: Load | None = None,
+    precision: str = "float32",
+    draft: str = "",
+    draft_fallback_reason: str = "",
+    capabilities: Capabilities | None = None,
+    **model: Any,
+) -> Ready:
+    """`READY` with something else in it; what is not named here is the model's."""
+    local = replace(_LOCAL, precision=precision, draft=draft, draft_fallback_reason=draft_fallback_reason)
+    return Ready(
+        model=replace(READY.model, **model),
+        local=local if load is None else replace(local, load=load),
+        capabilities=capabilities or Capabilities(),
+    )
 
 
 def prediction(settings: Settings, *, favourite: str = " the", n: int = 20) -> Prediction:
@@ -49,12 +77,29 @@ def prediction(settings: Settings, *, favourite: str = " the", n: int = 20) -> P
     )
 
 
-def record(position: int, text: str, settings: Settings | None = None, *, ends: bool = False) -> TokenRecord:
+def top_only(settings: Settings) -> Prediction:
+    """What an engine tells that knows nothing but the top of the distribution."""
+    return replace(
+        prediction(settings),
+        rest_count=None,
+        rest_raw_probability=None,
+        rest_probability=None,
+        entropy_bits=None,
+        chain_entropy_bits=None,
+        stages=(),
+    )
+
+
+def record(
+    position: int, text: str, settings: Settings | None = None, *, ends: bool = False, shown: Shown | None = None
+) -> TokenRecord:
+    """A token of an answer, or what else it is shown as."""
     return TokenRecord(
         position=position,
         id=100,
         bytes=text.encode(),
         text=text,
+        shown=Shown(answer=text) if shown is None else shown,
         probability=0.5,
         logprob=-0.693147,
         rank=1,
@@ -67,10 +112,11 @@ def record(position: int, text: str, settings: Settings | None = None, *, ends: 
     )
 
 
-def finished(text: str, reason: FinishReason = "end", *, n: int = 3) -> Finished:
+def finished(text: str, reason: FinishReason = "end", *, n: int = 3, shown: Shown | None = None) -> Finished:
     return Finished(
         reason=reason,
         text=text,
+        shown=Shown(answer=text) if shown is None else shown,
         ids=(100,) * n,
         prompt_tokens=10,
         completion_tokens=n + 1,

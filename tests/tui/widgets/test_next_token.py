@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from core.records import Prediction
 from core.settings import Settings
 from tests.tui.support.panels import Stage, predicted, rows
+from tests.tui.support.scripted import prediction, top_only
 from tui.format import choices, percent
 from tui.sanitize import visible_bytes
 from tui.widgets.panels.distribution_lines import Columns, DistributionLines
@@ -179,9 +180,10 @@ def test_nothing_of_a_hair_is_left_in_the_rest_when_no_token_is() -> None:
         (5e-324, "<0.01 %"),
         (0.0, "0 %"),
         (-1e-17, "0 %"),
+        (None, "unknown"),
     ],
 )
-def test_percentages_never_claim_what_they_round_to(probability: float, shown: str) -> None:
+def test_percentages_never_claim_what_they_round_to(probability: float | None, shown: str) -> None:
     assert percent(probability) == shown
 
 
@@ -190,6 +192,44 @@ def test_a_percentage_takes_seven_cells_at_most_and_is_never_far_off(probability
     shown = percent(probability)
     assert len(shown) <= 7
     assert float(shown.strip("<> %")) == pytest.approx(100 * probability, abs=0.1)
+
+
+# --- where only the top of a distribution is known --------------------------------------------------------------------
+
+TOP_ONLY = top_only(Settings())
+
+
+def test_an_unknown_rest_is_said_to_be_unknown() -> None:
+    last = DistributionLines(prediction=TOP_ONLY, chosen=99).lines(76, 30)[-1]
+    width = Columns.within(76).bar
+    assert "".join(text for text, _ in last) == f"▶unknown unknown {' ' * width} all other tokens"
+    rest = DistributionLines(prediction=TOP_ONLY).rest(list(TOP_ONLY.candidates))
+    assert (rest.count, rest.alive, rest.raw_probability, rest.probability) == (None,) * 4
+
+
+def test_unknown_entropies_and_counts_are_said_to_be_unknown() -> None:
+    model, after, funnel, _ = text(DistributionLines(prediction=TOP_ONLY, drawn=0.25, position=7))[:4]
+    assert model.split() == ["model", "bits", "unknown", "position", "7"]
+    assert after.split() == ["after", "bits", "unknown", "u", "=", "0.250"]
+    assert funnel == " tokens in play: unknown"
+    assert text(DistributionLines(prediction=TOP_ONLY), 40, 8)[0].strip() == "unknown → unknown bits"
+    half = replace(TOP_ONLY, entropy_bits=2.0)
+    assert text(DistributionLines(prediction=half), 40, 8)[0].strip() == "2.00 → unknown bits"
+
+
+def test_what_each_stage_left_is_told_of_a_vocabulary_of_unknown_size() -> None:
+    cut = replace(TOP_ONLY, stages=prediction(Settings()).stages)
+    assert text(DistributionLines(prediction=cut))[2] == " penalties 4,096 → top-k 5 in play"
+    assert text(DistributionLines(prediction=cut))[-1].split()[:3] == ["0", "%", "unknown"], "all five have rows"
+
+
+@pytest.mark.parametrize("width", [28, 40, 60, 80])
+@pytest.mark.parametrize("height", [1, 3, 6, 9, 12, 30])
+def test_what_is_unknown_fits_everywhere(width: int, height: int) -> None:
+    lines = text(DistributionLines(prediction=TOP_ONLY, chosen=100, drawn=0.5, position=12345), width, height)
+    assert len(lines) <= height
+    assert max(map(cell_len, lines)) <= width
+    assert "unknown" in lines[-1]
 
 
 def test_one_choice_is_singular() -> None:

@@ -114,6 +114,13 @@ async def test_nothing_is_not_sent(desk: Desk) -> None:
         assert desk.prompt.text == " \n"
 
 
+async def test_a_message_is_given_back_unless_another_is_being_written(desk: Desk) -> None:
+    async with desk.run_test():
+        assert desk.prompt.give_back("hello")
+        assert not desk.prompt.give_back("too late")
+        assert desk.prompt.text == "hello"
+
+
 async def test_while_busy_the_text_stays(desk: Desk) -> None:
     async with desk.run_test() as pilot:
         desk.prompt.busy = True

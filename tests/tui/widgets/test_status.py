@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.app import App, ComposeResult
 
-from tui.widgets.status import Status, StatusBar, render, seconds
+from tui.session.engine_state import EngineState
+from tui.widgets.status import StatusBar, render, seconds
 
-WRITING = Status(
-    state="writing",
+WRITING = EngineState(
+    activity="writing",
     model="bundled",
     device="cuda",
     precision="bfloat16",
@@ -46,27 +47,27 @@ def test_what_matters_least_goes_first() -> None:
 
 @given(
     width=st.integers(1, 200),
-    state=st.sampled_from(["starting", "loading", "ready", "reading", "writing", "stopped", "failed"]),
+    activity=st.sampled_from(["starting", "loading", "ready", "reading", "writing", "stopped", "failed"]),
     model=st.text(max_size=40),
     what=st.text(max_size=40),
 )
-def test_no_width_and_no_name_breaks_the_line(width: int, state: str, model: str, what: str) -> None:
-    status = replace(WRITING, state=state, model=model, what=what, fraction=0.4, done=3, total=7)  # type: ignore[arg-type]
-    content = render(status, width)
+def test_no_width_and_no_name_breaks_the_line(width: int, activity: str, model: str, what: str) -> None:
+    state = replace(WRITING, activity=activity, model=model, what=what, fraction=0.4, done=3, total=7)  # type: ignore[arg-type]
+    content = render(state, width)
     assert content.cell_length <= max(width, 28)
     assert "\n" not in content.plain
     assert "\x1b" not in content.plain
 
 
 def test_loading_shows_how_far_it_is() -> None:
-    shown = render(Status(state="loading", what="weights", fraction=0.5), 80).plain
+    shown = render(EngineState(activity="loading", what="weights", fraction=0.5), 80).plain
     assert "● loading weights" in shown
     assert "█████     " in shown  # half of ten cells
     assert "50%" in shown
 
 
 def test_reading_counts_the_prompt() -> None:
-    assert "prompt 1,024 of 4,096" in render(replace(WRITING, state="reading", done=1024, total=4096), 100).plain
+    assert "prompt 1,024 of 4,096" in render(replace(WRITING, activity="reading", done=1024, total=4096), 100).plain
 
 
 @pytest.mark.parametrize(("used", "warns"), [(8192 * 85 // 100, False), (8192 * 86 // 100, True), (8192, True)])
@@ -77,7 +78,7 @@ def test_a_context_that_is_nearly_full_is_warned_of_in_more_than_colour(used: in
 
 
 def test_before_a_model_is_known_nothing_is_made_up() -> None:
-    assert render(Status(), 80).plain.strip() == "● starting"
+    assert render(EngineState(), 80).plain.strip() == "● starting"
 
 
 @pytest.mark.parametrize(("value", "shown"), [(0.0004, "0 ms"), (0.083, "83 ms"), (1.26, "1.3 s"), (75.0, "75.0 s")])
@@ -94,6 +95,12 @@ async def test_the_bar_shows_what_it_is_given_at_the_width_it_has() -> None:
     async with app.run_test(size=(100, 3)) as pilot:
         bar = app.query_one(StatusBar)
         bar.show(WRITING)
+        await pilot.pause()
+        assert bar.render_line(0).text.strip() == render(WRITING, 98).plain.strip()
+        bar.show_fetching("fetching 61%")
+        await pilot.pause()
+        assert "fetching 61%" in bar.render_line(0).text
+        bar.show_fetching("")
         await pilot.pause()
         assert bar.render_line(0).text.strip() == render(WRITING, 98).plain.strip()
         await pilot.resize_terminal(40, 3)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from textual.pilot import Pilot
 
-from core.records import Prefill
-from core.settings import Settings
+from core.records import Prefill, Shown
 from tests.tui.support.chat_pane import Pane, settle
 from tests.tui.support.screen import Screen, send, until
 from tests.tui.support.scripted import ScriptedEngine, finished, record
 from tui.app import LogitscopeApp
 from tui.cli.commands import _Printer
+from tui.engines.protocol import Failed
 from tui.widgets.prompt.prompt import Prompt
 from tui.widgets.transcript.message import TranscriptMessage
 from tui.widgets.transcript.transcript import Transcript
 
-THOUGHT = "<think>\nFirst *this*.\n\nThen that.\n</think>\n\nThe **answer**."
+THOUGHT = "\nFirst *this*.\n\nThen that.\n"
+ANSWER = "\n\nThe **answer**."
 
 
 def shown(entry: TranscriptMessage, width: int = 60) -> list[str]:
@@ -25,7 +27,8 @@ def shown(entry: TranscriptMessage, width: int = 60) -> list[str]:
 
 
 def test_a_thought_is_one_line_until_it_is_unfolded() -> None:
-    entry = TranscriptMessage("assistant", THOUGHT, name="m")
+    entry = TranscriptMessage("assistant", "", name="m")
+    entry.append(ANSWER, thought=THOUGHT)
     entry.count_thought(57)
     entry.finish("")
     assert shown(entry) == ["m", "▸ thought for 57 tokens  Ctrl+T unfolds", "", "The answer.", ""]
@@ -42,38 +45,68 @@ def test_a_thought_is_one_line_until_it_is_unfolded() -> None:
         "The answer.",
         "",
     ]
-    assert entry.text == THOUGHT
+    assert (entry.thought, entry.text) == (THOUGHT, ANSWER)
     entry.unfold(False)
     assert "First" not in "".join(shown(entry))
 
 
 def test_however_it_grows_it_looks_the_same() -> None:
-    whole = TranscriptMessage("assistant", THOUGHT, name="m")
+    whole = TranscriptMessage("assistant", "", name="m")
+    whole.append(ANSWER, thought=THOUGHT)
     whole.finish("")
     growing = TranscriptMessage("assistant", "", name="m")
     for character in THOUGHT:
+        growing.append("", thought=character, thinking=True)
+        shown(growing)
+    for character in ANSWER:
         growing.append(character)
-        assert "<" not in "".join(shown(growing)), "no half of a tag flashes up"
+        shown(growing)
     growing.finish("")
     assert shown(growing) == shown(whole)
 
 
+def test_what_is_replaced_by_the_same_stays_and_by_something_else_is_laid_out_anew() -> None:
+    entry = TranscriptMessage("assistant", "", name="m")
+    entry.append(ANSWER, thought=THOUGHT)
+    rows = entry.rows(60)
+    entry.replace(ANSWER, thought=THOUGHT)
+    assert entry.is_laid(60)
+    assert entry.rows(60) is rows
+    entry.replace("", thought="Only that.", thinking=True)
+    entry.finish("stopped")
+    assert shown(entry) == ["m", "▸ thought  Ctrl+T unfolds", "stopped", ""]
+
+
+@pytest.mark.parametrize("pieces", [["a\r\n", "b"], ["a\r", "\nb"], ["a", "\r", "\n", "b"]])
+def test_a_line_break_of_two_characters_is_one_however_it_comes(pieces: list[str]) -> None:
+    entry = TranscriptMessage("assistant", "", name="m")
+    entry.unfold(True)
+    for piece in pieces:
+        entry.append("", thought=piece, thinking=True)
+    assert shown(entry)[2:-1] == ["│ a", "│ b"]
+    entry.append("", thought="\r", thinking=True)
+    entry.append("\nYes")
+    assert entry.thought == "a\nb\n"
+    assert shown(entry)[-2:] == ["Yes", ""]
+
+
 def test_while_it_thinks_the_line_says_so() -> None:
     entry = TranscriptMessage("assistant", "", name="m")
-    entry.open_thought()
+    entry.append("", thinking=True)
     assert shown(entry)[1].startswith("▸ thinking ")
-    entry.append("Hm, let me")
+    entry.append("", thought="Hm, let me", thinking=True)
     entry.count_thought(3)
     assert shown(entry)[1].startswith("▸ thinking for 3 tokens")
     entry.unfold(True)
     assert "│ Hm, let me" in shown(entry)
-    entry.append(" see.</think>Yes")
+    entry.append("Yes", thought=" see.")
     assert shown(entry)[-2] == "Yes"
     assert "│ Hm, let me see." in shown(entry)
 
 
 def test_a_thought_that_never_became_an_answer_is_over_all_the_same() -> None:
-    entry = TranscriptMessage("assistant", "<think>Hm", name="m")
+    entry = TranscriptMessage("assistant", "", name="m")
+    entry.append("", thought="Hm", thinking=True)
     assert shown(entry)[1].startswith("▸ thinking ")
     entry.finish("stopped")
     assert shown(entry)[1].startswith("▸ thought ")
@@ -81,7 +114,8 @@ def test_a_thought_that_never_became_an_answer_is_over_all_the_same() -> None:
 
 
 def test_an_empty_thought_is_nothing() -> None:
-    entry = TranscriptMessage("assistant", "<think>\n\n</think>\n\nHi", name="m")
+    entry = TranscriptMessage("assistant", "", name="m")
+    entry.append("\n\nHi", thought="\n\n")
     assert shown(entry) == ["m", "Hi", ""]
 
 
@@ -93,7 +127,9 @@ async def test_a_click_unfolds_and_folds() -> None:
     app = Pane()
     async with app.run_test(size=(60, 20)) as pilot:
         app.chat.add("user", "Why?")
-        app.chat.finish(app.chat.add("assistant", THOUGHT))
+        index = app.chat.add("assistant")
+        app.chat.append(index, ANSWER, thought=THOUGHT)
+        app.chat.finish(index)
         await settle(pilot)
         row = next(n for n, line in enumerate(app.lines) if line.startswith("▸ thought"))
         await pilot.click(Transcript, offset=(3, row + 2))
@@ -106,18 +142,23 @@ async def test_a_click_unfolds_and_folds() -> None:
         assert not any("Then that" in line for line in app.lines)
 
 
-async def think(app: LogitscopeApp, engine: ScriptedEngine, pilot: Pilot[None], text: str, *, opened: bool) -> None:
+async def think(app: LogitscopeApp, engine: ScriptedEngine, pilot: Pilot[None]) -> None:
+    """A prompt that opens a thought, and a reply a character a token."""
     await send(pilot, "Why?")
-    engine.tell(Prefill(done=10, total=10, reused=0, dropped=0, thinking=opened))
-    for n, character in enumerate(text):
-        engine.tell(replace(record(10 + n, character), thought=n < text.index("</think>") + len("</think>")))
-    engine.tell(finished(text))
+    engine.tell(Prefill(done=10, total=10, reused=0, dropped=0, thinking=True))
+    tag = "</think>"
+    for n, character in enumerate(f"hm{tag}"):
+        shown = Shown(thought=character if n < 2 else "", thinking=n < 1 + len(tag))
+        engine.tell(replace(record(10 + n, character, shown=shown), channel="thought"))
+    for n, character in enumerate("Yes"):
+        engine.tell(record(20 + n, character))
+    engine.tell(finished(f"hm{tag}Yes", shown=Shown(thought="hm", answer="Yes")))
     await until(pilot, lambda: not app.query_one(Prompt).busy)
 
 
 async def test_the_whole_text_goes_back_to_the_engine_and_ctrl_t_unfolds(screen: Screen) -> None:
     app, engine, pilot = screen
-    await think(app, engine, pilot, "hm</think>Yes", opened=True)
+    await think(app, engine, pilot)
     picture = app.export_screenshot().replace("&#160;", " ")
     assert "▸ thought for 10 tokens" in picture
     assert "hm" not in picture.partition("thought for")[2].partition("Yes")[0]
@@ -129,6 +170,20 @@ async def test_the_whole_text_goes_back_to_the_engine_and_ctrl_t_unfolds(screen:
     assert engine.replies[-1].conversation[1].ids == (100, 100, 100)
 
 
+async def test_half_a_tag_that_a_dead_engine_held_back_is_shown(screen: Screen) -> None:
+    app, engine, pilot = screen
+    await send(pilot, "Why?")
+    engine.tell(record(10, "<think>hm", shown=Shown(thought="hm", thinking=True)))
+    engine.tell(record(11, "</thi", shown=Shown(thinking=True)))
+    engine.say(Failed(message="It died.", dead=True))
+    await until(pilot, lambda: not app.query_one(Prompt).busy)
+    await pilot.press("ctrl+t")
+    await pilot.pause(0.1)
+    assert "hm</thi" in app.export_screenshot().replace("&#160;", " ").replace("&lt;", "<")
+    await send(pilot, "And?")
+    assert engine.replies[-1].conversation[1].text == "<think>hm</thi"
+
+
 # --- without a screen -------------------------------------------------------------------------------------------------
 
 
@@ -136,8 +191,12 @@ def printed(capsys, monkeypatch, *, terminal: bool, thoughts: bool) -> str:  # t
     monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
     printer = _Printer(thoughts=thoughts)
     printer(Prefill(done=1, total=1, reused=0, dropped=0, thinking=True))
-    for piece in ("hm \x1b[2J", "</thi", "nk>\n\n", "Yes", " \x9b2J"):
-        printer(record(1, piece, Settings()))
+    thought, half = Shown(thought="hm \x1b[2J", thinking=True), Shown(thinking=True)
+    printer(record(1, "hm \x1b[2J", shown=thought))
+    printer(record(2, "</thi", shown=half))
+    printer(record(3, "nk>\n\n", shown=Shown(answer="\n\n")))
+    for piece in ("Yes", " \x9b2J"):
+        printer(record(4, piece))
     printer(finished("..."))
     return str(capsys.readouterr().out)
 

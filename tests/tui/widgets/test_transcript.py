@@ -14,9 +14,8 @@ from tui.widgets.transcript.transcript import Transcript
 async def test_who_said_what() -> None:
     app = Pane()
     async with app.run_test(size=(40, 12)) as pilot:
-        app.chat.model_name = "textbook"
         app.chat.add("user", "What is **this**?")
-        app.chat.finish(app.chat.add("assistant", "It is **that**."), "3 tokens")
+        app.chat.finish(app.chat.add("assistant", "It is **that**.", name="textbook"), "3 tokens")
         app.chat.add_note("Careful.", "warning")
         await settle(pilot)
         assert app.lines[:9] == [
@@ -97,8 +96,7 @@ async def test_hostile_text_never_reaches_the_driver() -> None:
     async with app.run_test(size=(60, 40)) as pilot:
         for role in ("user", "assistant", "system"):
             app.chat.add(role, hostile)
-        app.chat.model_name = hostile
-        app.chat.finish(app.chat.add("assistant", f"```{hostile}\n{hostile}\n```"), hostile)
+        app.chat.finish(app.chat.add("assistant", f"```{hostile}\n{hostile}\n```", name=hostile), hostile)
         app.chat.add_note(hostile, "error")
         await settle(pilot)
         drawn = "".join(app.lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.records import Finished
+from core.records import Finished, Shown
 from weights.recipe.evaluation.judging import faults
 from weights.recipe.evaluation.ngrams import DISCOUNT, NGrams
 
@@ -14,6 +14,7 @@ def said(text: str, reason: str = "end") -> Finished:
     return Finished(
         reason=reason,  # type: ignore[arg-type]
         text=text,
+        shown=Shown(answer=text),
         ids=(1,),
         prompt_tokens=1,
         completion_tokens=1,

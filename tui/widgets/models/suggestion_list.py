@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from textual.message import Message
 
-from tui.downloads.fetch import Fetch
+from tui.downloads.progress import Fetch
 from tui.format import data_size, duration, magnitude
 from tui.sanitize import visible
 from tui.widgets.panels.bars import meter

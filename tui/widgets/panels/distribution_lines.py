@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.records import Candidate, Prediction
-from tui.format import choices, number, percent
+from tui.format import UNKNOWN, choices, number, percent
 from tui.sanitize import visible_bytes, visible_token
 from tui.widgets.panels.bars import before_and_after
 from tui.widgets.panels.panel import Line, Span, cells, cut, fitting
@@ -40,12 +40,12 @@ class Columns:
 
 @dataclass(frozen=True, kw_only=True)
 class Rest:
-    """All tokens that have no row of their own."""
+    """All tokens that have no row of their own; None: not known."""
 
-    count: int
-    alive: int  # of those, how many could have been chosen
-    raw_probability: float
-    probability: float
+    count: int | None
+    alive: int | None  # of those, how many could have been chosen
+    raw_probability: float | None
+    probability: float | None
     holds_chosen: bool
 
 
@@ -80,13 +80,18 @@ class DistributionLines:
         """What these leave out."""
         prediction, ids = self.prediction, {candidate.id for candidate in listed}
         hidden = [candidate for candidate in prediction.candidates if candidate.id not in ids]
-        alive = max(0, survivors(prediction) - sum(candidate.kept for candidate in listed))
-        probability = sum(candidate.probability for candidate in hidden) + prediction.rest_probability
+        count, left = prediction.rest_count, survivors(prediction)
+        alive = None if left is None else max(0, left - sum(candidate.kept for candidate in listed))
+        raw_probability, probability = prediction.rest_raw_probability, prediction.rest_probability
+        if raw_probability is not None:
+            raw_probability += sum(candidate.raw_probability for candidate in hidden)
+        if probability is not None:
+            probability += sum(candidate.probability for candidate in hidden)
         return Rest(
-            count=prediction.rest_count + len(hidden),
+            count=None if count is None else count + len(hidden),
             alive=alive,
-            raw_probability=sum(candidate.raw_probability for candidate in hidden) + prediction.rest_raw_probability,
-            probability=probability if alive else 0.0,  # a sum of floats may leave a hair where nothing is left
+            raw_probability=raw_probability,
+            probability=0.0 if alive == 0 else probability,  # a sum of floats may leave a hair where nothing is left
             holds_chosen=self.chosen is not None and self.chosen not in ids,
         )
 
@@ -109,6 +114,8 @@ class DistributionLines:
 
     def _both(self, width: int) -> Line:
         p = self.prediction
+        if p.choices is None or p.chain_choices is None:
+            return _ends((f" {_bits(p.entropy_bits)} → {_bits(p.chain_entropy_bits)} bits",), "", self._dice, width)
         bits = f" {p.entropy_bits:.2f} → {p.chain_entropy_bits:.2f} bits"
         before, after = number(p.choices), number(p.chain_choices)
         wordings = (f"{bits}, about {before} → {choices(p.chain_choices)}", f"{bits} ≈ {before} → {after}", bits)
@@ -118,12 +125,14 @@ class DistributionLines:
         """How many tokens each stage left, as far as it cut any."""
         right = self._dice if dice else ("", "")
         alive = vocabulary(self.prediction)
-        steps = [("", alive)]
+        steps = [] if alive is None else [("", alive)]
         for stage in self.prediction.stages:
-            if stage.alive < alive:
+            if alive is None or stage.alive < alive:
                 steps.append((stage.name, stage.alive))
             alive = stage.alive
-        if len(steps) == 1:
+        if alive is None:
+            return _ends((f" tokens in play: {UNKNOWN}", f" in play: {UNKNOWN}"), "dim", right, width)
+        if len(steps) == 1 and not steps[0][0]:
             return _ends((f" all {alive:,} tokens in play", f" all {alive:,}"), "dim", right, width)
         named = " → ".join(f"{name} {count:,}".strip() for name, count in steps)
         bare = " → ".join(f"{count:,}" for _, count in steps)
@@ -152,26 +161,37 @@ class DistributionLines:
     def _rest_row(self, rest: Rest, columns: Columns, width: int) -> Line:
         left = 1 + _NUMBER + 1 + _NUMBER + 1 + columns.bar
         room = width - left - 1
-        wordings = [
-            f"{rest.count:,} other tokens",
-            f"{rest.count:,} others",
-            f"rest {rest.count:,}",
-            f"+{rest.count:,}",
-        ]
-        if 0 < rest.alive < rest.count:
-            wordings = [f"{wording}, {rest.alive:,} in play" for wording in wordings[:2]] + wordings
+        bar: list[Span] = [(" " * columns.bar, "")]
+        if rest.raw_probability is not None and rest.probability is not None:
+            bar = before_and_after(rest.raw_probability, rest.probability, columns.bar)
         return [
             ("▶" if rest.holds_chosen else " ", "bold $text-accent"),
             (f"{percent(rest.probability):>{_NUMBER}} ", ""),
             (f"{percent(rest.raw_probability):>{_NUMBER}} ", "dim"),
-            *before_and_after(rest.raw_probability, rest.probability, columns.bar),
-            (" " + fitting(room, *wordings), "italic"),
+            *bar,
+            (" " + fitting(room, *_others(rest)), "italic"),
         ]
 
 
-def _undecided(name: str, bits: float, count: float) -> tuple[str, ...]:
+def _others(rest: Rest) -> list[str]:
+    """How many the rest are, in more cells and in fewer."""
+    if rest.count is None:
+        return ["all other tokens", "all others", "rest"]
+    wordings = [f"{rest.count:,} other tokens", f"{rest.count:,} others", f"rest {rest.count:,}", f"+{rest.count:,}"]
+    if rest.alive is not None and 0 < rest.alive < rest.count:
+        return [f"{wording}, {rest.alive:,} in play" for wording in wordings[:2]] + wordings
+    return wordings
+
+
+def _undecided(name: str, bits: float | None, count: float | None) -> tuple[str, ...]:
     """How undecided a distribution is, in more cells and in fewer."""
+    if bits is None or count is None:
+        return f" {name}  bits {UNKNOWN}", f" {name} bits {UNKNOWN}"
     return f" {name}  {bits:.2f} bits, about {choices(count)}", f" {name} {bits:.2f} bits ≈ {choices(count)}"
+
+
+def _bits(bits: float | None) -> str:
+    return UNKNOWN if bits is None else f"{bits:.2f}"
 
 
 def _titles(columns: Columns, width: int) -> Line:
@@ -194,13 +214,13 @@ def _has_room(wording: str, right: Span, width: int) -> bool:
     return cells([(wording, ""), right]) + (3 if right[0] else 0) <= width
 
 
-def vocabulary(prediction: Prediction) -> int:
-    """How many tokens there are."""
-    return len(prediction.candidates) + prediction.rest_count
+def vocabulary(prediction: Prediction) -> int | None:
+    """How many tokens there are; None: not known."""
+    return None if prediction.rest_count is None else len(prediction.candidates) + prediction.rest_count
 
 
-def survivors(prediction: Prediction) -> int:
-    """How many the chain left."""
+def survivors(prediction: Prediction) -> int | None:
+    """How many the chain left; None: not known."""
     return prediction.stages[-1].alive if prediction.stages else vocabulary(prediction)
 
 

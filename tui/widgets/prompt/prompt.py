@@ -81,6 +81,13 @@ class Prompt(TextArea, inherit_bindings=False):
     def text(self, value: str) -> None:
         self.load_text(value)
 
+    def give_back(self, text: str) -> bool:
+        """Put a message back that was sent, unless another is being written. Whether it is back."""
+        if self.text:
+            return False
+        self.text = text
+        return True
+
     @property
     def selected_text(self) -> str:
         return self._pasted.unfold(super().selected_text)

@@ -1,1 +1,1 @@
-"""The chat pane: one widget of lines, however long the chat. Must not know the engine."""
+"""The chat pane: one widget of lines, however long the chat. Must not know the engine, nor how a thought is marked."""

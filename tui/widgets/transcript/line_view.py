@@ -30,8 +30,8 @@ class LineView(ScrollView):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)
-        self._pile = LineIndex()
-        self._pace = RedrawTimer(self, self._draw)
+        self._line_index = LineIndex()
+        self._redraw_timer = RedrawTimer(self, self._draw)
         self._following = True
         self._placing = False
         self._changed_from: int | None = None  # the first message that has changed since the last drawing
@@ -53,19 +53,19 @@ class LineView(ScrollView):
     def _change(self, index: int, wait: float = 0.0) -> None:
         """A message has changed, and is to be drawn after so many seconds at the latest."""
         self._changed_from = index if self._changed_from is None else min(index, self._changed_from)
-        if self.is_attached and self._pile.width:  # else there is nothing to draw on yet
-            self._pace.within(wait)
+        if self.is_attached and self._line_index.width:  # else there is nothing to draw on yet
+            self._redraw_timer.within(wait)
 
     def _grow(self, index: int) -> None:
         """A message has changed, and will again before long."""
-        self._change(index, self._pace.wait)
+        self._change(index, self._redraw_timer.wait)
 
     def _draw(self) -> None:
         self._place(self._where())
         self._changed_from = None
         before = self._view
         height = self.scrollable_content_region.height
-        self._view = Viewport.of(self._pile, self.scroll_offset.y, height, is_end=self._following)
+        self._view = Viewport.of(self._line_index, self.scroll_offset.y, height, is_end=self._following)
         changed = self._view.changes_from(before)
         if changed is None:
             self.refresh()
@@ -77,23 +77,23 @@ class LineView(ScrollView):
 
     def _where(self) -> LinePosition | None:
         """What is to stay in view; None: the end."""
-        return None if self._following else self._pile.find(self.scroll_offset.y)
+        return None if self._following else self._line_index.find(self.scroll_offset.y)
 
     def _place(self, anchor: LinePosition | None) -> None:
         """Measure what has changed, then show the end, or what was shown before."""
-        pile, height = self._pile, self.scrollable_content_region.height
-        pile.measure(min(self._changed_from or 0, len(pile.entries)))
-        line = pile.height
+        line_index, height = self._line_index, self.scrollable_content_region.height
+        line_index.measure(min(self._changed_from or 0, len(line_index.messages)))
+        line = line_index.height
         if anchor is None:
-            pile.lay_out_end(height)
+            line_index.lay_out_end(height)
         else:
-            line = pile.lay_out(pile.restore(anchor), height)
-        self._scroll(pile.height if anchor is None else line)
+            line = line_index.lay_out(line_index.restore(anchor), height)
+        self._scroll(line_index.height if anchor is None else line)
 
     def _scroll(self, line: int) -> None:
         """Without the person having scrolled."""
         self._placing = True
-        size = Size(self._pile.width, self._pile.height)
+        size = Size(self._line_index.width, self._line_index.height)
         if size != self.virtual_size:  # set plainly, it would lay out the whole screen anew with every line
             self.set_reactive(Widget.virtual_size, size)  # pyright: ignore[reportArgumentType]
             self.vertical_scrollbar.window_virtual_size = size.height
@@ -106,28 +106,28 @@ class LineView(ScrollView):
 
     def action_scroll_end(self) -> None:
         self._following = True
-        self._pace.now()
+        self._redraw_timer.now()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
         if self._placing:
             return
         shown = self.scroll_offset.y
-        line = self._pile.lay_out(shown, self.scrollable_content_region.height)
-        if line != shown or self._pile.height != self.virtual_size.height:
+        line = self._line_index.lay_out(shown, self.scrollable_content_region.height)
+        if line != shown or self._line_index.height != self.virtual_size.height:
             self._scroll(line)
         self._following = self.scroll_offset.y >= self.max_scroll_y
         self.refresh()
 
     def on_resize(self) -> None:
         width = self.scrollable_content_region.width
-        if width == self._pile.width and self._changed_from is None:
+        if width == self._line_index.width and self._changed_from is None:
             self._place(self._where())
             return
         anchor = self._where()
-        if width != self._pile.width and self in self.screen.selections:
+        if width != self._line_index.width and self in self.screen.selections:
             self.screen.clear_selection()  # its rows are no longer the same
-        self._pile.width = width
+        self._line_index.width = width
         self._changed_from = 0
         self._place(anchor)
         self._changed_from = None
@@ -141,11 +141,11 @@ class LineView(ScrollView):
 
     def render_line(self, y: int) -> Strip:
         size = self.scrollable_content_region.size
-        place = self._pile.find(self.scroll_offset.y + y)
-        row = self._pile.row(place) if place else None
-        if place is None or row is None:
+        position = self._line_index.find(self.scroll_offset.y + y)
+        row = self._line_index.row(position) if position else None
+        if position is None or row is None:
             return Strip.blank(size.width, self.rich_style)
-        offset = key(place.entry, place.row)
+        offset = key(position.message, position.row)
         strip = self._strip(row, span(self.text_selection, offset)).apply_offsets(0, offset)
         if y < size.height - 1 or self._following:
             return strip
@@ -157,7 +157,7 @@ class LineView(ScrollView):
             return known
         selection_style = Style.from_styles(self.screen.get_component_styles("screen--selection"))
         strip = drawn(
-            row, self._pile.width, self.visual_style, self.app.stylesheet.parse_style, selected, selection_style
+            row, self._line_index.width, self.visual_style, self.app.stylesheet.parse_style, selected, selection_style
         )
         if selected is None:
             self._strips[row] = strip

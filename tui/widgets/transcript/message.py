@@ -10,8 +10,7 @@ from typing import Literal
 from textual.content import Content
 
 from core.conversation import Role
-from core.text.thinking import ThoughtSplitter
-from tui.sanitize import visible
+from tui.sanitize import VisibleStream, visible
 from tui.widgets.transcript.markdown import parse
 from tui.widgets.transcript.markdown_stream import MarkdownStream
 from tui.widgets.transcript.rows import EMPTY, Block, Lead, Paragraph, Row
@@ -36,21 +35,20 @@ class TranscriptMessage:
         self._name = visible(name) or _NAMES.get(role, "Assistant")
         self._level = level
         self._suffix = ""
-        self._opened = False  # it begins inside a thought
         self._unfolded = False
         self._thought_tokens = 0
         self._is_done = False
         self._begin(text)
 
-    def _begin(self, text: str) -> None:
-        self._parts = [text]
+    def _begin(self, text: str, thought: str = "", *, thinking: bool = False) -> None:
+        self._parts, self._thought_parts = [""], [""]
+        self._thinking = False  # what comes next belongs to the thought
         self._length = self._n_lines = 0
         self._shown: list[str] = []  # what of it can be shown, while there is no one to show it to
-        self._splitter = ThoughtSplitter(opened=self._opened)
         self._thought = ""
         self._fold: int | None = None  # the row on which a click unfolds the thought
-        self._said_from = 1  # the row on which what was said begins
-        self._return = ""  # a carriage return at the end, of which we do not know yet whether a newline follows
+        self._answer_from = 1  # the row on which the answer begins
+        self._visible, self._visible_thought = VisibleStream(), VisibleStream()
         self._blocks = MarkdownStream()
         self._closed: list[list[Block]] = []  # parsed once
         self._width = 0
@@ -58,22 +56,31 @@ class TranscriptMessage:
         self._fixed = 0  # how many of the rows will not change any more at this width
         self._placed = 0  # how many closed blocks these are
         self._fresh = True
-        self._take(text)
+        self.append(text, thought=thought, thinking=thinking)
 
     @property
     def text(self) -> str:
-        """What was said, unchanged."""
-        if len(self._parts) > 1:
-            self._parts = ["".join(self._parts)]
-        return self._parts[0]
+        """What was said, unchanged; what was thought before is not part of it."""
+        return _joined(self._parts)
 
-    def append(self, text: str) -> None:
+    def append(self, text: str, *, thought: str = "", thinking: bool = False) -> None:
+        """More of it.
+
+        Args:
+            thought: more of what came before the text.
+            thinking: the thought is still open.
+        """
+        if thought or thinking != self._thinking:
+            self._lay_out_anew()
         self._parts.append(text)
-        self._take(text)
+        self._thought_parts.append(thought)
+        self._thinking = thinking
+        self._take(text, thought)
 
-    def replace(self, text: str) -> None:
-        if text != self.text:
-            self._begin(text)
+    def replace(self, text: str, *, thought: str = "", thinking: bool = False) -> None:
+        """This is the whole of it."""
+        if (text, thought, thinking) != (self.text, _joined(self._thought_parts), self._thinking):
+            self._begin(text, thought, thinking=thinking)
 
     def rename(self, name: str) -> None:
         self._name = visible(name)
@@ -83,14 +90,8 @@ class TranscriptMessage:
 
     @property
     def thought(self) -> str:
-        """What came before the answer, without its tags, as it is shown."""
+        """What came before the answer, as it is shown."""
         return self._thought
-
-    def open_thought(self) -> None:
-        """It begins inside a thought, because the prompt has opened one."""
-        if not self._opened:
-            self._opened = True
-            self._begin(self.text)
 
     def count_thought(self, tokens: int) -> bool:
         """So many tokens long is the thought by now. Whether that is news."""
@@ -119,8 +120,10 @@ class TranscriptMessage:
     def finish(self, suffix: str) -> None:
         """Nothing more is coming."""
         self._is_done = True
+        if self._thinking:
+            self._lay_out_anew()  # it does not think any more
         self._suffix = visible(suffix)
-        self._take("", last=True)
+        self._take("", "", last=True)
 
     def has_rows(self, width: int) -> bool:
         """Whether the height is no guess, but that of the rows it has at this width, or had before its text grew."""
@@ -152,24 +155,16 @@ class TranscriptMessage:
     @property
     def body(self) -> range:
         """Which of the rows hold what was said, as last laid out."""
-        first = 0 if self.role == "note" else self._said_from
+        first = 0 if self.role == "note" else self._answer_from
         return range(first, max(first + 1, len(self._rows) - 1 - bool(self._suffix)))
 
-    def _take(self, text: str, *, last: bool = False) -> None:
-        text = self._return + text
-        self._return = "\r" if text.endswith("\r") and not last else ""
-        shown = visible(text.removesuffix("\r") if self._return else text)
-        if self.role == "assistant":
-            shown = self._without_thought(shown, last=last)
+    def _take(self, text: str, thought: str, *, last: bool = False) -> None:
+        self._thought += self._visible_thought.push(thought, last=last or bool(text))
+        shown = self._visible.push(text, last=last)
         self._shown.append(shown)
         self._length += len(shown)
         self._n_lines += shown.count("\n")
         self._fresh = True
-
-    def _without_thought(self, shown: str, *, last: bool) -> str:
-        pieces = [self._splitter.push(shown), *([self._splitter.flush()] if last else [])]
-        self._thought += "".join(thought for thought, _ in pieces)
-        return "".join(answer for _, answer in pieces)
 
     def _lay_out_anew(self) -> None:
         """Also what was thought not to change any more; the height stays that of the old rows until then."""
@@ -204,7 +199,7 @@ class TranscriptMessage:
         for blocks in self._closed[self._placed :]:
             self._place_apart(blocks)
         self._placed = len(self._closed)
-        self._fixed = len(self._rows) if self._splitter.state == "answering" else 0
+        self._fixed = len(self._rows)
         self._place_apart(parse(self._blocks.open))
 
     def _place_heading(self) -> None:
@@ -212,12 +207,12 @@ class TranscriptMessage:
 
     def _place_thought(self) -> None:
         """Nothing where it is empty: a model that was told not to think says so with an empty one."""
-        self._said_from, self._fold = 1, None
+        self._answer_from, self._fold = 1, None
         thought = self._thought.strip()
-        if not thought and not self._splitter.thinking:
+        if not thought and not self._thinking:
             return
         self._fold = len(self._rows)
-        said = "thinking" if self._splitter.thinking and not self._is_done else "thought"
+        said = "thinking" if self._thinking and not self._is_done else "thought"
         count = f" for {self._thought_tokens:,} tokens" if self._thought_tokens else ""
         sign, hint = ("▾", "folds") if self._unfolded else ("▸", "unfolds")
         line = Content.styled(f"{sign} {said}{count}", f"{_FADED} italic")
@@ -229,10 +224,17 @@ class TranscriptMessage:
     def _place_apart(self, blocks: list[Block]) -> None:
         if blocks and len(self._rows) > 1:
             self._rows.append(Row(EMPTY))
-            if self._fold is not None and self._said_from == 1:
-                self._said_from = len(self._rows)
+            if self._fold is not None and self._answer_from == 1:
+                self._answer_from = len(self._rows)
         self._place(blocks)
 
     def _place(self, blocks: list[Block]) -> None:
         for block in blocks:
             self._rows.extend(block.rows(self._width))
+
+
+def _joined(parts: list[str]) -> str:
+    """All of them, which are from then on one."""
+    if len(parts) > 1:
+        parts[:] = ["".join(parts)]
+    return parts[0]

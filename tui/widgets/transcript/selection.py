@@ -16,32 +16,32 @@ from tui.widgets.transcript.message import TranscriptMessage
 _ROWS = 1 << 24  # more than a message can have
 
 
-def key(entry: int, row: int) -> int:
+def key(message: int, row: int) -> int:
     """The y of a row."""
-    return entry * _ROWS + row
+    return message * _ROWS + row
 
 
 def span(selection: Selection | None, y: int) -> tuple[int, int | None] | None:
     """Which characters of a row are selected, None as the end meaning all the rest; None if none are."""
-    if selection is None or (found := selection.get_span(y)) is None:
+    if selection is None or (characters := selection.get_span(y)) is None:
         return None
-    start, end = found
+    start, end = characters
     return start, None if end < 0 else end
 
 
-def whole(entry: int, rows: range) -> Selection:
+def whole(message: int, rows: range) -> Selection:
     """A selection of these rows of a message."""
-    return Selection(Offset(0, key(entry, rows.start)), Offset(_ROWS, key(entry, rows.stop - 1)))
+    return Selection(Offset(0, key(message, rows.start)), Offset(_ROWS, key(message, rows.stop - 1)))
 
 
-def copied(entries: Sequence[TranscriptMessage], width: int, selection: Selection) -> str:
+def copied(messages: Sequence[TranscriptMessage], width: int, selection: Selection) -> str:
     """The selected text as it is shown, but with its own line breaks instead of those the width made."""
     pieces: list[str] = []
     first = selection.start.y // _ROWS if selection.start else 0
-    last = selection.end.y // _ROWS if selection.end else len(entries) - 1
-    for index in range(first, min(last, len(entries) - 1) + 1):
-        for number, row in enumerate(entries[index].rows(width)):
-            found = span(selection, key(index, number))
-            if found is not None:
-                pieces += row.copied(*found), row.joint
+    last = selection.end.y // _ROWS if selection.end else len(messages) - 1
+    for index in range(first, min(last, len(messages) - 1) + 1):
+        for number, row in enumerate(messages[index].rows(width)):
+            characters = span(selection, key(index, number))
+            if characters is not None:
+                pieces += row.copied(*characters), row.joint
     return "\n".join(line.rstrip() for line in "".join(pieces[:-1]).split("\n"))

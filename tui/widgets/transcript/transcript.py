@@ -41,7 +41,6 @@ class Transcript(LineView, can_focus=True):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)
-        self.model_name = ""  # whose answers the next ones are
         self._unfolded = False  # thoughts are shown
         self._pressed = 0  # the line under the mouse when its button went down
 
@@ -50,90 +49,94 @@ class Transcript(LineView, can_focus=True):
     @property
     def messages(self) -> Sequence[tuple[str, str]]:
         """Who said what, in order; the program's own notes are told by "note"."""
-        return [(entry.role, entry.text) for entry in self._pile.entries]
+        return [(message.role, message.text) for message in self._line_index.messages]
 
-    def add(self, role: Role | Literal["note"], text: str = "") -> int:
-        """A new message at the end; returns its index. One's own message is always brought into view."""
+    def add(self, role: Role | Literal["note"], text: str = "", *, name: str = "") -> int:
+        """A new message at the end; returns its index. One's own message is always brought into view.
+
+        Args:
+            name: of who says it; left out, it is told by the role.
+        """
         self._following = self._following or role == "user"
-        return self._add(TranscriptMessage(role, text, name=self.model_name if role == "assistant" else ""))
+        return self._add(TranscriptMessage(role, text, name=name))
 
     def add_note(self, text: str, level: Level = "info") -> int:
         """Something the program itself has to say; returns its index."""
         return self._add(TranscriptMessage("note", text, level=level))
 
-    def append(self, index: int, delta: str) -> None:
-        """More of a message. It is drawn soon, together with what else comes until then."""
-        self._pile.entries[index].append(delta)
+    def append(self, index: int, delta: str, *, thought: str = "", thinking: bool = False) -> None:
+        """More of a message. It is drawn soon, together with what else comes until then.
+
+        Args:
+            thought: more of what is thought before it is said.
+            thinking: the thought is still open.
+        """
+        self._line_index.messages[index].append(delta, thought=thought, thinking=thinking)
         self._grow(index)
 
-    def set_text(self, index: int, text: str) -> None:
-        """This is what was said instead."""
-        self._pile.entries[index].replace(text)
+    def set_text(self, index: int, text: str, *, thought: str = "", thinking: bool = False) -> None:
+        """This is what was said and thought instead."""
+        self._line_index.messages[index].replace(text, thought=thought, thinking=thinking)
         self._change(index)
 
     def finish(self, index: int, suffix: str = "") -> None:
         """The message is complete; the suffix says how it ended."""
-        self._pile.entries[index].finish(suffix)
+        self._line_index.messages[index].finish(suffix)
         self._change(index)
 
     def rename(self, index: int, name: str) -> None:
         """Somebody else says it."""
-        self._pile.entries[index].rename(name)
+        self._line_index.messages[index].rename(name)
         self._change(index)
 
     def text_of(self, index: int) -> str:
-        return self._pile.entries[index].text
+        return self._line_index.messages[index].text
 
     def clear(self) -> None:
         """Forget all messages."""
         if self.is_attached:
             self.screen.clear_selection()
-        self._pile.entries.clear()
+        self._line_index.messages.clear()
         self._following = True
         self._strips.clear()
         self._change(0)
 
-    def _add(self, entry: TranscriptMessage) -> int:
-        entry.unfold(self._unfolded)
-        self._pile.entries.append(entry)
-        index = len(self._pile.entries) - 1
+    def _add(self, message: TranscriptMessage) -> int:
+        message.unfold(self._unfolded)
+        self._line_index.messages.append(message)
+        index = len(self._line_index.messages) - 1
         self._change(index, SOON)
         return index
 
     # --- thoughts -----------------------------------------------------------------------------------------------------
 
-    def open_thought(self, index: int) -> None:
-        """The message begins inside a thought."""
-        self._pile.entries[index].open_thought()
-        self._grow(index)
-
     def count_thought(self, index: int, tokens: int) -> None:
         """The message's thought is so many tokens long by now."""
-        if self._pile.entries[index].count_thought(tokens):
+        if self._line_index.messages[index].count_thought(tokens):
             self._grow(index)
 
     def unfold_all(self) -> None:
         """Show every thought, those to come too, or fold them all."""
         self._unfolded = not self._unfolded
-        for entry in self._pile.entries:
-            entry.unfold(self._unfolded)
+        for message in self._line_index.messages:
+            message.unfold(self._unfolded)
         self._change(0)
 
     def on_click(self, event: events.Click) -> None:
         """A click on the line that stands for a thought unfolds it or folds it, and the line stays where it is."""
-        place = self._pile.find(self.scroll_offset.y + event.y)
-        if place is None or not self._pile.entries[place.entry].is_fold(place.row):
+        position = self._line_index.find(self.scroll_offset.y + event.y)
+        if position is None or not self._line_index.messages[position.message].is_fold(position.row):
             return
-        entry = self._pile.entries[place.entry]
+        message = self._line_index.messages[position.message]
         self._following = False
-        entry.unfold(not entry.is_unfolded)
-        self._change(place.entry)
+        message.unfold(not message.is_unfolded)
+        self._change(position.message)
         self._following = self.scroll_offset.y >= self.max_scroll_y
 
     # --- selecting ----------------------------------------------------------------------------------------------------
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
-        return copied(self._pile.entries, self._pile.width, selection), "\n"
+        return copied(self._line_index.messages, self._line_index.width, selection), "\n"
 
     def selection_updated(self, selection: Selection | None) -> None:
         self.refresh()
@@ -143,7 +146,7 @@ class Transcript(LineView, can_focus=True):
 
     def text_select_all(self) -> None:
         """A double click selects the message under the mouse."""
-        place = self._pile.find(self._pressed)
-        if place is not None:
-            body = self._pile.entries[place.entry].body
-            self.screen.selections = {self: whole(place.entry, body)}
+        position = self._line_index.find(self._pressed)
+        if position is not None:
+            body = self._line_index.messages[position.message].body
+            self.screen.selections = {self: whole(position.message, body)}

@@ -1,4 +1,4 @@
-"""What is in view of a pile at one moment, and where that differs from the moment before. Must not know the screen."""
+"""What is in view at one moment, and where that differs from the moment before. Must not know the screen."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Viewport:
     lines: tuple[_Line, ...]
 
     @classmethod
-    def of(cls, pile: LineIndex, top: int, height: int, *, is_end: bool) -> Viewport:
-        places = [pile.find(line) for line in range(top, top + height)]
-        lines = tuple(place and (place.entry, place.row, pile.row(place)) for place in places)
-        return cls(top=top, width=pile.width, is_end=is_end, lines=lines)
+    def of(cls, line_index: LineIndex, top: int, height: int, *, is_end: bool) -> Viewport:
+        positions = [line_index.find(line) for line in range(top, top + height)]
+        lines = tuple(position and (position.message, position.row, line_index.row(position)) for position in positions)
+        return cls(top=top, width=line_index.width, is_end=is_end, lines=lines)
 
     def changes_from(self, before: Viewport) -> list[int] | None:
         """The lines that differ, because most words only make the last one longer; None: all of them may."""
@@ -40,8 +40,8 @@ class Viewport:
 NOTHING = Viewport(top=0, width=0, is_end=False, lines=())
 
 
-def _is_same(one: _Line, other: _Line) -> bool:
+def _is_same(before: _Line, after: _Line) -> bool:
     """Whether two lines look alike and belong to the same place of the same message."""
-    if one is None or other is None or one[2] is None or other[2] is None:
-        return one == other
-    return one[:2] == other[:2] and one[2].is_same(other[2])
+    if before is None or after is None or before[2] is None or after[2] is None:
+        return before == after
+    return before[:2] == after[:2] and before[2].is_same(after[2])
