@@ -43,7 +43,7 @@ _LATER = {
 }
 _FIRST_FRAME = """
 import asyncio, sys
-import tui.__main__, tui.cli.main, tui.start
+import tui.__main__, tui.cli.main, tui.cli.options, tui.start
 from core.settings import Settings
 from tui.app import LogitscopeApp
 
@@ -61,7 +61,7 @@ def first_of_all_ask(app):
 LogitscopeApp.on_mount = first_of_all_ask
 
 async def main():
-    async with LogitscopeApp(Silent(), Settings(**tui.cli.main.parse([]).given)).run_test(size=(140, 50)) as pilot:
+    async with LogitscopeApp(Silent(), Settings(**tui.cli.options.parse([]).given)).run_test(size=(140, 50)) as pilot:
         await pilot.pause()
 
 asyncio.run(main())
