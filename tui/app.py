@@ -22,12 +22,11 @@ from tui.controllers.model_screens import ModelScreens
 from tui.controllers.models import ModelSwitcher
 from tui.controllers.panes import Panes
 from tui.controllers.replies import Replies
-from tui.controllers.settings import SettingsControl
+from tui.controllers.settings import LiveSettings
 from tui.engines.protocol import Answer, Compiling, EngineLink, Failed, Inspected, Load, Loading, Ready, Told
 from tui.session.chosen_settings import ChosenSettings
 from tui.session.open_model import OpenModel
-from tui.widgets.panels.samplers import SamplersPanel
-from tui.widgets.panels.temperature import TemperaturePanel
+from tui.widgets.panels.changed import SettingChanged
 from tui.widgets.prompt.prompt import Prompt
 from tui.widgets.transcript.markdown import parser
 
@@ -64,7 +63,7 @@ class LogitscopeApp(App[None]):
         self._opening = opening = OpenModel(load or Load(model=model))
         self._last_choice = last = LastToken(engine, panes.next_token)
         self._answering = answering = Replies(engine, panes, opening, last)
-        self._tuning = tuning = SettingsControl(engine, panes, ChosenSettings(settings, given), last, answering)
+        self._tuning = tuning = LiveSettings(engine, panes, ChosenSettings(settings, given), last, answering)
         self._switching = switching = ModelSwitcher(engine, panes, opening, last, answering, tuning)
         self._models = ModelScreens(self, panes, opening, switching.switch)
 
@@ -147,19 +146,15 @@ class LogitscopeApp(App[None]):
 
     # --- the settings and the models ----------------------------------------------------------------------------------
 
-    @on(TemperaturePanel.Changed)
-    def _temperature_moved(self, event: TemperaturePanel.Changed) -> None:
-        self._tuning.set_temperature(event.value)
-
-    @on(SamplersPanel.Changed)
-    def _samplers_moved(self, event: SamplersPanel.Changed) -> None:
-        self._tuning.set_samplers(event.settings)
+    @on(SettingChanged)
+    def _setting_changed(self, event: SettingChanged) -> None:
+        self._tuning.set(event.name, event.value)
 
     def action_nudge(self, delta: float) -> None:
         self._panes.temperature.nudge(delta)
 
     def action_reorder(self, order: Order) -> None:
-        self._tuning.set_order(order)
+        self._tuning.set("order", order)
 
     def action_models(self) -> None:
         self._models.toggle()

@@ -9,7 +9,7 @@ from tui.controllers import notes as wording
 from tui.controllers.last_token import LastToken
 from tui.controllers.panes import Panes
 from tui.controllers.replies import Replies
-from tui.controllers.settings import SettingsControl
+from tui.controllers.settings import LiveSettings
 from tui.engines.protocol import Cancel, EngineLink, Failed, Loading, Ready
 from tui.session.open_model import OpenModel
 from weights.library.listing import ShelfEntry
@@ -25,7 +25,7 @@ class ModelSwitcher:
         opening: OpenModel,
         last_choice: LastToken,
         answering: Replies,
-        tuning: SettingsControl,
+        tuning: LiveSettings,
     ) -> None:
         self._engine = engine
         self._panes = panes

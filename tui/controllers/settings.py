@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from core.settings import Order, Settings
+from core.setting_spec import Value
+from core.settings import Settings
 from tui.controllers.last_token import LastToken
 from tui.controllers.panes import Panes
 from tui.controllers.replies import Replies
@@ -14,7 +14,7 @@ from tui.engines.protocol import Change, EngineLink
 from tui.session.chosen_settings import ChosenSettings
 
 
-class SettingsControl:
+class LiveSettings:
     """Whatever moves a setting, it takes effect with the next token."""
 
     def __init__(
@@ -35,26 +35,20 @@ class SettingsControl:
         """What the person has chosen, by name."""
         return self._choices.given
 
-    def set_temperature(self, value: float) -> None:
-        self._choose(replace(self.settings, temperature=value))
+    def set(self, name: str, value: Value) -> None:
+        """The person wants a setting to be this.
 
-    def set_samplers(self, settings: Settings) -> None:
-        """All but the temperature, which has a panel of its own."""
-        self._choose(replace(settings, temperature=self.settings.temperature))
-
-    def set_order(self, order: Order) -> None:
-        self._choose(replace(self.settings, order=order))
+        Raises:
+            BadSetting: the value is out of its range.
+        """
+        self._choices.choose(name, value)
+        self._take_effect()
 
     def recommend(self, sampling: Mapping[str, float]) -> None:
         """What the open model's makers recommend, where the person has chosen nothing."""
         if self._choices.recommend(sampling):
             self._panes.temperature.set_value(self.settings.temperature)
             self._take_effect()
-
-    def _choose(self, settings: Settings) -> None:
-        """The person wants it like this."""
-        self._choices.choose(settings)
-        self._take_effect()
 
     def _take_effect(self) -> None:
         """From now on; with nothing running, show at once what it would do to the last choice."""
