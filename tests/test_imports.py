@@ -34,7 +34,6 @@ _LATER = {
     "tui.cli.bench_command",
     "tui.cli.tables",
     "tui.cli.models_command",
-    "tui.keys",
     "tui.screens.help",
     "tui.screens.models",
     "weights.hub.pull",

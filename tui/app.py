@@ -14,8 +14,7 @@ from textual.binding import BindingType
 from textual.screen import Screen
 
 from core.settings import Order, Settings
-from tui import palette
-from tui.bindings import BINDINGS, OF_THE_CHAT
+from tui import actions
 from tui.controllers import notes as wording
 from tui.controllers.last_token import LastToken
 from tui.controllers.model_screens import ModelScreens
@@ -43,7 +42,7 @@ class LogitscopeApp(App[None]):
     NOTIFICATION_TIMEOUT = 3  # seconds: long enough for one sentence, and a small screen is covered by it
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (64, "-narrow"), (100, "-medium"), (150, "-wide")]  # noqa: RUF012 - Textual's interface
     VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-middle"), (50, "-high")]  # noqa: RUF012
-    BINDINGS: ClassVar[list[BindingType]] = [*BINDINGS]
+    BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings()]
 
     def __init__(
         self,
@@ -113,7 +112,7 @@ class LogitscopeApp(App[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:
         """Below another screen the chat stays as it is: nobody would see what becomes of it."""
-        return len(self.screen_stack) == 1 or action not in OF_THE_CHAT
+        return len(self.screen_stack) == 1 or not actions.is_in_chat_only(action)
 
     # --- the conversation ---------------------------------------------------------------------------------------------
 
@@ -181,15 +180,14 @@ class LogitscopeApp(App[None]):
             self.screen.remove_class("-samplers")
 
     def action_help(self) -> None:
-        from tui.keys import GROUPS
         from tui.screens.help import HelpScreen  # not before it is asked for
 
         if not isinstance(self.screen, HelpScreen):
-            self.push_screen(HelpScreen(GROUPS))
+            self.push_screen(HelpScreen(tuple(actions.help_groups().items())))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)
-        yield from palette.commands(self)
+        yield from actions.commands(self)
 
     async def action_quit(self) -> None:
         self._engine.close()
