@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from core.setting_spec import ORDERS as ORDERS
 from core.setting_spec import Order as Order
@@ -36,7 +36,7 @@ class Settings:
         for name in self.__dataclass_fields__:
             SPECS[name].check(getattr(self, name))
 
-    def with_value(self, name: str, value: Any) -> Settings:
+    def with_value(self, name: str, value: Any) -> Self:
         """The same settings, but for one.
 
         Raises:

@@ -114,10 +114,12 @@ def test_weights_knows_no_screen() -> None:
     [
         "core.errors",
         "core.config",
+        "core.setting_specs",
         "core.settings",
         "core.conversation",
         "core.records",
         "tui.engines.protocol",
+        "tui.actions",
         "tui.cli.main",
         "tui.engines.local",
         "tui.app",
