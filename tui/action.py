@@ -29,6 +29,7 @@ class Action:
         help_keys: the keys as the help screen writes them, where the line tells of more than these.
         palette: what the command palette says that it does; empty: it is not there.
         palette_title: its name in the palette, if it is another one.
+        palette_place: in the palette, among those that match equally well.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Action:
     help_keys: str = ""
     palette: str = ""
     palette_title: str = ""
+    palette_place: int = 99
 
     @property
     def name(self) -> str:

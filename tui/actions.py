@@ -34,6 +34,7 @@ TABLE: tuple[Action | WidgetKeys, ...] = (
         group="Talking",
         help="stop the answer, and what is written stays; or stop opening a model",
         palette="Stop the answer that is being written, or the model that is being opened",
+        palette_place=5,
     ),
     Action(
         id="again",
@@ -46,6 +47,7 @@ TABLE: tuple[Action | WidgetKeys, ...] = (
         group="Talking",
         help="another answer to the last message",
         palette="Answer the last message once more",
+        palette_place=4,
         palette_title="Another answer",
     ),
     Action(
@@ -59,6 +61,7 @@ TABLE: tuple[Action | WidgetKeys, ...] = (
         group="Talking",
         help="new chat",
         palette="Forget this conversation and begin another",
+        palette_place=3,
     ),
     Action(
         id="models",
@@ -70,6 +73,7 @@ TABLE: tuple[Action | WidgetKeys, ...] = (
         group="Talking",
         help="the models that are here: type to filter, Enter goes on with another one",
         palette="Show the models that are here, open another or fetch one",
+        palette_place=2,
     ),
     WidgetKeys(
         group="Talking",
@@ -120,6 +124,7 @@ TABLE: tuple[Action | WidgetKeys, ...] = (
         group="Samplers",
         help="show or fold the samplers",
         palette="Show or hide the samplers panel",
+        palette_place=8,
     ),
     WidgetKeys(group="Samplers", keys="Up, Down", help="choose a setting"),
     WidgetKeys(group="Samplers", keys="Left, Right", help="less, more"),
@@ -185,6 +190,7 @@ TABLE: tuple[Action | WidgetKeys, ...] = (
         help="unfold or fold what a model thinks before it answers",
         help_keys="Ctrl+T, or a click",
         palette="Unfold or fold what models think before they answer",
+        palette_place=7,
     ),
     WidgetKeys(group="The screen", keys="Mouse, then Ctrl+C", help="select text and copy it"),
     Action(
@@ -198,6 +204,7 @@ TABLE: tuple[Action | WidgetKeys, ...] = (
         group="The screen",
         help="show or hide the panels",
         palette="Show or hide the panels on the right",
+        palette_place=6,
     ),
     WidgetKeys(group="The screen", keys="Ctrl+P", help="command palette: everything by name, themes too"),
     Action(
@@ -210,6 +217,7 @@ TABLE: tuple[Action | WidgetKeys, ...] = (
         group="The screen",
         help="this help",
         palette="Every key, and what every number on the screen means",
+        palette_place=1,
     ),
     Action(
         id="quit",
@@ -251,7 +259,7 @@ def help_groups() -> HelpGroups:
 
 def commands(app: App[None]) -> Iterator[SystemCommand]:
     """What the command palette lists beside Textual's own commands; each runs an action of the application."""
-    for action in actions():
-        if action.palette:
-            title = action.palette_title or action.title
-            yield SystemCommand(title, action.palette, partial(app.run_action, action.call))
+    listed = [action for action in actions() if action.palette]
+    for action in sorted(listed, key=lambda action: action.palette_place):
+        title = action.palette_title or action.title
+        yield SystemCommand(title, action.palette, partial(app.run_action, action.call))
