@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from core.backends.base import Backend
 from core.backends.choose import choose_backend
 from core.backends.cuda_graph.compiler import Compiler
+from core.backends.device import threads_for
 from core.conversation import Conversation, fit
 from core.decoding.decoder import Decoder
 from core.decoding.model_runner import ModelRunner
-from core.device import threads_for
 from core.errors import BadSetting, ContextFull, EmptyPrompt
 from core.model import Model
 from core.records import Finished, FinishReason, Prediction, Prefill, Token, TokenRecord

@@ -7,13 +7,13 @@ import os
 import re
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 from core.settings import Settings
 from tui.app import LogitscopeApp
 from tui.engines.local import ProcessEngine
 from tui.engines.protocol import Load
+from tui.widgets.panels.changed import SettingChanged
 from tui.widgets.panels.samplers import SamplersPanel
 from tui.widgets.prompt.prompt import Prompt
 
@@ -30,7 +30,7 @@ async def take(prompts: tuple[str, ...], settings: Settings) -> str:
         prompt, samplers = app.query_one(Prompt), app.query_one(SamplersPanel)
         for number, text in enumerate(prompts, start=1):
             if number == len(prompts):
-                samplers.post_message(SamplersPanel.Changed(replace(settings, max_tokens=CUT)))
+                samplers.post_message(SettingChanged("max_tokens", CUT))
                 await pilot.pause()
             prompt.text = text
             await pilot.press("enter")

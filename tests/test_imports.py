@@ -35,7 +35,6 @@ _LATER = {
     "tui.cli.bench_command",
     "tui.cli.tables",
     "tui.cli.models_command",
-    "tui.keys",
     "tui.screens.help",
     "tui.screens.models",
     "weights.hub.pull",
@@ -44,7 +43,7 @@ _LATER = {
 }
 _FIRST_FRAME = """
 import asyncio, sys
-import tui.__main__, tui.cli.main, tui.start
+import tui.__main__, tui.cli.main, tui.cli.options, tui.start
 from core.settings import Settings
 from tui.app import LogitscopeApp
 
@@ -62,7 +61,7 @@ def first_of_all_ask(app):
 LogitscopeApp.on_mount = first_of_all_ask
 
 async def main():
-    async with LogitscopeApp(Silent(), Settings(**tui.cli.main.parse([]).given)).run_test(size=(140, 50)) as pilot:
+    async with LogitscopeApp(Silent(), Settings(**tui.cli.options.parse([]).given)).run_test(size=(140, 50)) as pilot:
         await pilot.pause()
 
 asyncio.run(main())
@@ -154,12 +153,14 @@ def test_weights_knows_no_screen() -> None:
     [
         "core.errors",
         "core.config",
+        "core.setting_specs",
         "core.settings",
         "core.conversation",
         "core.records",
         "tui.engines.protocol",
         "tui.session.engine_state",
         "tui.session.open_model",
+        "tui.actions",
         "tui.cli.main",
         "tui.engines.local",
         "tui.app",

@@ -14,21 +14,19 @@ from textual.binding import BindingType
 from textual.screen import Screen
 
 from core.settings import Order, Settings
-from tui import palette
-from tui.bindings import BINDINGS, OF_THE_CHAT
+from tui import actions
 from tui.controllers import notes
 from tui.controllers.last_token import LastToken
 from tui.controllers.model_screens import ModelScreens
 from tui.controllers.models import ModelSwitcher
 from tui.controllers.panes import Panes
 from tui.controllers.replies import Replies
-from tui.controllers.settings import SettingsControl
+from tui.controllers.settings import LiveSettings
 from tui.engines.protocol import Answer, Compiling, EngineLink, Failed, Inspected, Load, Loading, Ready, Told
 from tui.session.chosen_settings import ChosenSettings
 from tui.session.engine_state import EngineState, EngineStateHolder
 from tui.session.open_model import OpenModel
-from tui.widgets.panels.samplers import SamplersPanel
-from tui.widgets.panels.temperature import TemperaturePanel
+from tui.widgets.panels.changed import SettingChanged
 from tui.widgets.prompt.prompt import Prompt
 from tui.widgets.transcript.markdown import parser
 
@@ -45,7 +43,7 @@ class LogitscopeApp(App[None]):
     NOTIFICATION_TIMEOUT = 3  # seconds: long enough for one sentence, and a small screen is covered by it
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (64, "-narrow"), (100, "-medium"), (150, "-wide")]  # noqa: RUF012 - Textual's interface
     VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-middle"), (50, "-high")]  # noqa: RUF012
-    BINDINGS: ClassVar[list[BindingType]] = [*BINDINGS]
+    BINDINGS: ClassVar[list[BindingType]] = [*actions.bindings()]
 
     def __init__(
         self,
@@ -66,7 +64,7 @@ class LogitscopeApp(App[None]):
         self._open_model = open_model = OpenModel(load or Load(model=model))
         self._last_token = last_token = LastToken(engine, open_model, panes.next_token)
         self._replies = replies = Replies(engine, state, open_model, panes, last_token)
-        self._settings = SettingsControl(engine, panes, ChosenSettings(settings, given), last_token, replies)
+        self._settings = LiveSettings(engine, open_model, panes, ChosenSettings(settings, given), last_token, replies)
         self._model_switcher = ModelSwitcher(engine, state, open_model, panes, last_token, replies, self._settings)
         self._model_screens = ModelScreens(self, state, open_model, panes, self._model_switcher.switch)
 
@@ -116,7 +114,7 @@ class LogitscopeApp(App[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:
         """Below another screen the chat stays as it is: nobody would see what becomes of it."""
-        return len(self.screen_stack) == 1 or action not in OF_THE_CHAT
+        return len(self.screen_stack) == 1 or not actions.is_in_chat_only(action)
 
     # --- the conversation ---------------------------------------------------------------------------------------------
 
@@ -149,19 +147,15 @@ class LogitscopeApp(App[None]):
 
     # --- the settings and the models ----------------------------------------------------------------------------------
 
-    @on(TemperaturePanel.Changed)
-    def _temperature_moved(self, event: TemperaturePanel.Changed) -> None:
-        self._settings.set_temperature(event.value)
-
-    @on(SamplersPanel.Changed)
-    def _samplers_moved(self, event: SamplersPanel.Changed) -> None:
-        self._settings.set_samplers(event.settings)
+    @on(SettingChanged)
+    def _setting_changed(self, event: SettingChanged) -> None:
+        self._settings.set(event.name, event.value)
 
     def action_nudge(self, delta: float) -> None:
         self._panes.temperature.nudge(delta)
 
     def action_reorder(self, order: Order) -> None:
-        self._settings.set_order(order)
+        self._settings.set("order", order)
 
     def action_models(self) -> None:
         self._model_screens.toggle()
@@ -188,15 +182,14 @@ class LogitscopeApp(App[None]):
             self.screen.remove_class("-samplers")
 
     def action_help(self) -> None:
-        from tui.keys import GROUPS
         from tui.screens.help import HelpScreen  # not before it is asked for
 
         if not isinstance(self.screen, HelpScreen):
-            self.push_screen(HelpScreen(GROUPS))
+            self.push_screen(HelpScreen(tuple(actions.help_groups().items())))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)
-        yield from palette.commands(self)
+        yield from actions.commands(self)
 
     async def action_quit(self) -> None:
         self._engine.close()

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
+from core.backends.device import is_out_of_memory
 from core.config import ModelConfig
-from core.device import is_out_of_memory
 from core.errors import BadCheckpoint, OutOfMemory, UnsupportedModel
 from core.native.arena import Arena
 from core.quantization.layers import install

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
+from core.backends.device import choose
 from core.config import ModelConfig
-from core.device import choose
 from core.errors import BadCheckpoint, BadSetting
 from core.model import Model
 from core.text.tokenizer import Tokenizer

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from core.backends.base import Backend
-from core.device import is_out_of_memory
+from core.backends.device import is_out_of_memory
 from core.errors import OutOfMemory
 from core.kv_cache import KVCache
 

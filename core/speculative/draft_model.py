@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.backends.choose import choose_backend
+from core.backends.device import is_out_of_memory, threads_for
 from core.decoding.decoder import Decoder
 from core.decoding.model_runner import ModelRunner
-from core.device import is_out_of_memory, threads_for
 from core.errors import LogitscopeError
 from core.model import Model
 from core.speculative.draft_cache import DraftCache, OwnCache, SharedCache

@@ -32,7 +32,7 @@ SAMPLING = "--seed 5 --temperature 1.6 --top-k 0 --top-p 1 --min-p 0 --max-token
 HEADLESS = """
 import sys
 from core.conversation import Message
-from tui.cli.main import parse
+from tui.cli.options import parse
 from tui.cli.commands import open_engine
 options = parse(sys.argv[2:])
 *_, end = open_engine(options).tokens((Message(role="user", text=sys.argv[1]),), lambda: options.settings)

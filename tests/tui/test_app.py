@@ -10,6 +10,7 @@ from core.settings import Settings
 from tests.tui.support.panels import rows
 from tests.tui.support.screen import Screen, notes, said, send, until
 from tests.tui.support.scripted import ScriptedEngine, finished, prediction, record
+from tui.actions import help_groups
 from tui.app import LogitscopeApp
 from tui.engines.protocol import Compiling, Failed, Inspect, Inspected, Loading, Reply
 from tui.widgets.panels.next_token import NextTokenPanel
@@ -298,10 +299,8 @@ async def test_f2_f3_fold_the_panels(screen: Screen) -> None:
 
 
 async def test_help_names_every_binding(screen: Screen) -> None:
-    from tui.keys import GROUPS
-
     app, _, pilot = screen
-    told = " ".join(f"{keys} {what}" for _, group in GROUPS for keys, what in group).lower()
+    told = " ".join(f"{keys} {what}" for group in help_groups().values() for keys, what in group).lower()
     for _, binding, _, _ in app.active_bindings.values():
         if binding.show:
             assert binding.key in told, f"{binding.key} ({binding.description}) is not in the help"

@@ -1,1 +1,1 @@
-"""The command line: options, and the commands that run without a screen. Must not know textual."""
+"""The command line: what can be said on it, and the commands that run without a screen. Must not know textual."""

@@ -8,16 +8,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.conversation import Conversation, Message
 from core.errors import BadSetting, EmptyPrompt
-from core.records import Candidate, Finished, Prediction, Shown, Token, TokenRecord
+from core.records import Finished, Prediction, Shown, Token, TokenRecord
 from core.settings import Settings
 from core.text.prompt import prompt_ids
 from tui.cli import tables
 from tui.cli.bench_command import bench
-from tui.cli.main import Options
+from tui.cli.json_records import finished_record, next_record, token_record
+from tui.cli.options import Options
 from tui.sanitize import visible
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def next_token(options: Options) -> None:
     chosen, drawn, prediction = engine.inspect(len(ids), _settings(options, engine), top=options.arguments.top)
     prediction = _at_most(prediction, options.arguments.top)
     if options.arguments.json:
-        print(json.dumps(_next_record(engine.model.name, ids, prediction)))
+        print(json.dumps(next_record(engine.model.name, ids, prediction)))
     else:
         tables.show_prediction(engine.model.name, prediction, chosen=chosen, drawn=drawn)
 
@@ -86,7 +87,7 @@ def models(options: Options) -> None:
 
         commands.ACTIONS[options.arguments.action](options.arguments)
         return
-    from core.device import choose
+    from core.backends.device import choose
     from weights.fit.available import room
     from weights.library.listing import listing
 
@@ -183,82 +184,9 @@ class _Printer:
 
 def _print_json(event: object) -> None:
     if isinstance(event, TokenRecord):
-        print(json.dumps(_token_record(event)), flush=True)
+        print(json.dumps(token_record(event)), flush=True)
     elif isinstance(event, Finished):
-        print(json.dumps(_finished_record(event)), flush=True)
-
-
-def _token_record(record: TokenRecord) -> dict[str, Any]:
-    fields = ("id", "text", "probability", "raw_probability", "kept", "cut_by")
-    return {
-        "position": record.position,
-        "thought": record.channel == "thought",
-        "guessed": record.guessed,
-        "id": record.id,
-        "text": record.text,
-        "bytes": list(record.bytes),
-        "logprob": record.logprob,
-        "probability": record.probability,
-        "chain_probability": record.chain_probability,
-        "rank": record.rank,
-        "entropy_bits": record.prediction.entropy_bits,
-        "temperature": record.settings.temperature,
-        "drawn": record.drawn,
-        "candidates": [{name: getattr(c, name) for name in fields} for c in record.prediction.candidates],
-        "rest": _rest_record(record.prediction),
-    }
-
-
-def _finished_record(end: Finished) -> dict[str, Any]:
-    rate = end.tokens_per_second
-    return {
-        "done": True,
-        "text": end.text,
-        "finish_reason": end.reason,
-        "prompt_tokens": end.prompt_tokens,
-        "completion_tokens": end.completion_tokens,
-        "thought_tokens": end.thought_tokens,
-        "guesses": end.guesses,
-        "right_guesses": end.right_guesses,
-        "seconds": end.seconds,
-        "tokens_per_second": rate if rate == rate else None,  # JSON has no NaN
-        "seed": end.seed,
-    }
-
-
-def _next_record(model: str, ids: list[int], prediction: Prediction) -> dict[str, Any]:
-    return {
-        "model": model,
-        "prompt_ids": ids,
-        "temperature": prediction.settings.temperature,
-        "entropy_bits": prediction.entropy_bits,
-        "chain_entropy_bits": prediction.chain_entropy_bits,
-        "candidates": [_candidate_record(c) for c in prediction.candidates],
-        "rest": _rest_record(prediction),
-    }
-
-
-def _candidate_record(candidate: Candidate) -> dict[str, Any]:
-    finite = candidate.logit > float("-inf")
-    return {
-        "rank": candidate.rank,
-        "id": candidate.id,
-        "text": candidate.text,
-        "bytes": list(candidate.bytes),
-        "logit": candidate.logit if finite else None,  # JSON has no infinity
-        "raw_probability": candidate.raw_probability,
-        "probability": candidate.probability,
-        "kept": candidate.kept,
-        "cut_by": candidate.cut_by,
-    }
-
-
-def _rest_record(prediction: Prediction) -> dict[str, Any]:
-    return {
-        "count": prediction.rest_count,
-        "raw_probability": prediction.rest_raw_probability,
-        "probability": prediction.rest_probability,
-    }
+        print(json.dumps(finished_record(event)), flush=True)
 
 
 def _at_most(prediction: Prediction, top: int) -> Prediction:

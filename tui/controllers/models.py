@@ -9,7 +9,7 @@ from tui.controllers import notes
 from tui.controllers.last_token import LastToken
 from tui.controllers.panes import Panes
 from tui.controllers.replies import Replies
-from tui.controllers.settings import SettingsControl
+from tui.controllers.settings import LiveSettings
 from tui.engines.protocol import Cancel, EngineLink, Failed, Loading, LocalInfo, ModelInfo, Ready
 from tui.session.engine_state import EngineStateHolder
 from tui.session.open_model import OpenModel
@@ -27,7 +27,7 @@ class ModelSwitcher:
         panes: Panes,
         last_token: LastToken,
         replies: Replies,
-        settings: SettingsControl,
+        settings: LiveSettings,
     ) -> None:
         self._engine = engine
         self._state = state

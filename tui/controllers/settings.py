@@ -3,62 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from core.settings import Order, Settings
+from core.setting_spec import Value
+from core.settings import Settings
 from tui.controllers.last_token import LastToken
 from tui.controllers.panes import Panes
 from tui.controllers.replies import Replies
 from tui.engines.protocol import Change, EngineLink
 from tui.session.chosen_settings import ChosenSettings
+from tui.session.open_model import OpenModel
 
 
-class SettingsControl:
+class LiveSettings:
     """Whatever moves a setting, it takes effect with the next token."""
 
     def __init__(
-        self, engine: EngineLink, panes: Panes, choices: ChosenSettings, last_choice: LastToken, answering: Replies
+        self,
+        engine: EngineLink,
+        open_model: OpenModel,
+        panes: Panes,
+        chosen: ChosenSettings,
+        last_token: LastToken,
+        replies: Replies,
     ) -> None:
         self._engine = engine
+        self._open_model = open_model
         self._panes = panes
-        self._choices = choices
-        self._last_choice = last_choice
-        self._answering = answering
+        self._chosen = chosen
+        self._last_token = last_token
+        self._replies = replies
 
     @property
     def settings(self) -> Settings:
-        return self._choices.settings
+        return self._chosen.settings
 
     @property
     def given(self) -> Mapping[str, Any]:
         """What the person has chosen, by name."""
-        return self._choices.given
+        return self._chosen.given
 
-    def set_temperature(self, value: float) -> None:
-        self._choose(replace(self.settings, temperature=value))
+    def set(self, name: str, value: Value) -> None:
+        """The person wants a setting to be this.
 
-    def set_samplers(self, settings: Settings) -> None:
-        """All but the temperature, which has a panel of its own."""
-        self._choose(replace(settings, temperature=self.settings.temperature))
-
-    def set_order(self, order: Order) -> None:
-        self._choose(replace(self.settings, order=order))
+        Raises:
+            BadSetting: the value is out of its range.
+        """
+        self._chosen.choose(name, value)
+        self._take_effect()
 
     def recommend(self, sampling: Mapping[str, float]) -> None:
         """What the open model's makers recommend, where the person has chosen nothing."""
-        if self._choices.recommend(sampling):
+        if self._chosen.recommend(sampling):
             self._panes.temperature.set_value(self.settings.temperature)
             self._take_effect()
 
-    def _choose(self, settings: Settings) -> None:
-        """The person wants it like this."""
-        self._choices.choose(settings)
-        self._take_effect()
-
     def _take_effect(self) -> None:
-        """From now on; with nothing running, show at once what it would do to the last choice."""
+        """From the next token on; with nothing running, show at once what it would do to the last one."""
         self._panes.samplers.show(self.settings)
-        self._engine.send(Change(self.settings))
-        if not self._answering.is_running:
-            self._last_choice.inspect(self.settings)
+        if self._open_model.capabilities.live_settings:
+            self._engine.send(Change(self.settings))
+        if not self._replies.is_running:
+            self._last_token.inspect(self.settings)

@@ -96,7 +96,7 @@ class Worker:
             self._do(home)
 
     def _load(self, job: Load) -> None:
-        from core.device import release
+        from core.backends.device import release
         from weights.library.listing import find
 
         find(job.model)  # what is not there costs nobody the model that is open

@@ -13,80 +13,58 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-Groups = Sequence[tuple[str, Sequence[tuple[str, str]]]]
+from core.setting_specs import SPECS
+
+Group = tuple[str, Sequence[tuple[str, str]]]  # a title, terms with their explanations
+Groups = Sequence[Group]
 
 _NARROWEST = 24  # cells of a column of text
 
-NUMBERS: Groups = (
+_DISTRIBUTION: Group = (
+    "The distribution",
     (
-        "The distribution",
         (
-            (
-                "model",
-                "The model's own probability: the softmax of its logits over the whole vocabulary, no setting applied.",
-            ),
-            (
-                "after",
-                "The chance of being chosen, once every setting has acted. Cut tokens have none and name who cut them.",
-            ),
-            (
-                "rest",
-                "The last row: all tokens without a row of their own, so that the numbers always add up to 100 %.",
-            ),
-            ("bits", "Entropy: how undecided the model is. 0 bits is certain, and each bit more doubles the choice."),
-            ("real choices", "2 to the power of the bits: as uncertain as that many equally likely tokens."),
-            ("in play", "How many tokens each sampler left: from the vocabulary down to those that could be chosen."),
-            (
-                "u",
-                "The number drawn, from 0 to 1. Lay the chances end to end, likeliest first: the token at u is next. "
-                "It depends on the seed and the position alone, so a changed setting never changes the luck.",
-            ),
+            "model",
+            "The model's own probability: the softmax of its logits over the whole vocabulary, no setting applied.",
         ),
-    ),
-    (
-        "The settings",
         (
-            (
-                "temperature",
-                "Divides every logit. 0 always takes the likeliest token, 1 is as trained, more is flatter.",
-            ),
-            ("top-k", "Keeps the k likeliest tokens."),
-            ("top-p", "Keeps the likeliest tokens until their chances sum to p."),
-            ("min-p", "Keeps tokens at least p times as likely as the likeliest."),
-            (
-                "typical",
-                "Keeps the tokens whose surprise is nearest to the expected one, until their chances sum to p.",
-            ),
-            (
-                "repetition",
-                "Makes recent tokens less likely: a positive logit is divided by it, a negative one multiplied.",
-            ),
-            ("presence", "Subtracted once from the logit of every token of the recent past."),
-            ("frequency", "Subtracted from a logit for every time the token was used in the recent past."),
-            ("window", "How many tokens back the recent past reaches."),
-            ("seed", "The same seed, prompt and settings give the same reply."),
-            ("max tokens", "Where a reply is ended if the model does not end it."),
-            (
-                "order",
-                "llama.cpp applies the temperature last, so what is cut does not depend on it; "
-                "transformers applies it first, so a high temperature lets more tokens through.",
-            ),
+            "after",
+            "The chance of being chosen, once every setting has acted. Cut tokens have none and name who cut them.",
         ),
-    ),
-    (
-        "The status line",
         (
-            ("tok/s", "Tokens written a second, the reading of the prompt not counted."),
-            ("first token", "From Enter to the first token of the reply."),
-            (
-                "guesses",
-                "Tokens that were read before they were chosen, as they had followed the same words before or as a "
-                "draft (--draft) came up with them. The answer is the same, and comes faster.",
-            ),
-            ("context", "Tokens of the conversation so far, and how many the model can hold."),
+            "rest",
+            "The last row: all tokens without a row of their own, so that the numbers always add up to 100 %.",
+        ),
+        ("bits", "Entropy: how undecided the model is. 0 bits is certain, and each bit more doubles the choice."),
+        ("real choices", "2 to the power of the bits: as uncertain as that many equally likely tokens."),
+        ("in play", "How many tokens each sampler left: from the vocabulary down to those that could be chosen."),
+        (
+            "u",
+            "The number drawn, from 0 to 1. Lay the chances end to end, likeliest first: the token at u is next. "
+            "It depends on the seed and the position alone, so a changed setting never changes the luck.",
         ),
     ),
 )
+
+_STATUS_LINE: Group = (
+    "The status line",
+    (
+        ("tok/s", "Tokens written a second, the reading of the prompt not counted."),
+        ("first token", "From Enter to the first token of the reply."),
+        (
+            "guesses",
+            "Tokens that were read before they were chosen, as they had followed the same words before or as a "
+            "draft (--draft) came up with them. The answer is the same, and comes faster.",
+        ),
+        ("context", "Tokens of the conversation so far, and how many the model can hold."),
+    ),
+)
+
+
+def numbers() -> Groups:
+    """What every number on the screen means."""
+    settings = [(spec.label, spec.explanation) for spec in SPECS.values() if spec.explanation]
+    return (_DISTRIBUTION, ("The settings", settings), _STATUS_LINE)
 
 
 class HelpScreen(ModalScreen[None]):
@@ -118,7 +96,7 @@ class HelpScreen(ModalScreen[None]):
         self._groups = groups
 
     def compose(self) -> ComposeResult:
-        pane = VerticalScroll(Sheet([*self._groups, *NUMBERS]))
+        pane = VerticalScroll(Sheet([*self._groups, *numbers()]))
         pane.border_title = "Help"
         pane.border_subtitle = "Escape closes"
         yield pane

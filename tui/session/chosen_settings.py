@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from core.setting_spec import Value
 from core.settings import Settings
 
 
@@ -21,10 +22,14 @@ class ChosenSettings:
         self.settings = settings
         self.given = _changes(Settings(), settings) | dict(given or {})
 
-    def choose(self, settings: Settings) -> None:
-        """The person wants it like this."""
-        self.given |= _changes(self.settings, settings)
-        self.settings = settings
+    def choose(self, name: str, value: Value) -> None:
+        """The person wants one of them to be this.
+
+        Raises:
+            BadSetting: the value is out of its range.
+        """
+        self.settings = self.settings.with_value(name, value)
+        self.given = self.given | {name: value}
 
     def recommend(self, sampling: Mapping[str, float]) -> bool:
         """Another model's makers recommend this; whether anything is different now."""

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core import device
+from core.backends import device
 from core.transformer import Transformer
 from weights.recipe.corpus import dataset
 from weights.recipe.models import MODELS, PLANS, SHARES, Plan

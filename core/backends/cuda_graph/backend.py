@@ -17,8 +17,8 @@ from core.backends.cuda_graph.capture import Capturer
 from core.backends.cuda_graph.compiler import Compiler
 from core.backends.cuda_graph.dispatcher import CapturablePass, GraphDispatcher, Like, as_it_is
 from core.backends.cuda_graph.static_forward import Slots, bucket_of, forward_one, unembed_one
+from core.backends.device import is_out_of_memory
 from core.backends.eager import EagerBackend
-from core.device import is_out_of_memory
 from core.kv_cache import KVCache
 from core.transformer import Transformer
 

@@ -4,8 +4,8 @@ import pytest
 from textual.app import App
 from textual.containers import VerticalScroll
 
-from tui.screens.help import NUMBERS, HelpScreen, Sheet
-from tui.widgets.panels.setting_rows import ROWS
+from core.setting_specs import SPECS
+from tui.screens.help import HelpScreen, Sheet, numbers
 
 GROUPS = (
     ("Talking", (("Enter", "send the message"), ("Ctrl+J, Shift+Enter, Alt+Enter", "new line"))),
@@ -26,7 +26,7 @@ async def test_every_key_and_every_number_is_there_at_any_size(size: tuple[int, 
         await pilot.pause()
         shown = [page.render_line(y).text for y in range(page.size.height)]
         said = " ".join(" ".join(shown).split())
-        for title, entries in (*GROUPS, *NUMBERS):
+        for title, entries in (*GROUPS, *numbers()):
             assert title in said
             for term, explanation in entries:
                 assert f" {term} " in f" {said} "
@@ -34,9 +34,9 @@ async def test_every_key_and_every_number_is_there_at_any_size(size: tuple[int, 
         assert page.size.width <= size[0]
 
 
-def test_every_sampler_is_explained() -> None:
-    terms = {term for _, entries in NUMBERS for term, _ in entries}
-    assert {row.name for row in ROWS.values()} <= terms
+def test_every_setting_but_the_stop_strings_is_explained() -> None:
+    (settings,) = [entries for title, entries in numbers() if title == "The settings"]
+    assert [term for term, _ in settings] == [spec.label for spec in SPECS.values() if spec.name != "stop"]
 
 
 @pytest.mark.parametrize("key", ["escape", "f1", "q"])

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from core.errors import BadSetting
 from core.settings import Settings
 from tests.tui.support.screen import notes, until
 from tests.tui.support.scripted import READY, ScriptedEngine, ready
@@ -31,10 +32,20 @@ def test_what_the_person_chose_stays_whatever_model_it_is() -> None:
     choices = ChosenSettings(Settings(top_p=0.5), {"temperature": 0.8})
     choices.recommend(THEIRS)
     assert choices.settings == Settings(top_p=0.5, top_k=20, repetition_penalty=1.05), "0.8 is ours, but was asked for"
-    choices.choose(replace(choices.settings, top_k=7))
+    choices.choose("top_k", 7)
     choices.recommend({"top_k": 99})
     assert choices.settings.top_k == 7
     assert choices.settings.repetition_penalty == 1
+
+
+def test_what_was_moved_counts_as_chosen_and_nothing_else_does() -> None:
+    choices = ChosenSettings(Settings())
+    choices.recommend(THEIRS)
+    choices.choose("min_p", 0.1)
+    assert choices.given == {"min_p": 0.1}
+    with pytest.raises(BadSetting):
+        choices.choose("min_p", 1.5)
+    assert choices.settings.min_p == 0.1
 
 
 def test_it_is_said_what_is_used() -> None:

@@ -11,8 +11,7 @@ from textual.widget import Widget
 from core.records import Prediction
 from core.sampling.distribution import Distribution
 from core.settings import Settings
-from tui.widgets.panels.samplers import SamplersPanel
-from tui.widgets.panels.temperature import TemperaturePanel
+from tui.widgets.panels.changed import SettingChanged
 
 WORDS: tuple[tuple[str, bytes], ...] = (
     *((text, text.encode()) for text in (" the", " the", "\n", " 巴黎", " 👩‍👩‍👧", "[/]", "\x1b[2J", "\x9b31m", "")),
@@ -53,8 +52,7 @@ class Stage(App[None]):
     def compose(self) -> ComposeResult:
         yield self.widget
 
-    @on(TemperaturePanel.Changed)
-    @on(SamplersPanel.Changed)
+    @on(SettingChanged)
     def _note(self, message: Message) -> None:
         self.posted.append(message)
 

@@ -11,10 +11,14 @@ from textual import events
 from textual.pilot import Pilot
 
 from core.sampling.chain import CHAINS
+from core.setting_spec import SettingSpec, Value
+from core.setting_specs import SPECS
 from core.settings import ORDERS, Order, Settings
 from tests.tui.support.panels import Stage, rows
+from tui.widgets.panels.changed import SettingChanged
 from tui.widgets.panels.samplers import SamplersPanel
-from tui.widgets.panels.setting_rows import ROWS, fields
+from tui.widgets.panels.setting_rows import choosable, moved
+from tui.widgets.panels.setting_rows import rows as rows_of
 
 HEIGHT = 15  # twelve rows, one of help, the border
 
@@ -24,28 +28,31 @@ def stage(settings: Settings | None = None, width: int = 40, height: int = HEIGH
     return Stage(panel, width, height), panel
 
 
-def posted(app: Stage) -> list[Settings]:
-    return [message.settings for message in app.posted if isinstance(message, SamplersPanel.Changed)]
+def posted(app: Stage) -> list[tuple[str, Value]]:
+    return [(message.name, message.value) for message in app.posted if isinstance(message, SettingChanged)]
 
 
 async def go_to(app: Stage, pilot: Pilot[None], field: str) -> None:
     app.widget.focus()
     await pilot.press("home")
-    choosable = [name for name in fields("llama.cpp") if name in ROWS]
-    await pilot.press(*["down"] * choosable.index(field))
+    names = [setting.name for setting in choosable("llama.cpp")]
+    await pilot.press(*["down"] * names.index(field))
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_rows_stand_in_the_order_in_which_the_chain_runs(order: Order) -> None:
-    stages = {"top-k": "top_k", "typical": "typical_p", "top-p": "top_p", "min-p": "min_p"}
-    expected = [stages.get(name, name) for name, _ in CHAINS[order] if name != "penalties"]
-    assert [field for field in fields(order) if field in (*stages.values(), "temperature")] == expected
+    names = {"top-k": "top_k", "typical": "typical_p", "top-p": "top_p", "min-p": "min_p"}
+    stages = [names.get(name, name) for name, _ in CHAINS[order] if name != "penalties"]
+    shown = [setting.name for setting in rows_of(order)]
     assert CHAINS[order][0][0] == "penalties"
-    assert fields(order)[1:5] == tuple(field for field in fields(order) if "penalty" in field)
+    penalties = ["repetition_penalty", "presence_penalty", "frequency_penalty", "penalty_window"]
+    assert shown == ["order", *penalties, *stages, "seed", "max_tokens"]
 
 
 def test_every_setting_has_a_row_but_the_temperature_and_the_stop_strings() -> None:
-    assert set(ROWS) == {field.name for field in dataclass_fields(Settings)} - {"temperature", "stop"}
+    for order in ORDERS:
+        names = {setting.name for setting in choosable(order)}
+        assert names == {field.name for field in dataclass_fields(Settings)} - {"temperature", "stop"}
 
 
 @pytest.mark.parametrize(
@@ -84,7 +91,7 @@ async def test_keys_change_the_chosen_row(field: str, keys: list[str], expected:
         await pilot.press(*keys)
         await pilot.pause()
         assert panel.settings == replace(Settings(), **{field: expected})  # type: ignore[arg-type]
-        assert all(settings == panel.settings for settings in posted(app)[-1:])
+        assert all(change == (field, expected) for change in posted(app)[-1:])
         assert bool(posted(app)) == (panel.settings != Settings() or len(keys) > 1)
 
 
@@ -94,7 +101,7 @@ async def test_every_step_acts_at_once() -> None:
         await go_to(app, pilot, "top_k")
         await pilot.press("right", "right", "left")
         await pilot.pause()
-        assert [settings.top_k for settings in posted(app)] == [41, 42, 41]
+        assert posted(app) == [("top_k", 41), ("top_k", 42), ("top_k", 41)]
 
 
 @pytest.mark.parametrize(
@@ -152,10 +159,10 @@ async def test_the_temperature_has_a_place_but_cannot_be_chosen() -> None:
     async with app.run_test() as pilot:
         await go_to(app, pilot, "min_p")
         await pilot.press("down")
-        assert panel.row.field == "seed"
+        assert panel.row.name == "seed"
         place = next(y for y, row in enumerate(rows(panel)) if "temperature" in row)
         await pilot.click(panel, offset=(5, place + 1))
-        assert panel.row.field == "seed"
+        assert panel.row.name == "seed"
 
 
 async def test_a_click_chooses_and_the_wheel_changes_the_row_under_the_mouse() -> None:
@@ -163,11 +170,11 @@ async def test_a_click_chooses_and_the_wheel_changes_the_row_under_the_mouse() -
     async with app.run_test() as pilot:
         place = next(y for y, row in enumerate(rows(panel)) if "min-p" in row)
         await pilot.click(panel, offset=(5, place + 1))
-        assert panel.row.field == "min_p"
+        assert panel.row.name == "min_p"
         other = next(y for y, row in enumerate(rows(panel)) if "top-p" in row)
         panel.post_message(events.MouseScrollDown(panel, 5, other + 1, 0, 0, 0, False, False, False))
         await pilot.pause()
-        assert [settings.top_p for settings in posted(app)] == [0.94]
+        assert posted(app) == [("top_p", 0.94)]
         panel.post_message(events.MouseScrollUp(panel, 5, HEIGHT - 2, 0, 0, 0, False, False, False))  # the line of help
         await pilot.pause()
         assert len(posted(app)) == 1
@@ -184,7 +191,7 @@ async def test_the_chosen_row_is_in_sight_at_any_size(width: int, height: int) -
             assert sum(row.startswith("▸") for row in shown) == 1
             assert {cell_len(row) for row in shown} == {width - 4}
             panel.action_choose(1)
-        assert panel.row.field == "max_tokens"
+        assert panel.row.name == "max_tokens"
         assert ("↑" in "".join(rows(panel))) == (height < HEIGHT)
 
 
@@ -195,17 +202,18 @@ async def test_it_asks_for_the_height_of_all_its_rows() -> None:
         assert panel.outer_size.height == HEIGHT
 
 
-number_fields = st.sampled_from([field for field in ROWS if field != "order"])
+numbers = st.sampled_from([spec for spec in SPECS.values() if spec.kind in ("int", "float")])
 
 
-@given(field=number_fields, ups=st.lists(st.tuples(st.booleans(), st.booleans()), max_size=60))
-def test_no_number_of_steps_leaves_the_range(field: str, ups: list[tuple[bool, bool]]) -> None:
-    settings = Settings()
-    for up, far in ups:  # Settings itself refuses what is out of range
-        settings = ROWS[field].moved(settings, up=up, far=far)
-    assert len(ROWS[field].said(settings)) < 25
+@given(spec=numbers, ups=st.lists(st.tuples(st.booleans(), st.booleans()), max_size=60))
+def test_no_number_of_steps_leaves_the_range(spec: SettingSpec, ups: list[tuple[bool, bool]]) -> None:
+    value = spec.default
+    for up, far in ups:
+        value = moved(spec, value, up=up, far=far)
+        spec.check(value)
+    assert len(spec.text(value)) < 25
 
 
 @given(seed=st.integers(0, 2**64 - 2))
 def test_a_step_of_a_long_seed_is_exact(seed: int) -> None:
-    assert ROWS["seed"].moved(Settings(seed=seed), up=True).seed == seed + 1
+    assert moved(SPECS["seed"], seed, up=True) == seed + 1

@@ -9,6 +9,7 @@ from textual import events
 from textual.pilot import Pilot
 
 from tests.tui.support.panels import Stage, rows
+from tui.widgets.panels.changed import SettingChanged
 from tui.widgets.panels.temperature import TemperaturePanel, tidy, track_end
 
 TRACK_ROW = 2  # in the panel, border included
@@ -21,7 +22,9 @@ def stage(value: float = 0.8, width: int = 50) -> tuple[Stage, TemperaturePanel]
 
 
 def values(app: Stage) -> list[float]:
-    return [message.value for message in app.posted if isinstance(message, TemperaturePanel.Changed)]
+    changes = [message for message in app.posted if isinstance(message, SettingChanged)]
+    assert all(change.name == "temperature" for change in changes)
+    return [change.value for change in changes if isinstance(change.value, float)]
 
 
 async def press(app: Stage, pilot: Pilot[None], *keys: str) -> list[float]:

@@ -97,7 +97,7 @@ def test_auto_is_the_first_that_fits() -> None:
 
 
 def test_every_number_format_that_can_be_chosen_is_known() -> None:
-    from core.device import DTYPES
+    from core.backends.device import DTYPES
 
     assert {name: dtype.itemsize * 8 for name, dtype in DTYPES.items()} == BITS
 

@@ -1,1 +1,1 @@
-"""The panels beside the chat, and what they are drawn with. Must not know the engine."""
+"""The panels beside the chat, and the lines, bars and tables that panes are drawn with. Must not know the engine."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
-from textual.message import Message
 
+from core.setting_spec import SettingSpec, Value
+from core.setting_specs import SPECS
 from core.settings import Settings
+from tui.widgets.panels.changed import SettingChanged
 from tui.widgets.panels.panel import Line, Span, cells, cut
-from tui.widgets.panels.setting_rows import ROWS, Row, fields
+from tui.widgets.panels.setting_rows import choosable, moved, rows
 from tui.widgets.panels.typing_panel import TypingPanel
 
 
@@ -50,12 +51,6 @@ applies it first, so they do.
         Binding("end", "choose(99)", "Last row", show=False),
     ]
 
-    @dataclass
-    class Changed(Message):
-        """A person changed a setting."""
-
-        settings: Settings
-
     def __init__(
         self,
         settings: Settings | None = None,
@@ -65,7 +60,7 @@ applies it first, so they do.
     ) -> None:
         super().__init__(id=id, classes=classes)
         self._settings = settings or Settings()
-        self._field = "top_k"
+        self._chosen = "top_k"
         self._top = 0  # the first row in sight
 
     # --- the settings -------------------------------------------------------------------------------------------------
@@ -75,9 +70,9 @@ applies it first, so they do.
         return self._settings
 
     @property
-    def row(self) -> Row:
-        """The chosen one."""
-        return ROWS[self._field]
+    def row(self) -> SettingSpec:
+        """The setting of the chosen one."""
+        return SPECS[self._chosen]
 
     def show(self, settings: Settings) -> None:
         """Show other settings; nobody is told."""
@@ -85,44 +80,54 @@ applies it first, so they do.
         self.redraw()
 
     def accept(self, text: str) -> None:
-        self._change(self.row.changed(self._settings, text))
+        self._change(self.row.parse(text))
 
-    def _change(self, settings: Settings) -> None:
+    def _value(self, setting: SettingSpec) -> Value:
+        value: Value = getattr(self._settings, setting.name)
+        return value
+
+    def _change(self, value: Value) -> None:
+        """Set the chosen one.
+
+        Raises:
+            BadSetting: the value is out of its range.
+        """
+        settings = self._settings.with_value(self._chosen, value)
         if settings != self._settings:
             self.show(settings)
-            self.post_message(self.Changed(settings))
+            self.post_message(SettingChanged(self._chosen, value))
 
     # --- keys and mouse -----------------------------------------------------------------------------------------------
 
-    def action_choose(self, rows: int) -> None:
+    def action_choose(self, count: int) -> None:
         """Go so many rows down, the temperature's place not counted, and stop at either end."""
-        choosable = [field for field in fields(self._settings.order) if field in ROWS]
-        at = choosable.index(self._field) + rows
-        self._choose(choosable[min(max(at, 0), len(choosable) - 1)])
+        names = [setting.name for setting in choosable(self._settings.order)]
+        at = names.index(self._chosen) + count
+        self._choose(names[min(max(at, 0), len(names) - 1)])
 
     def action_move(self, up: bool, far: bool = False) -> None:
         self.close_entry()
-        self._change(self.row.moved(self._settings, up=up, far=far))
+        self._change(moved(self.row, self._value(self.row), up=up, far=far))
 
     def action_switch_off(self) -> None:
         self.close_entry()
-        self._change(self.row.switched_off(self._settings))
+        self._change(self.row.off)
 
-    def _choose(self, field: str) -> None:
+    def _choose(self, name: str) -> None:
         self.close_entry()
-        self._field = field
+        self._chosen = name
         self.redraw()
 
     def _choose_at(self, event: events.MouseEvent) -> bool:
         """Choose the row under the mouse; whether there is one."""
         event.stop()
         at = event.get_content_offset(self)
-        order = fields(self._settings.order)
+        settings = rows(self._settings.order)
         index = -1 if at is None or at.y >= self._room(self.size.height) else self._top + at.y
-        if not 0 <= index < len(order) or order[index] not in ROWS:
+        if not 0 <= index < len(settings) or settings[index] not in choosable(self._settings.order):
             return False
-        if order[index] != self._field:
-            self._choose(order[index])
+        if settings[index].name != self._chosen:
+            self._choose(settings[index].name)
         return True
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
@@ -144,37 +149,30 @@ applies it first, so they do.
         return max(1, height - below)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        return len(fields(self._settings.order)) + 1
+        return len(rows(self._settings.order)) + 1
 
     def lines(self, width: int, height: int) -> list[Line]:
-        order = fields(self._settings.order)
-        room = min(self._room(height), len(order))
-        at = order.index(self._field)
-        self._top = min(max(self._top, at - room + 1), at, len(order) - room)
-        rows = [self._line(field, width) for field in order[self._top : self._top + room]]
+        settings = rows(self._settings.order)
+        room = min(self._room(height), len(settings))
+        at = settings.index(self.row)
+        self._top = min(max(self._top, at - room + 1), at, len(settings) - room)
+        lines = [self._line(setting, width) for setting in settings[self._top : self._top + room]]
         if self._top > 0:
-            rows[0] = _hinted(rows[0], "↑")
-        if self._top + room < len(order):
-            rows[-1] = _hinted(rows[-1], "↓")
-        return [*rows, *(self.complaint_lines(width) or [[(cut(self.row.help, width), "dim italic")]])]
+            lines[0] = _hinted(lines[0], "↑")
+        if self._top + room < len(settings):
+            lines[-1] = _hinted(lines[-1], "↓")
+        return [*lines, *(self.complaint_lines(width) or [[(cut(self.row.help, width), "dim italic")]])]
 
-    def _line(self, field: str, width: int) -> Line:
-        if field not in ROWS:
-            return _spread(
-                [("  temperature", "dim italic")],
-                [(f"{self._settings.temperature:.2f}", "dim italic")],
-                width,
-            )
-        row = ROWS[field]
-        if field != self._field:
-            tone = "dim" if row.is_off(self._settings) else ""
-            return _spread([(f"  {row.name}", "")], [(row.said(self._settings), tone)], width)
-        value = (
-            self.entry
-            if self.is_typing
-            else [("‹", "$text-accent"), (row.said(self._settings), "bold"), ("›", "$text-accent")]
-        )
-        return _spread([("▸ ", "bold $text-accent"), (row.name, "bold")], value, width, close=True)
+    def _line(self, setting: SettingSpec, width: int) -> Line:
+        value = self._value(setting)
+        if setting.name == "temperature":
+            return _spread([(f"  {setting.label}", "dim italic")], [(f"{value:.2f}", "dim italic")], width)
+        text = setting.text(value)
+        if setting != self.row:
+            tone = "dim" if value == setting.off else ""
+            return _spread([(f"  {setting.label}", "")], [(text, tone)], width)
+        shown = self.entry if self.is_typing else [("‹", "$text-accent"), (text, "bold"), ("›", "$text-accent")]
+        return _spread([("▸ ", "bold $text-accent"), (setting.label, "bold")], shown, width, close=True)
 
 
 def _spread(left: list[Span], right: list[Span], width: int, *, close: bool = False) -> Line:

@@ -138,8 +138,8 @@ class Table(Panel, Generic[Item]):
         return [header, *rows, [("─" * width, "dim")], *below]
 
     def _below(self, width: int) -> list[Line]:
-        said = self.details(width)[: max(self.FEWEST_DETAILS - 1, self.size.height - _FEWEST_ROWS - 2)]
-        return said + [[]] * (self.FEWEST_DETAILS - 1 - len(said))
+        details = self.details(width)[: max(self.FEWEST_DETAILS - 1, self.size.height - _FEWEST_ROWS - 2)]
+        return details + [[]] * (self.FEWEST_DETAILS - 1 - len(details))
 
     def _page(self, below: int) -> int:
         return max(1, self.size.height - 2 - below)

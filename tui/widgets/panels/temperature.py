@@ -9,14 +9,14 @@ from typing import ClassVar
 from rich.cells import cell_len
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.message import Message
 
-from core.settings import Settings
+from core.setting_specs import SPECS
+from tui.widgets.panels.changed import SettingChanged
 from tui.widgets.panels.panel import Line, Span, fitting
-from tui.widgets.panels.typing_panel import TypingPanel, number_from
+from tui.widgets.panels.typing_panel import TypingPanel
 
-STEP = 0.05
-LEAP = 0.25
+_SPEC = SPECS["temperature"]
+STEP, LEAP = _SPEC.step, _SPEC.leap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +49,13 @@ class TemperaturePanel(TypingPanel):
     """Moved by keys, by typing a number, by dragging and by the wheel."""
 
     BORDER_TITLE = "Temperature"
-    HELP = """\
+    HELP = f"""\
 ## Temperature
 
 Every logit is divided by it before the softmax. At **0** the likeliest token is always taken, at **1** the chances are
 the model's own, above 1 unlikely tokens gain, below 1 likely ones do.
 
-- Left and Right move it by 0.05, Page Up and Page Down (or Shift with an arrow) by 0.25
+- Left and Right move it by {STEP}, Page Up and Page Down (or Shift with an arrow) by {LEAP}
 - Home sets 0, End the end of the track; beyond 2 the track stretches
 - type a number and press Enter, Escape forgets it
 - drag, click or turn the wheel
@@ -76,13 +76,13 @@ the model's own, above 1 unlikely tokens gain, below 1 likely ones do.
         Binding("end", "end", "End of the track", show=False),
     ]
 
-    @dataclass
-    class Changed(Message):
-        """A person moved the temperature."""
-
-        value: float
-
-    def __init__(self, value: float = 0.8, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        value: float = _SPEC.default,
+        *,
+        id: str | None = None,  # noqa: A002
+        classes: str | None = None,
+    ) -> None:
         super().__init__(id=id, classes=classes)
         self._value = tidy(value)
         self._held_end: float | None = None  # while the mouse drags, the track stays as it is
@@ -99,19 +99,20 @@ the model's own, above 1 unlikely tokens gain, below 1 likely ones do.
         self.redraw()
 
     def nudge(self, delta: float) -> None:
-        """Move by so much, not below 0."""
-        self._move(max(0.0, self._value + delta))
+        """Move by so much, not below the lowest there is."""
+        self._move(max(float(_SPEC.low), self._value + delta))
 
     def accept(self, text: str) -> None:
-        value = number_from(text, "temperature")
-        Settings(temperature=value)
+        value = _SPEC.parse(text)
+        _SPEC.check(value)
+        assert isinstance(value, float)
         self._move(value)
 
     def _move(self, value: float) -> None:
         value = tidy(value)
         if value != self._value:
             self.set_value(value)
-            self.post_message(self.Changed(value))
+            self.post_message(SettingChanged(_SPEC.name, value))
 
     # --- keys and mouse -----------------------------------------------------------------------------------------------
 
@@ -177,8 +178,8 @@ the model's own, above 1 unlikely tokens gain, below 1 likely ones do.
                 width - cell_len(self.entry[0][0]) - 3, "Enter sets it, Escape forgets it", "Enter / Esc", ""
             )
             return [[*number, (f"  {hint}", "dim")], *(self.complaint_lines(width) or self._scale(width))]
-        said = fitting(width - len(shown(self._value)) - 2, *meaning(self._value))
-        return [[*number, (f"  {said}", "dim")], *self._scale(width)]
+        effect = fitting(width - len(shown(self._value)) - 2, *meaning(self._value))
+        return [[*number, (f"  {effect}", "dim")], *self._scale(width)]
 
     def _scale(self, width: int) -> list[Line]:
         return [self._slider(), self._labels(width)]

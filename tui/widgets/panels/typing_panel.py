@@ -89,15 +89,3 @@ class TypingPanel(Panel, can_focus=True):
     def complaint_lines(self, width: int) -> list[Line]:
         """Why the entry was refused."""
         return wrapped(self.complaint, width, "$text-error")
-
-
-def number_from(text: str, name: str) -> float:
-    """A number as people write it; a decimal comma counts as a point.
-
-    Raises:
-        BadSetting: it is none.
-    """
-    try:
-        return float(text.replace(",", "."))
-    except ValueError:
-        raise BadSetting(f"{name} must be a number, not {text!r}.") from None

@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from core import device
+from core.backends import device
 from core.errors import BadDevice
 
 
@@ -111,7 +111,7 @@ def test_an_unknown_number_format_is_refused(name: str) -> None:
 
 def test_a_small_model_takes_no_thread_from_a_large_one_opened_after_it() -> None:
     program = (
-        "import torch; from core.device import threads_for; torch.set_num_threads(threads_for(10**6)); "
+        "import torch; from core.backends.device import threads_for; torch.set_num_threads(threads_for(10**6)); "
         "print(torch.get_num_threads(), threads_for(10**9))"
     )
     two = os.environ | {"OMP_NUM_THREADS": "2"}
