@@ -34,7 +34,7 @@ class Model:
     def n_parameters(self) -> int:
         """Numbers learned, a matrix used twice counted once."""
         plain = sum(parameter.numel() for parameter in self.transformer.parameters())
-        return plain + sum(one.rows * one.columns for one in packed_in(self.transformer))
+        return plain + sum(matrix.rows * matrix.columns for matrix in packed_in(self.transformer))
 
     def bytes_per_token(self, context: int) -> int:
         """What has to be read to decode one token behind so many: every matrix, of the experts those that are used, and
@@ -52,7 +52,8 @@ class Model:
     @property
     def precision(self) -> str:
         """The format that most of its weights are held in: "int4", "int8", or that of the arithmetic."""
-        sizes = {str(self.dtype).removeprefix("torch."): sum(one.numel() for one in self.transformer.parameters())}
-        for one in packed_in(self.transformer):
-            sizes[one.kind] = sizes.get(one.kind, 0) + one.rows * one.columns
+        n_plain = sum(parameter.numel() for parameter in self.transformer.parameters())
+        sizes = {str(self.dtype).removeprefix("torch."): n_plain}
+        for matrix in packed_in(self.transformer):
+            sizes[matrix.kind] = sizes.get(matrix.kind, 0) + matrix.rows * matrix.columns
         return max(sizes, key=sizes.__getitem__)

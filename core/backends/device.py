@@ -25,9 +25,9 @@ def choose(device: str | None = None, dtype: str | None = None) -> tuple[torch.d
 
 def available() -> list[str]:
     """The kinds of device this machine has, best first."""
-    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    found["xpu"] = torch.xpu.is_available()
-    return [kind for kind in KINDS if found[kind]]
+    available_kinds = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available_kinds["xpu"] = torch.xpu.is_available()
+    return [kind for kind in KINDS if available_kinds[kind]]
 
 
 def release() -> None:

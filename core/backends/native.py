@@ -77,9 +77,9 @@ class NativeBackend:
         Raises:
             MemoryError: so many threads could not be started.
         """
-        found = library()
-        assert found is not None  # see `fallback_reason`
-        self._library = found
+        native = library()
+        assert native is not None  # see `fallback_reason`
+        self._library = native
         self.transformer, self.device, self.dtype = transformer, torch.device("cpu"), dtype
         self._program = Program(transformer, dtype)
         prefills = can_prefill(transformer, dtype)
@@ -90,10 +90,10 @@ class NativeBackend:
         self._max_stepwise = _MAX_STEPWISE if packed_in(transformer) else MAX_STEP_TOKENS
         self._format = FORMATS[dtype]
         config = transformer.config
-        self._workspace = found.logitscope_create_workspace(n_threads, self._program.columns, config.d_head)
+        self._workspace = native.logitscope_create_workspace(n_threads, self._program.columns, config.d_head)
         if self._workspace is None:
             raise MemoryError(f"{n_threads} threads could not be started")
-        freed = weakref.finalize(self, found.logitscope_free_workspace, self._workspace)
+        freed = weakref.finalize(self, native.logitscope_free_workspace, self._workspace)
         freed.atexit = False  # then a thread may still be at work
         # For how many positions, and whether of a long text; cosines and sines, see `_tables`.
         self._cos_sin: tuple[tuple[int, bool], list[tuple[Tensor, Tensor]]] = ((0, False), [])
@@ -227,8 +227,8 @@ class NativeBackend:
         transformer, (made_for, tables) = self.transformer, self._cos_sin
         if transformer.config.positions == "rope" and made_for != (positions, long):
             local = [] if transformer.config.rope_local is None else [transformer.rope_local]
-            found = [one(torch.arange(positions), long=long) for one in (transformer.rope, *local)]
-            found = [(cos.float().contiguous(), sin.float().contiguous()) for cos, sin in found]
-            tables = [found[0], found[-1]]
+            ropes = [rope(torch.arange(positions), long=long) for rope in (transformer.rope, *local)]
+            ropes = [(cos.float().contiguous(), sin.float().contiguous()) for cos, sin in ropes]
+            tables = [ropes[0], ropes[-1]]
             self._cos_sin = ((positions, long), tables)
         return tables

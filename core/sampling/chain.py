@@ -23,9 +23,9 @@ class Pool:
     ids: Ids
     logits: Floats
 
-    def keep(self, wanted: NDArray[np.bool_] | Ids) -> Pool:
+    def keep(self, which: NDArray[np.bool_] | Ids) -> Pool:
         """Only these, by mask or by ascending index."""
-        return Pool(self.ids[wanted], self.logits[wanted])
+        return Pool(self.ids[which], self.logits[which])
 
 
 Sampler = Callable[[Pool, Settings, Sequence[int]], Pool]

@@ -200,9 +200,9 @@ def entropy_bits(probabilities: Floats) -> float:
     return max(0.0, -_sum_of_products(positive, np.log(positive)) / _LN2)
 
 
-def _sum_of_products(one: Floats, other: Floats) -> float:
+def _sum_of_products(left: Floats, right: Floats) -> float:
     """The dot product, without `np.dot`: over a large vocabulary that wakes threads, which fight with the model's."""
-    return float(np.einsum("i,i->", one, other))
+    return float(np.einsum("i,i->", left, right))
 
 
 def _find(ids: Ids, pool: Pool) -> tuple[Ids, NDArray[np.bool_]]:

@@ -19,5 +19,5 @@ def proposers_for(model: Model, runner: ModelRunner, *, ngrams: bool, draft: Dra
     most = runner.backend.max_step_tokens - 1
     if not most:
         return []
-    found: list[Proposer] = [PromptLookup(most)] if ngrams else []
-    return found if draft is None else [*found, draft.proposer(model, runner)]
+    proposers: list[Proposer] = [PromptLookup(most)] if ngrams else []
+    return proposers if draft is None else [*proposers, draft.proposer(model, runner)]

@@ -10,7 +10,7 @@ from core.text.tokenizer import Tokenizer
 _PADDING = re.compile(r"\[PAD\d+\]")  # what converters of files call a row of the embedding that no token has
 
 
-def check_same(name: str, tokenizer: Tokenizer, draft: str, its: Tokenizer) -> None:
+def check_same(name: str, tokenizer: Tokenizer, draft: str, draft_tokenizer: Tokenizer) -> None:
     """Refuse a draft that speaks in other tokens.
 
     One may have more added tokens than the other, and rows that no token has: no ordinary text is cut into those.
@@ -18,12 +18,14 @@ def check_same(name: str, tokenizer: Tokenizer, draft: str, its: Tokenizer) -> N
     Raises:
         BadDraft: there is a token on which they differ.
     """
-    for token_id in range(max(tokenizer.end, its.end)):
-        ours, theirs = _piece(tokenizer, token_id), _piece(its, token_id)
-        if ours == theirs or (not theirs and tokenizer.is_added(token_id)) or (not ours and its.is_added(token_id)):
+    for token_id in range(max(tokenizer.end, draft_tokenizer.end)):
+        own, drafted = _piece(tokenizer, token_id), _piece(draft_tokenizer, token_id)
+        only_own = not drafted and tokenizer.is_added(token_id)
+        only_drafted = not own and draft_tokenizer.is_added(token_id)
+        if own == drafted or only_own or only_drafted:
             continue
         raise BadDraft(
-            f"{draft} cannot draft for {name}: token {token_id} is {_said(theirs)} in the one and {_said(ours)} in the "
+            f"{draft} cannot draft for {name}: token {token_id} is {_said(drafted)} in the one and {_said(own)} in the "
             "other.",
             "A draft needs the same vocabulary: choose a smaller model of the same family.",
         )

@@ -83,8 +83,8 @@ def _split(text: str, marks: list[str]) -> list[str] | None:
     """What stands around these marks, one piece more than there are marks; None if one is missing."""
     pieces = []
     for mark in marks:
-        before, found, text = text.partition(mark)
-        if not found:
+        before, mark_found, text = text.partition(mark)
+        if not mark_found:
             return None
         pieces.append(before)
     return [*pieces, text]

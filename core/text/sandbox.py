@@ -90,14 +90,14 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
         """Items and characters, one that is there twice counted twice: so long it takes to say or compare it all."""
         items, characters, waiting = 0, 0, [value]
         while waiting:
-            one = waiting.pop()
+            value = waiting.pop()
             items += 1
-            if isinstance(one, str | bytes):
-                characters += len(one)
-            elif isinstance(one, Mapping):
-                waiting += (*one.keys(), *one.values())
-            elif isinstance(one, list | tuple | set | frozenset):
-                waiting += one
+            if isinstance(value, str | bytes):
+                characters += len(value)
+            elif isinstance(value, Mapping):
+                waiting += (*value.keys(), *value.values())
+            elif isinstance(value, list | tuple | set | frozenset):
+                waiting += value
             if items + len(waiting) > _ITEMS + self._extra:
                 raise TooMuch("it makes a list that is far too long")
         self._check(characters)
@@ -123,13 +123,13 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
 
     def concat(self, pieces: Iterable[str]) -> str:
         """What makes the output of a template, a macro and a block out of its pieces."""
-        found, length = [], 0
+        pieces, length = [], 0
         for piece in pieces:
-            found.append(piece)
+            pieces.append(piece)
             length += len(piece)
-            self._check(length + len(found))
+            self._check(length + len(pieces))
         self.tick(length)
-        return "".join(found)
+        return "".join(pieces)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         self.tick()
@@ -143,9 +143,9 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
         return self.made(super().call_binop(context, operator, left, right))
 
     def _check_product(self, left: Any, right: Any) -> None:
-        for one, count in ((left, right), (right, left)):
-            if isinstance(one, str | bytes | list | tuple) and isinstance(count, int):
-                self._check(len(one) * count)
+        for value, count in ((left, right), (right, left)):
+            if isinstance(value, str | bytes | list | tuple) and isinstance(count, int):
+                self._check(len(value) * count)
         if isinstance(left, int) and isinstance(right, int) and left.bit_length() + right.bit_length() > _WIDEST:
             raise TooMuch("it computes a number that is far too large")
 
@@ -205,12 +205,12 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
                 raise TooMuch("it makes a text far too wide")
 
     def _to_join(self, between: Any, values: Iterable[Any]) -> list[Any]:
-        found, length = [], 0
+        pieces, length = [], 0
         for value in values:
-            found.append(value)
+            pieces.append(value)
             length += len(str(between)) + (len(value) if isinstance(value, str) else 1)
             self._check(length)
-        return found
+        return pieces
 
     def _limited(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """A filter that looks at what it is given before, and at what it has made after."""
@@ -244,15 +244,17 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
 
     def _to_add(self, values: Iterable[Any]) -> list[Any]:
         """Lists are added up by copying all that is there each time."""
-        found, length = [], 0
+        pieces, length = [], 0
         for value in values:
-            found.append(value)
+            pieces.append(value)
             if isinstance(value, list | tuple):
                 length += len(value)
                 self.tick(length * _PER_ITEM)
-        return found
+        return pieces
 
 
 def _width(*values: Any) -> int:
     """By how much a text is indented, given a number of spaces or the very characters."""
-    return max((len(one) if isinstance(one, str) else one for one in values if isinstance(one, str | int)), default=4)
+    return max(
+        (len(value) if isinstance(value, str) else value for value in values if isinstance(value, str | int)), default=4
+    )

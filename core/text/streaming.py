@@ -51,10 +51,10 @@ class StopStrings:
         """
         self._held += text
         stops = tuple(stops)
-        found = [(at + len(stop), at) for stop in stops if (at := self._held.find(stop)) >= 0]
-        if found:
+        hits = [(at + len(stop), at) for stop in stops if (at := self._held.find(stop)) >= 0]
+        if hits:
             self.hit = True
-            shown, self._held = self._held[: min(found)[1]], ""
+            shown, self._held = self._held[: min(hits)[1]], ""
             return shown
         keep = max((_overlap(self._held, stop) for stop in stops), default=0)
         shown, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]

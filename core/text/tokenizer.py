@@ -38,7 +38,9 @@ class Tokenizer:
         self._added = {token_id: token.content for token_id, token in added.items()}
         self.special_ids = frozenset(token_id for token_id, token in added.items() if token.special)
         # A thought's tags add nothing either where they are special, but whoever reads the text needs to see them.
-        self.silent_ids = frozenset(one for one in self.special_ids if self._added[one] not in (OPEN, CLOSE))
+        self.silent_ids = frozenset(
+            token_id for token_id in self.special_ids if self._added[token_id] not in (OPEN, CLOSE)
+        )
         self._special_texts = tuple(self._added[token_id] for token_id in self.special_ids)
         # Whether a whole text loses one leading space, which SentencePiece had put there.
         self._kinds, self.strips_first_space = _decoder_kinds(backend)

@@ -101,9 +101,9 @@ class CudaGraphBackend:
         self._token.fill_(ids[0])
 
         def eager() -> Tensor:
-            found = self.transformer(self._token, cache)
+            output = self.transformer(self._token, cache)
             cache.rewind(start)
-            return found[0]  # type: ignore[no-any-return]
+            return output[0]  # type: ignore[no-any-return]
 
         hidden.copy_(self._graphs.run(self._pass(cache), eager))
         cache.advance(1)
@@ -117,9 +117,9 @@ class CudaGraphBackend:
         def arguments(alike: Like = as_it_is) -> tuple[Any, ...]:
             return self.transformer, alike(self._to_unembed)
 
-        wanted = CapturablePass("unembed", unembed_one, arguments, self._logits)
-        found = self._graphs.run(wanted, lambda: self.transformer.unembed(self._to_unembed))
-        return self._capturer.fetch(found).copy()
+        task = CapturablePass("unembed", unembed_one, arguments, self._logits)
+        output = self._graphs.run(task, lambda: self.transformer.unembed(self._to_unembed))
+        return self._capturer.fetch(output).copy()
 
     def decode(self, ids: Sequence[int], cache: KVCache, hidden: Tensor, at: int = 0) -> NDArray[np.float32]:
         row = hidden[at : at + 1]
@@ -135,8 +135,8 @@ class CudaGraphBackend:
         if slab != self._slab:
             self._graphs.clear()
         if slab != self._slab or start != self._end:
-            for one in (cache.keys, cache.values):  # what is looked at and left out must be a number all the same
-                one[:, :, :, start:] = 0
+            for tensor in (cache.keys, cache.values):  # what is looked at and left out must be a number all the same
+                tensor[:, :, :, start:] = 0
         self._slab = slab
         self._position.fill_(start)
 

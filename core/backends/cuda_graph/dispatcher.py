@@ -54,42 +54,42 @@ class GraphDispatcher:
         """Something has moved."""
         self._captured.clear()
 
-    def run(self, wanted: CapturablePass, eager: Callable[[], Tensor]) -> Tensor:
+    def run(self, task: CapturablePass, eager: Callable[[], Tensor]) -> Tensor:
         """What the pass gives. It is overwritten by the next one."""
         if self.fallback_reason is not None:
             return eager()
-        compiled = self._compiled(wanted)
-        work, fused = self._captured.get(wanted.key, (None, False))
+        compiled = self._compiled(task)
+        work, fused = self._captured.get(task.key, (None, False))
         may_record = self._compiler is None or not self._compiler.busy  # which must not happen at the same time
         if may_record and (work is None or (compiled and not fused)):
-            return self._first(wanted, compiled, eager)
+            return self._first(task, compiled, eager)
         if work is None:
             return eager()
         work()
-        return wanted.out
+        return task.out
 
-    def _compiled(self, wanted: CapturablePass) -> Function | None:
+    def _compiled(self, task: CapturablePass) -> Function | None:
         if self._compiler is None:
             return None
-        return self._compiler.ask(wanted.key, wanted.function, lambda: wanted.arguments(stand_in))
+        return self._compiler.ask(task.key, task.function, lambda: task.arguments(stand_in))
 
-    def _first(self, wanted: CapturablePass, compiled: Function | None, eager: Callable[[], Tensor]) -> Tensor:
+    def _first(self, task: CapturablePass, compiled: Function | None, eager: Callable[[], Tensor]) -> Tensor:
         """Record it and do it both ways. The ordinary one comes last, so that it is what stands in the cache."""
-        function, fused = compiled or wanted.function, compiled is not None
-        arguments = wanted.arguments(as_it_is)
+        function, fused = compiled or task.function, compiled is not None
+        arguments = task.arguments(as_it_is)
         try:
-            work = self._capturer.capture(lambda: _store(wanted.out, function(*arguments, fused)))
+            work = self._capturer.capture(lambda: _store(task.out, function(*arguments, fused)))
             work()
-            found = wanted.out.clone()
+            replayed = task.out.clone()
         except Exception as error:  # whatever it is, the ordinary way is still there
             self._give_up(reason(error), fused)
             return eager()
         expected = eager()
-        distance = _distance(found, expected)
+        distance = _distance(replayed, expected)
         if distance > self._near:
             self._give_up(f"its numbers were {distance:.0%} from those of the ordinary pass", fused)
         else:
-            self._captured[wanted.key] = work, fused
+            self._captured[task.key] = work, fused
         return expected
 
     def _give_up(self, why: str, fused: bool) -> None:
@@ -108,10 +108,10 @@ def _store(out: Tensor, result: Tensor) -> None:
     out.copy_(result)
 
 
-def _distance(found: Tensor, expected: Tensor) -> float:
+def _distance(replayed: Tensor, expected: Tensor) -> float:
     """Root mean square of the difference, as a part of the expected; infinite where a number is none."""
-    found, expected = found.float(), expected.float()
-    ruled_out = torch.isneginf(found) & torch.isneginf(expected)  # tokens that a model never says
-    found, expected = found.masked_fill(ruled_out, 0), expected.masked_fill(ruled_out, 0)
-    distance = ((found - expected).norm() / expected.norm().clamp(min=1e-30)).item()
+    replayed, expected = replayed.float(), expected.float()
+    ruled_out = torch.isneginf(replayed) & torch.isneginf(expected)  # tokens that a model never says
+    replayed, expected = replayed.masked_fill(ruled_out, 0), expected.masked_fill(ruled_out, 0)
+    distance = ((replayed - expected).norm() / expected.norm().clamp(min=1e-30)).item()
     return distance if distance == distance else float("inf")
