@@ -12,7 +12,7 @@ from core.settings import Settings
 from tui.engines.local import ProcessEngine
 from tui.engines.protocol import Load
 from tui.places import log_file
-from weights.library.listing import find, title
+from weights.library.names import find, title
 
 
 def start(load: Load, given: Mapping[str, Any]) -> int:

@@ -19,7 +19,8 @@ from core.layers.feed_forward import Experts, FeedForward
 from core.native import bindings as c
 from core.native.bindings import MAX_PREFILL_TOKENS, MAX_STEP_TOKENS, PANEL, Heads, Matrix, Norm, Operation, Rows
 from core.native.quantize import FORMATS, matrix_of
-from core.quantization.packed import GROUP, Packed, QuantizedEmbedding, QuantizedLinear
+from core.quantization.formats import GROUP
+from core.quantization.packed import Packed, QuantizedEmbedding, QuantizedLinear
 from core.transformer import Block, Transformer
 
 _ACTIVATIONS = {"silu": c.SILU, "gelu": c.GELU, "gelu_tanh": c.GELU_TANH, "relu": c.RELU}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from core.native import quantize as packing
 from core.native.arena import Arena
+from core.quantization.formats import GROUP, Kind
 
-Kind = Literal["int8", "int4"]
-ROWS, GROUP = 16, 32  # of a block; columns that share a scale
+ROWS = 16  # of a block
 _FACTORS = (0.96, 0.92, 0.88, 0.84)  # of the scale that keeps the largest in 4 bits
 _SLICE = 4_000_000  # weights unpacked at a time: what is done with them is done while they are in the cache
 

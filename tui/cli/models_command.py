@@ -41,14 +41,14 @@ def pull(arguments: argparse.Namespace) -> None:
 def remove(arguments: argparse.Namespace) -> None:
     """Remove a model, after asking."""
     from weights.fit.requirement import gigabytes
-    from weights.library import download_record as downloads
+    from weights.hub import remove as hub
 
-    name, size = downloads.to_remove(arguments.model)
+    name, size = hub.to_remove(arguments.model)
     what = f"{visible(name)} ({gigabytes(size)})"
     if not arguments.yes and not _agreed(f"Remove {what}?"):
         print("Nothing was removed.")
         return
-    downloads.remove(arguments.model)
+    hub.remove(arguments.model)
     print(f"Removed {what}.")
 
 

@@ -14,7 +14,7 @@ from textual.app import App
 from tui.controllers import notes as wording
 from tui.controllers.panes import Panes
 from tui.session.open_model import OpenModel
-from weights.library.listing import ShelfEntry
+from weights.library.entry import ModelEntry
 
 if TYPE_CHECKING:
     from tui.downloads.fetch import Fetching
@@ -29,7 +29,7 @@ class ModelScreens:
     """
 
     def __init__(
-        self, app: App[None], panes: Panes, opening: OpenModel, switch: Callable[[ShelfEntry | None], None]
+        self, app: App[None], panes: Panes, opening: OpenModel, switch: Callable[[ModelEntry | None], None]
     ) -> None:
         self._app = app
         self._panes = panes
@@ -64,12 +64,13 @@ class ModelScreens:
         from tui.screens.fetch import FetchScreen
         from tui.screens.models import ModelsScreen
         from weights.fit.available import available_memory_without_torch
-        from weights.fit.requirement import BITS
+        from weights.fit.requirement import DTYPE_BITS
         from weights.library.listing import listing
 
         self.fetching = self.fetching or Fetching()
         status = self._panes.status
         dtype = self._opening.load.dtype or status.precision
-        room = partial(available_memory_without_torch, status.device or "cpu", dtype if dtype in BITS else "float32")
+        dtype = dtype if dtype in DTYPE_BITS else "float32"
+        room = partial(available_memory_without_torch, status.device or "cpu", dtype)
         fetch = partial(FetchScreen, self.fetching, room)
         return ModelsScreen(listing, current=status.model, fetch=fetch)

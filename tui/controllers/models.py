@@ -12,7 +12,7 @@ from tui.controllers.replies import Replies
 from tui.controllers.settings import SettingsControl
 from tui.engines.protocol import Cancel, EngineLink, Failed, Loading, Ready
 from tui.session.open_model import OpenModel
-from weights.library.listing import ShelfEntry
+from weights.library.entry import ModelEntry
 
 
 class ModelSwitcher:
@@ -34,7 +34,7 @@ class ModelSwitcher:
         self._answering = answering
         self._tuning = tuning
 
-    def switch(self, entry: ShelfEntry | None) -> None:
+    def switch(self, entry: ModelEntry | None) -> None:
         """Go on with another model; None: with this one."""
         if entry is None or (entry.name == self._panes.status.model and self._opening.is_idle):
             return

@@ -16,6 +16,7 @@ from weights.families import experts, gemma, gpt, llama, phi, qwen
 from weights.families.own_format import read_own
 from weights.layout import Family
 from weights.untrusted.checked_json import CheckedJson, show
+from weights.untrusted.hints import COPY_AGAIN
 
 FAMILIES: Mapping[str, Family] = {
     **llama.FAMILIES,
@@ -58,7 +59,7 @@ def read_config(config: Mapping[str, object]) -> tuple[Family, ModelConfig]:
     try:
         found = family.read(keys)
     except (ValueError, OverflowError) as error:
-        raise BadCheckpoint(f"config.json contradicts itself: {error}.", "Copy or download it again.") from error
+        raise BadCheckpoint(f"config.json contradicts itself: {error}.", COPY_AGAIN) from error
     for name in sorted(_TELLING & keys.unasked()):
         if not _is_neutral(keys.value(name)):
             raise keys.unsupported(name)

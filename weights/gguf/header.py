@@ -19,9 +19,9 @@ from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFValueType
 
 from core.errors import BadCheckpoint, UnsupportedModel
 from weights.untrusted.checked_json import show
+from weights.untrusted.hints import COPY_AGAIN
 
 MAGIC = b"GGUF"
-_AGAIN = "Copy or download it again."
 _MOST_VALUES = 12_000_000  # numbers in all lists together; a text counts for four
 _MOST_TEXT = 256_000_000  # bytes of all texts together
 _MOST_KEYS = 100_000  # keys, and tensors
@@ -64,7 +64,7 @@ def read_header(path: Path) -> Header:
         with path.open("rb") as file:
             return _Walk(file, path).header()
     except OSError as error:
-        raise BadCheckpoint(f"{path} cannot be read: {error.strerror}.", _AGAIN) from error
+        raise BadCheckpoint(f"{path} cannot be read: {error.strerror}.", COPY_AGAIN) from error
 
 
 class _Walk:
@@ -155,7 +155,7 @@ class _Walk:
                 raise BadCheckpoint(
                     f"{self._path} is not complete: the tensor {show(name)} ends at byte {start + offset + n_bytes:,}, "
                     f"the file at {self._size:,}.",
-                    _AGAIN,
+                    COPY_AGAIN,
                 )
             found[name] = TensorInfo(name=name, shape=shape, kind=kind, offset=start + offset, n_bytes=n_bytes)
             expected = _rounded_up(offset + n_bytes, alignment)
@@ -193,7 +193,7 @@ class _Walk:
         found = self._file.read(n_bytes) if n_bytes <= self._size - self._at else b""
         if len(found) < n_bytes:
             raise BadCheckpoint(
-                f"{self._path} is not complete: it ends in the middle of its header ({self._size:,} bytes).", _AGAIN
+                f"{self._path} is not complete: it ends in the middle of its header ({self._size:,} bytes).", COPY_AGAIN
             )
         self._at += n_bytes
         return found
@@ -201,11 +201,11 @@ class _Walk:
     def _overclaims(self, what: str) -> BadCheckpoint:
         """What a file that broke off says just as one that lies."""
         return BadCheckpoint(
-            f"{self._path} is damaged or not complete: in {self._size:,} bytes it claims {what}.", _AGAIN
+            f"{self._path} is damaged or not complete: in {self._size:,} bytes it claims {what}.", COPY_AGAIN
         )
 
     def _damaged(self, what: str) -> BadCheckpoint:
-        return BadCheckpoint(f"{self._path} is damaged: {what}.", _AGAIN)
+        return BadCheckpoint(f"{self._path} is damaged: {what}.", COPY_AGAIN)
 
 
 def _rounded_up(position: int, step: int) -> int:

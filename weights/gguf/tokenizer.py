@@ -16,19 +16,11 @@ from core.errors import BadCheckpoint, UnsupportedModel
 from core.text.tokenizer import BYTE_ALPHABET, Tokenizer
 from weights.gguf.merges import listed_merges, merges_by_score
 from weights.gguf.pretokenizers import PRE_TOKENIZERS, PreTokenizer
+from weights.turn_ends import IN_LLAMA_CPP
 from weights.untrusted.checked_json import CheckedJson, show
 
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = range(1, 7)
 _AGAIN = "Download the file again, or another one of the same model."
-
-# Tokens that llama.cpp takes for the end of a turn by their name, as no key lists them all.
-_TURN_ENDS = frozenset(
-    (
-        *("<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<end_of_turn>", "<|endoftext|>", "</s>"),
-        *("<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_utterance>", "<eos>"),
-        *("<|fim_pad|>", "<|fim_repo|>", "<|repo_name|>", "<|file_sep|>"),  # the end of a piece of code
-    )
-)
 _SPECIAL_IDS = {"bos": "bos_token_id", "eos": "eos_token_id", "unk": "unknown_token_id", "pad": "padding_token_id"}
 _IDS_OF_PIECES = {"unknown_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}  # unless the file says otherwise
 _END_IDS = ("eos_token_id", "eot_token_id", "eom_token_id")
@@ -69,7 +61,7 @@ class Vocabulary:
     @cached_property
     def end_ids(self) -> frozenset[int]:
         named = {token_id for key in _END_IDS if (token_id := self._id(key)) is not None}
-        return frozenset(named | {token_id for token_id, text in enumerate(self.tokens) if text in _TURN_ENDS})
+        return frozenset(named | {token_id for token_id, text in enumerate(self.tokens) if text in IN_LLAMA_CPP})
 
     def check(self) -> None:
         """Complain now of what can be seen without building the tokenizer.
@@ -84,7 +76,7 @@ class Vocabulary:
     def tokenizer(self) -> Tokenizer:
         """
         Raises:
-            UnsupportedModel, BadCheckpoint: see the class, and `gguf_merges`.
+            UnsupportedModel, BadCheckpoint: see the class, and `weights.gguf.merges`.
         """
         self.check()
         backend = self._of_bytes() if self._kind == "bytes" else self._of_pieces()
@@ -134,7 +126,7 @@ class Vocabulary:
     def _is_joinable(self, token_id: int) -> bool:
         """Whether neighbours can be joined to this token; those that are found in a text before it is cut cannot."""
         text, kind = self.tokens[token_id], self.types[token_id]
-        if text in _TURN_ENDS:
+        if text in IN_LLAMA_CPP:
             return False
         return kind in (_NORMAL, _UNUSED) or (kind == _USER_DEFINED and "▁" in text)  # texts say a space, not ▁
 
@@ -144,7 +136,7 @@ class Vocabulary:
         """Tokens that are found in a text before it is cut: those of control, and those that a person defined."""
         strips = self._strips_after()
         for text, kind in zip(self.tokens, self.types, strict=True):
-            special = kind in (_CONTROL, _UNKNOWN) or text in _TURN_ENDS
+            special = kind in (_CONTROL, _UNKNOWN) or text in IN_LLAMA_CPP
             if special or kind == _USER_DEFINED:
                 rstrip = strips and text not in ("<unk>", "<s>", "<|endoftext|>")
                 yield AddedToken(text, special=special, normalized=False, rstrip=rstrip)
@@ -185,7 +177,8 @@ class Vocabulary:
         for name, found in (("token_type", self.types), ("scores", self._scores)):
             if found and len(found) != len(self.tokens):
                 raise BadCheckpoint(
-                    f"The vocabulary has {len(self.tokens):,} tokens and {len(found):,} values of {name}.", _AGAIN
+                    f"The vocabulary has {len(self.tokens):,} tokens and {len(found):,} values of {name}.",
+                    _AGAIN,
                 )
         if len(set(self.tokens)) < len(self.tokens):
             twice = next(one for one, other in pairwise(sorted(self.tokens)) if one == other)

@@ -18,12 +18,12 @@ from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore
 from core.errors import DownloadFailed, LogitscopeError, UnsupportedModel
 from weights.families import read_config
 from weights.fit.requirement import gigabytes
-from weights.hub import errors as hub_errors
+from weights.hub.errors import explained
 from weights.hub.http import Remote, fetch
 from weights.hub.repository import Repository, ask, endpoint, parse
 from weights.huggingface.checkpoint import Checkpoint, weight_map
-from weights.library import paths as places
 from weights.library.download_record import LOCK, Record, tidy
+from weights.library.paths import downloads_folder
 
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
@@ -58,11 +58,11 @@ def pull(reference: str, on_progress: Callable[[Progress], None] | None = None) 
     name, wanted = parse(reference)
     # The client would ask the hub once a day for a list of programs, to tell it which of them had started us.
     constants.HF_HUB_DISABLE_TELEMETRY = True
-    with hub_errors.explained(name, endpoint()):
+    with explained(name, endpoint()):
         repository = ask(name)
         is_checkpoint = wanted is None and repository.has_safetensors
         file = "" if is_checkpoint else repository.gguf(wanted)
-        with _alone(places.downloads_folder() / repository.name) as folder:
+        with _alone(downloads_folder() / repository.name) as folder:
             download = _Download(repository, folder, on_progress)
             if is_checkpoint:
                 download.checkpoint()
@@ -111,12 +111,12 @@ class _Download:
             weights = self._weights()
         except LogitscopeError:
             if is_new:
-                self._record.drop([one.name for one in texts])
+                self._record.drop([text.name for text in texts])
             raise
         if _SINGLE in weights:  # then an index is of other weights
-            texts = [one for one in texts if one.name != _INDEX]
+            texts = [text for text in texts if text.name != _INDEX]
         files = [*texts, *map(self._repository.remote, weights)]
-        self._record.prune({one.name for one in files})
+        self._record.prune({file.name for file in files})
         self._fetch(files)
         self._record.whole = True
         self._record.write()
@@ -127,9 +127,9 @@ class _Download:
         Raises:
             LogitscopeError: of the kind that `load` would raise for such a model.
         """
-        here = Checkpoint(self._folder)
-        read_config(here.config)
-        _ = here.tokenizer_file
+        checkpoint = Checkpoint(self._folder)
+        read_config(checkpoint.config)
+        _ = checkpoint.tokenizer_file
         if _SINGLE in self._repository.files:
             return [_SINGLE]
         if _INDEX not in self._repository.files:
@@ -141,24 +141,24 @@ class _Download:
     def _fetch(self, files: Iterable[Remote], later: int = 0) -> None:
         """`later`: bytes that belong to the whole but come in another call, so that the total is right at once."""
         files = list(files)
-        self._record.plan({one.name: one.checksum for one in files}, self._repository.revision)
-        missing = [one for one in files if not self._record.has(one.name, one.checksum)]
+        self._record.plan({file.name: file.checksum for file in files}, self._repository.revision)
+        missing = [file for file in files if not self._record.has(file.name, file.checksum)]
         self._check_disk(missing)
-        size = sum(one.size for one in files)
-        done = size - sum(one.size for one in missing)
-        for one in missing:
+        size = sum(file.size for file in files)
+        done = size - sum(file.size for file in missing)
+        for file in missing:
 
-            def tell(more: int, /, *, came: bool, name: str = one.name) -> None:
+            def tell(more: int, /, *, came: bool, name: str = file.name) -> None:
                 nonlocal done
                 done += more
                 self._came += more if came else 0
                 self._tell(Progress(name=name, done=done, total=size + later, came=self._came))
 
-            fetch(one, self._folder, self._headers, tell)
-            self._record.mark(one.name)
+            fetch(file, self._folder, self._headers, tell)
+            self._record.mark(file.name)
 
     def _check_disk(self, missing: list[Remote]) -> None:
-        parts = ((one.size, one.part(self._folder)) for one in missing)
+        parts = ((file.size, file.part(self._folder)) for file in missing)
         needed = sum(size - (part.stat().st_size if part.is_file() else 0) for size, part in parts)
         free = shutil.disk_usage(self._folder).free
         if needed > free:

@@ -25,7 +25,8 @@ from core.native import bindings as native
 from core.native import quantize as packing
 from core.native.bandwidth import read_bandwidth
 from core.native.bindings import MAX_STEP_TOKENS
-from core.quantization.packed import Kind, install, pack
+from core.quantization.formats import Kind
+from core.quantization.packed import install, pack
 from tests.core.support.native_models import (
     CPU,
     LONG,

@@ -88,7 +88,7 @@ async def test_suggestions_say_what_they_take_and_whether_they_fit(chat: Chat) -
     text = shown(suggestions)
     for one in SUGGESTIONS:
         assert one.reference in text
-        assert ("✗ " + one.reference in text) == (one.need.weights("bfloat16") > 5 * GB)
+        assert ("✗ " + one.reference in text) == (one.requirement.weights("bfloat16") > 5 * GB)
     assert "~272 MB" in text
     for number, one in enumerate(SUGGESTIONS):
         await pilot.press(*["down"] * min(number, 1))
@@ -99,7 +99,7 @@ async def test_suggestions_say_what_they_take_and_whether_they_fit(chat: Chat) -
         assert (": it fits, 5.00 GB are free." in said) != ("too much." in said)
         assert suggestions.wanted == one.reference
         if "too much." in said:
-            assert memory.what_would_fit(one.need, suggestions._room, 2_048) in said
+            assert memory.what_would_fit(one.requirement, suggestions._room, 2_048) in said
     await pilot.press("up", *["down"] * 30)
     assert suggestions.chosen == SUGGESTIONS[-1]
 

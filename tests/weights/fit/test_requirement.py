@@ -10,9 +10,9 @@ import pytest
 
 from core.config import ModelConfig
 from core.errors import OutOfMemory
+from core.quantization.formats import BITS
 from weights.fit.available import AvailableMemory, _of_vm_stat, free_here
-from weights.fit.quantization import BITS as BITS_QUANTISED
-from weights.fit.requirement import BITS, MemoryRequirement, context_that_fits, first_that_fits, requirement_of
+from weights.fit.requirement import DTYPE_BITS, MemoryRequirement, context_that_fits, first_that_fits, requirement_of
 from weights.library.listing import listing
 
 # The shape of an 8-billion Llama 3.1: 32 layers, 8 key heads of 128 channels, so 65,536 numbers a token.
@@ -72,20 +72,20 @@ def test_a_smaller_number_format_is_offered_where_it_fits() -> None:
 
 
 @pytest.mark.parametrize(("free", "best"), [(9, "int8"), (8.6, "int4"), (5, "int4")])
-def test_else_the_first_quantisation_that_fits(free: float, best: str) -> None:
+def test_else_the_first_quantization_that_fits(free: float, best: str) -> None:
     # 8.03 B weights in 8.5 and 4.5 bits are 8.53 and 4.52 GB; 2,048 tokens of cache are 0.27 GB
     with pytest.raises(OutOfMemory) as caught:
         context_that_fits(LLAMA, room(free), asked=None, name="m")
     assert caught.value.hint == f"It would fit with --quantize {best}."
     assert first_that_fits(LLAMA, room(free)) == best
-    assert context_that_fits(replace(LLAMA, bits=BITS_QUANTISED[best]), room(free), asked=None, name="m") >= 2_048
+    assert context_that_fits(replace(LLAMA, bits=BITS[best]), room(free), asked=None, name="m") >= 2_048
 
 
 def test_else_that_nothing_would_do() -> None:
     with pytest.raises(OutOfMemory, match="Not even in 4 bits") as caught:
         context_that_fits(LLAMA, room(4.7), asked=None, name="m")
     assert "smaller model" in caught.value.hint
-    quantised = replace(LLAMA, bits=BITS_QUANTISED["int4"])
+    quantised = replace(LLAMA, bits=BITS["int4"])
     with pytest.raises(OutOfMemory, match="Not even in 4 bits"):  # and what is in 4 bits already is not offered them
         context_that_fits(quantised, room(4.6), asked=None, name="m")
 
@@ -99,7 +99,7 @@ def test_auto_is_the_first_that_fits() -> None:
 def test_every_number_format_that_can_be_chosen_is_known() -> None:
     from core.device import DTYPES
 
-    assert {name: dtype.itemsize * 8 for name, dtype in DTYPES.items()} == BITS
+    assert {name: dtype.itemsize * 8 for name, dtype in DTYPES.items()} == DTYPE_BITS
 
 
 def test_what_this_machine_has_free() -> None:
@@ -157,10 +157,10 @@ def test_what_a_mac_says() -> None:
 
 def test_a_model_is_opened_with_the_context_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the listing says it needs is enough, and a byte less is not."""
-    from weights import assemble as tensors
+    from weights import assemble
     from weights import load as loading
 
-    entry = next(one for one in listing(room=room(1, "float32")) if one.name == "textbook")
+    entry = next(one for one in listing(available=room(1, "float32")) if one.name == "textbook")
     assert entry.context is not None
     assert entry.needs is not None
     assert loading.load("textbook", device="cpu", dtype="float32").context_length == entry.context
@@ -171,8 +171,8 @@ def test_a_model_is_opened_with_the_context_there_is_room_for(monkeypatch: pytes
     def read(*_: object) -> None:
         raise AssertionError("weights were read")
 
-    monkeypatch.setattr(loading, "room", little)
+    monkeypatch.setattr(loading, "available_memory", little)
     assert loading.load("textbook", device="cpu", dtype="float32", context=100).context_length == 100
-    monkeypatch.setattr(tensors, "_read_all", read)
+    monkeypatch.setattr(assemble, "_read_all", read)
     with pytest.raises(OutOfMemory, match=r"textbook needs 1\.\d MB in float32"):
         loading.load("textbook", device="cpu", dtype="float32")

@@ -20,9 +20,11 @@ from tests.weights.support.loopback_hub import Hub, Repo, cut, damaged, git_sum,
 from weights.hub import errors as hub_errors
 from weights.hub import http as fetch
 from weights.hub import pull as hub
+from weights.hub.remove import remove
 from weights.hub.repository import parse
-from weights.library import listing as shelf
-from weights.library.download_record import Record, remove
+from weights.library.download_record import Record
+from weights.library.listing import listing
+from weights.library.names import BUNDLED, find, title
 
 CONFIG = {"model_type": "llama", "vocab_size": 300, "hidden_size": 32, "num_attention_heads": 4}
 CONFIG |= {"num_hidden_layers": 2, "intermediate_size": 48, "max_position_embeddings": 128}
@@ -71,14 +73,14 @@ def test_only_what_is_needed_comes_and_is_what_was_sent(server: Hub, folder: Pat
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
     assert sorted(server.fetched()) == sorted([*TEXTS, "model.safetensors"])
     assert told[-1].done == told[-1].total == len(WEIGHTS) + sum(map(len, TEXTS.values()))
-    assert shelf.find("Some/Model") == folder
-    assert shelf.title(folder) == "some/model"
+    assert find("Some/Model") == folder
+    assert title(folder) == "some/model"
 
 
 def test_what_was_fetched_can_be_opened(server: Hub) -> None:
     from weights.load import load
 
-    files = {path.name: path.read_bytes() for path in (shelf.BUNDLED / "textbook").iterdir()}
+    files = {path.name: path.read_bytes() for path in (BUNDLED / "textbook").iterdir()}
     server.repos["some/textbook"] = Repo(files)
     fetched, own = load(hub.pull("some/textbook"), device="cpu"), load("textbook", device="cpu")
     assert fetched.name == "some/textbook"
@@ -125,7 +127,7 @@ def test_a_connection_that_always_breaks_is_given_up_but_what_came_is_kept(serve
     with pytest.raises(DownloadFailed, match="broke off") as caught:
         hub.pull("some/model")
     assert "goes on from there" in caught.value.hint
-    entry = next(one for one in shelf.listing() if one.name == "some/model")
+    entry = next(one for one in listing() if one.name == "some/model")
     assert "`logitscope models pull some/model` goes on with it" in (entry.problem or "")
     server.faults.clear()
     server.asked.clear()
@@ -197,8 +199,8 @@ def test_one_gguf_file_of_many(chosen: str, files: list[str], server: Hub, folde
     name = hub.pull(f"some/model:{chosen}")
     assert name == f"some/model:{files[0]}"
     assert server.fetched() == files
-    assert shelf.find(name) == shelf.find("some/model") == shelf.find(f"some/model:{chosen}") == folder / files[0]
-    assert shelf.title(folder / files[0]) == name
+    assert find(name) == find("some/model") == find(f"some/model:{chosen}") == folder / files[0]
+    assert title(folder / files[0]) == name
     assert all((folder / file).read_bytes() == GGUFS[file] for file in files)
 
 
@@ -381,7 +383,7 @@ def test_who_is_told_can_stop_it_and_what_came_stays(server: Hub, folder: Path) 
     assert there
     assert WEIGHTS.startswith(there)
     assert not (folder / "model.safetensors").exists()
-    assert "goes on with it" in (next(one for one in shelf.listing() if one.name == "some/model").problem or "")
+    assert "goes on with it" in (next(one for one in listing() if one.name == "some/model").problem or "")
     server.asked.clear()
     server.faults.clear()
     hub.pull("some/model")
