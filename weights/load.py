@@ -108,7 +108,7 @@ def locate(source: str | Path, options: LoadOptions, on_progress: Progress) -> L
     """
     device, dtype = choose(options.device, options.dtype)
     files = open_files(find(source))
-    name = title(files.place)
+    name = title(files.path)
     on_progress(0.0, name)
     layout, config = files.read_config()
     _check_context(options.context, config, name)

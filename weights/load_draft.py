@@ -81,7 +81,7 @@ def _read_both(located: LocatedModel, draft: str, options: LoadOptions, tell: Pr
 
 def _locate_draft(located: LocatedModel, draft: str, tell: Progress) -> tuple[LocatedModel, ChosenQuantization]:
     """The draft, and how it is held."""
-    if draft not in ITSELF and find(draft) == located.files.place:
+    if draft not in ITSELF and find(draft) == located.files.path:
         draft = "int8"
     if draft in ITSELF:  # its cache is the model's own
         chosen = located.quantized(draft)

@@ -54,7 +54,7 @@ class ModelFiles(Protocol):
     """
 
     @property
-    def place(self) -> Path:
+    def path(self) -> Path:
         """The directory, or the file."""
         ...
 

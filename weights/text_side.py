@@ -53,6 +53,6 @@ def _closing_id(template: ChatTemplate, tokenizer: Tokenizer) -> int | None:
         text = template.render(turns)
     except BadTemplate:  # whoever speaks next will be told
         return None
-    _, found, after = text.rpartition(answer)
-    following = tokenizer.encode(after.lstrip()[:_LONGEST_TOKEN]) if found else []
+    _, answered, after = text.rpartition(answer)
+    following = tokenizer.encode(after.lstrip()[:_LONGEST_TOKEN]) if answered else []
     return following[0] if following and following[0] in tokenizer.special_ids else None

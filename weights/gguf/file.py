@@ -42,7 +42,7 @@ class GgufFile:
             BadCheckpoint: a file is missing, cut or damaged.
             UnsupportedModel: it is of a version, or has tensors of a type, not known here; or it is no model.
         """
-        self.place = path
+        self.path = path
         first = read_header(path)
         self.files = _parts(path, CheckedJson(first.metadata, where=path.name))
         headers = [first if file == path else read_header(file) for file in self.files]
@@ -60,7 +60,7 @@ class GgufFile:
     @property
     def quantization(self) -> str | None:
         """By the file's name, which tells more where there are mixtures of a maker's own, then by its metadata."""
-        return quantization_in(self.place.name) or _file_type(self.metadata.value("general.file_type"))
+        return quantization_in(self.path.name) or _file_type(self.metadata.value("general.file_type"))
 
     @property
     def stated_context(self) -> int | None:
@@ -127,7 +127,7 @@ class GgufFile:
         """Numbers are of single precision here: 0.6 is 0.60000002, and 0.6 is what was meant."""
         stored = {name: self.metadata.value(f"general.sampling.{key}") for name, key in _SAMPLING.items()}
         meant = {name: float(f"{value:.7g}") if isinstance(value, float) else value for name, value in stored.items()}
-        return CheckedJson(meant, where=self.place.name)
+        return CheckedJson(meant, where=self.path.name)
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
@@ -155,7 +155,7 @@ class GgufFile:
         total = self.metadata.value("split.tensors.count")
         if total is not None and len(self.files) > 1 and total != len(self.stored):
             raise BadCheckpoint(
-                f"{self.place} tells of {total} tensors, and its files have {len(self.stored)}.",
+                f"{self.path} tells of {total} tensors, and its files have {len(self.stored)}.",
                 "The files are of different models.",
             )
 

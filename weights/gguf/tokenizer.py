@@ -32,8 +32,8 @@ _KNOWN = frozenset(
         *("add_eos_token", "add_sep_token", "remove_extra_whitespaces", "precompiled_charsmap", "token_type_count"),
     )
 )
-_MOST_TOKENS = 1_000_000
-_MOST_ADDED = 100_000  # tokens that are looked for in a text before it is cut
+_MAX_TOKENS = 1_000_000
+_MAX_ADDED = 100_000  # tokens that are looked for in a text before it is cut
 
 
 class Vocabulary:
@@ -55,8 +55,8 @@ class Vocabulary:
     @cached_property
     def specials(self) -> dict[str, str]:
         """The special tokens that a template may name, such as bos_token."""
-        found = {f"{name}_token": self._id(key) for name, key in _SPECIAL_IDS.items()}
-        return {name: self.tokens[token_id] for name, token_id in found.items() if token_id is not None}
+        ids = {f"{name}_token": self._id(key) for name, key in _SPECIAL_IDS.items()}
+        return {name: self.tokens[token_id] for name, token_id in ids.items() if token_id is not None}
 
     @cached_property
     def end_ids(self) -> frozenset[int]:
@@ -81,7 +81,7 @@ class Vocabulary:
         self.check()
         backend = self._of_bytes() if self._kind == "bytes" else self._of_pieces()
         added = list(self._added())
-        if len(added) > _MOST_ADDED:
+        if len(added) > _MAX_ADDED:
             raise UnsupportedModel(f"The vocabulary has {len(added):,} tokens of control.", _AGAIN)
         backend.add_tokens(added)
         return Tokenizer(backend)
@@ -151,7 +151,7 @@ class Vocabulary:
         begin = self._metadata.flag(f"{_PREFIX}add_bos_token", bos)
         end = self._metadata.flag(f"{_PREFIX}add_eos_token", False)
         around = {"bos_token_id": begin, "eos_token_id": end}
-        ids = {key: self._id(key) for key, wanted in around.items() if wanted}
+        ids = {key: self._id(key) for key, is_there in around.items() if is_there}
         for key, token_id in ids.items():
             if token_id is None:
                 raise BadCheckpoint(f"Every text is to have a {key[:3]} token around it, and there is none.", _AGAIN)
@@ -172,16 +172,16 @@ class Vocabulary:
     def _check_lists(self) -> None:
         if not self.tokens:
             raise self._metadata.bad(f"{_PREFIX}tokens", "a list of texts")
-        if len(self.tokens) > _MOST_TOKENS:
+        if len(self.tokens) > _MAX_TOKENS:
             raise UnsupportedModel(f"The vocabulary has {len(self.tokens):,} tokens.", "Choose another model.")
-        for name, found in (("token_type", self.types), ("scores", self._scores)):
-            if found and len(found) != len(self.tokens):
+        for name, values in (("token_type", self.types), ("scores", self._scores)):
+            if values and len(values) != len(self.tokens):
                 raise BadCheckpoint(
-                    f"The vocabulary has {len(self.tokens):,} tokens and {len(found):,} values of {name}.",
+                    f"The vocabulary has {len(self.tokens):,} tokens and {len(values):,} values of {name}.",
                     _AGAIN,
                 )
         if len(set(self.tokens)) < len(self.tokens):
-            twice = next(one for one, other in pairwise(sorted(self.tokens)) if one == other)
+            twice = next(token for token, following in pairwise(sorted(self.tokens)) if token == following)
             raise BadCheckpoint(f"The vocabulary has the token {show(twice)} twice.", _AGAIN)
 
     def _id(self, key: str) -> int | None:
@@ -196,10 +196,10 @@ class Vocabulary:
         return self._metadata.words(_PREFIX + name) or []
 
     def _numbers(self, name: str) -> Sequence[float]:
-        found = self._metadata.value(_PREFIX + name)
-        if found is not None and not (isinstance(found, list) and all(type(one) in (int, float) for one in found)):
+        numbers = self._metadata.value(_PREFIX + name)
+        if numbers is not None and not (isinstance(numbers, list) and all(type(n) in (int, float) for n in numbers)):
             raise self._metadata.bad(_PREFIX + name, "a list of numbers")
-        return found or []
+        return numbers or []
 
 
 def _incomplete(what: str) -> UnsupportedModel:

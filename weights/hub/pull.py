@@ -21,12 +21,10 @@ from weights.fit.requirement import gigabytes
 from weights.hub.errors import explained
 from weights.hub.http import Remote, fetch
 from weights.hub.repository import Repository, ask, endpoint, parse
-from weights.huggingface.checkpoint import Checkpoint, weight_map
+from weights.huggingface.checkpoint import INDEX_FILE, SINGLE_FILE, Checkpoint, weight_map
 from weights.library.download_record import LOCK, Record, tidy
 from weights.library.paths import downloads_folder
 
-_SINGLE = "model.safetensors"
-_INDEX = "model.safetensors.index.json"
 _TEXTS = (
     *("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
     "chat_template.jinja",
@@ -55,13 +53,13 @@ def pull(reference: str, on_progress: Callable[[Progress], None] | None = None) 
         UnsupportedModel: it is of a kind that cannot be opened here; found out before its weights are fetched.
         DownloadFailed: the network, the hub, the permission or the disk is in the way.
     """
-    name, wanted = parse(reference)
+    name, asked = parse(reference)
     # The client would ask the hub once a day for a list of programs, to tell it which of them had started us.
     constants.HF_HUB_DISABLE_TELEMETRY = True
     with explained(name, endpoint()):
         repository = ask(name)
-        is_checkpoint = wanted is None and repository.has_safetensors
-        file = "" if is_checkpoint else repository.gguf(wanted)
+        is_checkpoint = asked is None and repository.has_safetensors
+        file = "" if is_checkpoint else repository.gguf(asked)
         with _alone(downloads_folder() / repository.name) as folder:
             download = _Download(repository, folder, on_progress)
             if is_checkpoint:
@@ -103,7 +101,7 @@ class _Download:
         """The small files first: they tell whether the model can be opened, and what its weights are called."""
         if "config.json" not in self._repository.files:
             raise UnsupportedModel(f"{self._repository.name} has no config.json.", "Choose another repository.")
-        texts = [self._repository.remote(name) for name in (*_TEXTS, _INDEX) if name in self._repository.files]
+        texts = [self._repository.remote(name) for name in (*_TEXTS, INDEX_FILE) if name in self._repository.files]
         is_new = not self._record.sums
         self._record.whole = False
         self._fetch(texts, later=self._repository.size_of_weights)
@@ -113,8 +111,8 @@ class _Download:
             if is_new:
                 self._record.drop([text.name for text in texts])
             raise
-        if _SINGLE in weights:  # then an index is of other weights
-            texts = [text for text in texts if text.name != _INDEX]
+        if SINGLE_FILE in weights:  # then an index is of other weights
+            texts = [text for text in texts if text.name != INDEX_FILE]
         files = [*texts, *map(self._repository.remote, weights)]
         self._record.prune({file.name for file in files})
         self._fetch(files)
@@ -130,13 +128,14 @@ class _Download:
         checkpoint = Checkpoint(self._folder)
         read_config(checkpoint.config)
         _ = checkpoint.tokenizer_file
-        if _SINGLE in self._repository.files:
-            return [_SINGLE]
-        if _INDEX not in self._repository.files:
+        if SINGLE_FILE in self._repository.files:
+            return [SINGLE_FILE]
+        if INDEX_FILE not in self._repository.files:
             raise UnsupportedModel(
-                f"{self._repository.name} has no {_SINGLE}.", "If it is an adapter, fetch the model it was merged into."
+                f"{self._repository.name} has no {SINGLE_FILE}.",
+                "If it is an adapter, fetch the model it was merged into.",
             )
-        return sorted(set(weight_map(self._folder / _INDEX).values()))
+        return sorted(set(weight_map(self._folder / INDEX_FILE).values()))
 
     def _fetch(self, files: Iterable[Remote], later: int = 0) -> None:
         """`later`: bytes that belong to the whole but come in another call, so that the total is right at once."""

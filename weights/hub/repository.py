@@ -14,6 +14,7 @@ from core.errors import BadSetting, DownloadFailed, ModelNotFound, UnsupportedMo
 from weights.fit.requirement import gigabytes
 from weights.gguf.names import is_model_file, parts_of, quantization_in
 from weights.hub.http import Remote
+from weights.huggingface.checkpoint import SINGLE_FILE
 from weights.untrusted.checked_json import show
 from weights.untrusted.file_names import PICKLE_SUFFIXES, is_plain_path
 
@@ -37,25 +38,25 @@ class Repository:
     @property
     def size_of_weights(self) -> int:
         """In bytes, as far as the names tell which files they are; 0 where the hub does not tell sizes."""
-        single = "model.safetensors"
-        names = [single] if single in self.files else [name for name in self.files if _SHARD.fullmatch(name)]
+        shards = [name for name in self.files if _SHARD.fullmatch(name)]
+        names = [SINGLE_FILE] if SINGLE_FILE in self.files else shards
         return sum(self.files[name].size or 0 for name in names)
 
-    def gguf(self, wanted: str | None) -> str:
+    def gguf(self, asked: str | None) -> str:
         """The GGUF file that is meant; the first part of a split one."""
         ggufs = sorted(name for name in self.files if is_model_file(name.rpartition("/")[2]))
         hits = ggufs
-        if wanted is not None:
-            hits = [name for name in ggufs if wanted in (name, name.rpartition("/")[2])]
-            hits = hits or [name for name in ggufs if quantization_in(name) == wanted.upper()]
+        if asked is not None:
+            hits = [name for name in ggufs if asked in (name, name.rpartition("/")[2])]
+            hits = hits or [name for name in ggufs if quantization_in(name) == asked.upper()]
         if len(hits) == 1:
             return hits[0]
         sizes = ", ".join(f"{self.name}:{name} ({gigabytes(self._size(name))})" for name in hits or ggufs)
         if hits:
             raise ModelNotFound(f"{self.name} has {len(hits)} GGUF files; say which one.", f"There are {sizes}.")
-        if wanted is not None:
+        if asked is not None:
             there = f"It has {sizes}." if sizes else "It has no GGUF files at all."
-            raise ModelNotFound(f"{self.name} has no file {show(wanted)}.", there)
+            raise ModelNotFound(f"{self.name} has no file {show(asked)}.", there)
         raise self._without_weights()
 
     def _without_weights(self) -> UnsupportedModel:

@@ -22,6 +22,7 @@ from weights.untrusted.file_names import PICKLE_SUFFIXES, is_plain_name
 from weights.untrusted.hints import COPY_AGAIN
 from weights.untrusted.text_file import read_text
 
+SINGLE_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"  # all weights, or which shard has which
 _GIVE = "Give a GGUF file, or the directory that holds config.json and model.safetensors."
 _LARGEST_TOKENIZER = 200_000_000  # bytes; a vocabulary of 262,000 takes 33 million
 _LARGEST_INDEX = 50_000_000  # bytes; one of 92,000 tensors takes 9 million
@@ -46,7 +47,7 @@ class Checkpoint:
         self.config: Mapping[str, object] = read_json(folder / "config.json")
 
     @property
-    def place(self) -> Path:
+    def path(self) -> Path:
         return self.folder
 
     @property
@@ -69,7 +70,7 @@ class Checkpoint:
         Raises:
             BadCheckpoint: there are none, or one is missing.
         """
-        single, index = self.folder / "model.safetensors", self.folder / "model.safetensors.index.json"
+        single, index = self.folder / SINGLE_FILE, self.folder / INDEX_FILE
         if single.is_file():
             return (single,)
         if not index.is_file():
@@ -97,7 +98,7 @@ class Checkpoint:
         for file in self.files:
             stored |= headers(file)
         if len(self.files) > 1:
-            for name, file_name in weight_map(self.folder / "model.safetensors.index.json").items():
+            for name, file_name in weight_map(self.folder / INDEX_FILE).items():
                 if name not in stored:
                     raise BadCheckpoint(f"{self.folder / file_name} lacks the tensor {show(name)}.", COPY_AGAIN)
         return stored

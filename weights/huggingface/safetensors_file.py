@@ -46,14 +46,14 @@ class Stored:
         """
         try:
             with safe_open(self.file, framework="pt") as file:
-                found: Tensor = file.get_slice(self.name)[part]
+                values: Tensor = file.get_slice(self.name)[part]
         except (OSError, SafetensorError) as error:
             raise BadCheckpoint(f"{self.file} cannot be read any more.", COPY_AGAIN) from error
         except MemoryError as error:
             raise _too_large(self.file) from error
-        if found.numel() and not all(map(math.isfinite, found.aminmax())):  # nan where any is: one pass, no copy
+        if values.numel() and not all(map(math.isfinite, values.aminmax())):  # nan where any is: one pass, no copy
             raise BadCheckpoint(f"The tensor {show(self.name)} holds values that are not numbers.", COPY_AGAIN)
-        return found
+        return values
 
 
 def headers(file: Path) -> dict[str, Stored]:

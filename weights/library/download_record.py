@@ -61,9 +61,9 @@ class Record:
         self.revision = revision
         self.write()
 
-    def prune(self, wanted: Collection[str]) -> None:
-        """Remove files of an older revision of the checkpoint. GGUF files stand for themselves."""
-        stale = [name for name in self.sums if name not in wanted and not name.endswith(".gguf")]
+    def prune(self, current: Collection[str]) -> None:
+        """Remove files of an older revision of the checkpoint, all but these. GGUF files stand for themselves."""
+        stale = [name for name in self.sums if name not in current and not name.endswith(".gguf")]
         if stale:
             self.drop(stale)
 
