@@ -168,7 +168,7 @@ DRAFT = MemoryRequirement(n_parameters=GB, cache_values=10_000, context=40_000, 
 BOTH = replace(BIG, draft=DRAFT)
 
 
-def room(free: float) -> AvailableMemory:
+def memory(free: float) -> AvailableMemory:
     return AvailableMemory(device="cpu", dtype="bfloat16", free=round(free * GB))
 
 
@@ -186,7 +186,7 @@ def test_the_context_is_one_that_both_have_room_for() -> None:
 
 def test_what_would_fit_without_the_draft_is_said() -> None:
     with pytest.raises(OutOfMemory) as caught:
-        context_that_fits(BOTH, room(16.8), asked=4_000, name="big with the draft small")
+        context_that_fits(BOTH, memory(16.8), asked=4_000, name="big with the draft small")
     assert caught.value.message.startswith("big with the draft small needs 17.5 GB")
     assert caught.value.hint.endswith("or without --draft.")
 

@@ -227,13 +227,13 @@ def distributions(model: Model, ids: list[int]) -> Tensor:
 
 @pytest.mark.parametrize(("mode", "most"), [("int8", 1e-3), ("int4", 0.1)])
 def test_the_shipped_model_loses_little(mode: str, most: float) -> None:
-    """KL(bf16 || quantised), the mean over the tokens of a chat, in nats."""
-    plain, quantised = (load("bundled", device="cpu", dtype="bfloat16", quantize=one) for one in ("none", mode))
+    """KL(bf16 || quantized), the mean over the tokens of a chat, in nats."""
+    plain, quantized = (load("bundled", device="cpu", dtype="bfloat16", quantize=one) for one in ("none", mode))
     talk = tuple(
         Message(role=role, text=text) for turn in TALK for role, text in zip(("user", "assistant"), turn, strict=True)
     )
     ids = prompt_ids(talk, plain.template, plain.tokenizer)
-    p, q = distributions(plain, ids), distributions(quantised, ids)
+    p, q = distributions(plain, ids), distributions(quantized, ids)
     divergence = (p.exp() * (p - q)).sum(-1).mean().item()
     print(f"{mode}: {divergence:.2e} nats per token")
     assert 0 < divergence < most

@@ -84,9 +84,9 @@ def tokens(options: Options) -> None:
 def models(options: Options) -> None:
     """List what can be opened, or fetch or remove a model."""
     if options.arguments.action is not None:
-        from tui.cli import models_command as commands
+        from tui.cli.models_command import ACTIONS
 
-        commands.ACTIONS[options.arguments.action](options.arguments)
+        ACTIONS[options.arguments.action](options.arguments)
         return
     from core.device import choose
     from weights.fit.available import available_memory

@@ -237,7 +237,7 @@ def test_the_listing_tells_of_an_architecture_that_is_not_known(path: Path) -> N
 def test_memory_is_that_of_the_weights_as_they_are_held(
     kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the listing says it needs is enough to open a quantised file, and a byte less is not."""
+    """What the listing says it needs is enough to open a quantized file, and a byte less is not."""
     sizes = {"hidden_size": 256, "intermediate_size": 256, "num_key_value_heads": 2, "max_position_embeddings": 128}
     monkeypatch.setitem(tiny.CASES, "wide", ("llama", tiny.SIZES | sizes))
     monkeypatch.setattr(quantization, "library", lambda: object() if kept else None)
