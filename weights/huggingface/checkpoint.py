@@ -15,7 +15,7 @@ from core.config import ModelConfig
 from core.errors import BadCheckpoint, ModelNotFound
 from core.text.tokenizer import Tokenizer
 from weights.families import read_config
-from weights.huggingface.safetensors_file import Stored, headers
+from weights.huggingface.safetensors_file import SafetensorsTensor, headers
 from weights.layout import Family
 from weights.untrusted.checked_json import CheckedJson, read_json, show
 from weights.untrusted.file_names import PICKLE_SUFFIXES, is_plain_name
@@ -82,7 +82,7 @@ class Checkpoint:
         return CheckedJson(self.config).stated_count("max_position_embeddings")
 
     @property
-    def tensors(self) -> Mapping[str, Stored]:
+    def tensors(self) -> Mapping[str, SafetensorsTensor]:
         """Every tensor, by name. Reads the headers only.
 
         Raises:
@@ -93,8 +93,8 @@ class Checkpoint:
     stored = tensors
 
     @cached_property
-    def _tensors(self) -> Mapping[str, Stored]:
-        stored: dict[str, Stored] = {}
+    def _tensors(self) -> Mapping[str, SafetensorsTensor]:
+        stored: dict[str, SafetensorsTensor] = {}
         for file in self.files:
             stored |= headers(file)
         if len(self.files) > 1:

@@ -22,7 +22,7 @@ _FLOATS = frozenset(("F64", "F32", "F16", "BF16"))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stored:
+class SafetensorsTensor:
     """A tensor in a file, not read yet."""
 
     file: Path
@@ -56,7 +56,7 @@ class Stored:
         return values
 
 
-def headers(file: Path) -> dict[str, Stored]:
+def headers(file: Path) -> dict[str, SafetensorsTensor]:
     """Every tensor of a file, by name.
 
     Raises:
@@ -68,7 +68,7 @@ def headers(file: Path) -> dict[str, Stored]:
         with safe_open(file, framework="np") as opened:
             slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
             return {
-                name: Stored(file=file, name=name, shape=tuple(part.get_shape()), dtype=part.get_dtype())
+                name: SafetensorsTensor(file=file, name=name, shape=tuple(part.get_shape()), dtype=part.get_dtype())
                 for name, part in slices.items()
             }
     except FileNotFoundError as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Source = Literal["shipped", "downloaded", "Hugging Face", "Ollama", "LM Studio", "folder"]
+ModelSource = Literal["shipped", "downloaded", "Hugging Face", "Ollama", "LM Studio", "folder"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +15,7 @@ class ModelEntry:
 
     name: str
     path: Path
-    source: Source = "folder"
+    source: ModelSource = "folder"
     family: str | None = None
     parameters: int | None = None
     bytes: int | None = None

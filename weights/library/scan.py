@@ -10,7 +10,7 @@ from pathlib import Path
 
 from weights.gguf.names import is_model_file
 from weights.library import paths
-from weights.library.entry import Source
+from weights.library.entry import ModelSource
 
 _MAX_DEPTH = 4  # levels below a folder that are looked into
 _MAX_FOLDERS = 5_000  # looked into below one folder, so that naming a whole disk ends too
@@ -24,7 +24,7 @@ class FoundModel:
 
     name: str
     path: Path
-    source: Source
+    source: ModelSource
 
 
 def found_models(folders: Iterable[Path] = ()) -> Iterator[FoundModel]:
@@ -91,14 +91,14 @@ def _snapshot(repo: Path) -> Path | None:
     return max(holding, key=lambda folder: (folder.name == revision, folder.stat().st_mtime), default=None)
 
 
-def _by_owner(root: Path, source: Source) -> Iterator[FoundModel]:
+def _by_owner(root: Path, source: ModelSource) -> Iterator[FoundModel]:
     """Models in a folder laid out as OWNER/NAME."""
     for owner in listed(root):
         for repo in listed(owner):
             yield from _of_repo(f"{owner.name}/{repo.name}", repo, source)
 
 
-def _of_repo(repo: str, folder: Path, source: Source) -> Iterator[FoundModel]:
+def _of_repo(repo: str, folder: Path, source: ModelSource) -> Iterator[FoundModel]:
     """The models of one repository: itself where it is a checkpoint, REPO:FILE for each GGUF file."""
     for path in models_in(folder, depth=2):
         inside = path.relative_to(folder).as_posix()

@@ -164,10 +164,10 @@ class CheckedJson:
         """Keys that hold something and that nobody has asked for."""
         return {name for name, value in self._values.items() if value is not None} - self._asked
 
-    def bad(self, name: str, wanted: str) -> BadCheckpoint:
+    def bad(self, name: str, expected: str) -> BadCheckpoint:
         if self._values.get(name) is None:
-            return BadCheckpoint(f"{self.where} has no {name}.", f"It should be {wanted}.")
-        return BadCheckpoint(f"{self.where} has {show(self._values[name])} as {name}.", f"It should be {wanted}.")
+            return BadCheckpoint(f"{self.where} has no {name}.", f"It should be {expected}.")
+        return BadCheckpoint(f"{self.where} has {show(self._values[name])} as {name}.", f"It should be {expected}.")
 
     def unsupported(self, name: str) -> UnsupportedModel:
         value = show(self._values.get(name))
