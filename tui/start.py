@@ -12,7 +12,7 @@ from core.errors import BadSetting
 from core.settings import Settings
 from tui.engines.local import ProcessEngine
 from tui.engines.protocol import Load
-from weights.library.listing import find, title
+from weights.library.names import find, title
 from weights.library.paths import data_folder
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,8 +15,9 @@ from core.backends.device import is_out_of_memory
 from core.config import ModelConfig
 from core.errors import BadCheckpoint, OutOfMemory, UnsupportedModel
 from core.native.arena import Arena
+from core.quantization.formats import Kind
 from core.quantization.layers import install
-from core.quantization.packed import ROWS, Kind, Packed
+from core.quantization.packed import ROWS, Packed
 from core.quantization.packing import write_rows
 from core.transformer import Transformer
 from weights.fit.quantization import QuantizationPolicy
@@ -29,28 +30,21 @@ _MODULE = 1_000  # values that take as much memory as a module without its own
 Progress = Callable[[float], None]  # how much of the work is done, 0 to 1
 
 
-def read_transformer(
-    tensors: Mapping[str, StoredTensor],
-    layout: Layout,
-    config: ModelConfig,
-    *,
-    device: torch.device,
-    dtype: torch.dtype,
-    before_reading: Callable[[], None],
-    held: QuantizationPolicy,
-    on_progress: Progress,
-) -> Transformer:
-    """The transformer with its weights.
+@dataclass(frozen=True, kw_only=True)
+class PlacedTensors:
+    """Where each parameter of a transformer lies in the files; all are there, in the right shape, and none is read."""
 
-    No weight is made up first and replaced later, and at most a few megabytes are in memory twice (of a matrix
-    that is stored transposed and held quantised, all of it). `before_reading` is
-    called when all that can be wrong with the files is known, and no weight is in memory yet. `held` says which
-    matrices are quantised as they are read.
+    transformer: Transformer  # its matrices have no memory yet
+    sources: Mapping[str, Source]  # by the names of its parameters
+    stored: Mapping[str, StoredTensor]
+
+
+def place_tensors(tensors: Mapping[str, StoredTensor], layout: Layout, config: ModelConfig) -> PlacedTensors:
+    """Find a tensor for every parameter of the transformer that a config describes, and see that none is left over.
 
     Raises:
-        BadCheckpoint: a tensor is missing, has another shape than the config implies, or cannot be read.
+        BadCheckpoint: a tensor is missing, or has another shape than the config implies.
         UnsupportedModel: tensors are left over, so the model is not what its config says; or a format is not known.
-        OutOfMemory: it does not fit.
     """
     layout = layout.as_stored(tensors)
     stored = _without_ignored(tensors, layout)
@@ -60,9 +54,35 @@ def read_transformer(
         transformer = Transformer(config)
     sources = _locate(transformer, stored, layout)
     _refuse_left_over(stored, sources)
-    before_reading()
+    return PlacedTensors(transformer=transformer, sources=sources, stored=stored)
+
+
+def read_transformer(
+    placed: PlacedTensors,
+    *,
+    context_length: int,
+    device: torch.device,
+    dtype: torch.dtype,
+    policy: QuantizationPolicy,
+    on_progress: Progress,
+) -> Transformer:
+    """The placed transformer with its weights. Can be had once.
+
+    No weight is made up first and replaced later, and at most a few megabytes are in memory twice (of a matrix
+    that is stored transposed and held quantized, all of it).
+
+    Args:
+        context_length: the tokens it shall read at most; a learned table of positions stays as long as it is stored.
+        policy: which matrices are quantized as they are read.
+
+    Raises:
+        BadCheckpoint: a tensor cannot be read.
+        OutOfMemory: it does not fit.
+    """
+    transformer = placed.transformer
+    transformer.config = replace(transformer.config, context_length=context_length)
     try:
-        weights, packed = _read_all(transformer, sources, stored, device, dtype, held, on_progress)
+        weights, packed = _read_all(placed, device, dtype, policy, on_progress)
         if transformer.config.tied_embeddings:
             ends = weights if "embedding.weight" in weights else packed
             ends["head.weight"] = ends["embedding.weight"]
@@ -125,12 +145,13 @@ def _check_size(stored: Mapping[str, StoredTensor], config: ModelConfig, describ
     layer = config.d_model * (config.n_heads * config.d_head + config.d_ff)  # two of its matrices
     expert = max(config.d_model * config.d_expert, _MODULE)
     table = 0 if config.positions == "rope" else config.context_length
-    wanted = config.d_model * (config.vocab_size + table) + config.n_layers * layer
-    wanted += len(config.expert_layers) * config.n_experts * expert
-    held = sum(one.n_values for one in stored.values())
-    if wanted > 100 * held:
+    n_described = config.d_model * (config.vocab_size + table) + config.n_layers * layer
+    n_described += len(config.expert_layers) * config.n_experts * expert
+    n_stored = sum(tensor.n_values for tensor in stored.values())
+    if n_described > 100 * n_stored:
         raise BadCheckpoint(
-            f"{described_by} describes a model of {wanted:.1e} parameters or more, and the files hold {held:.1e}.",
+            f"{described_by} describes a model of {n_described:.1e} parameters or more, and the files hold "
+            f"{n_stored:.1e}.",
             "The config and the weights are of different models.",
         )
 
@@ -146,13 +167,13 @@ def _locate(transformer: Transformer, stored: Mapping[str, StoredTensor], layout
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise BadCheckpoint(f"The tensor {missing[0]}{more} is missing.", "Copy or download the checkpoint again.")
     for piece in pieces.values():
-        found = stored[piece.name]
-        if found.shape != piece.shape:
+        tensor = stored[piece.name]
+        if tensor.shape != piece.shape:
             raise BadCheckpoint(
-                f"The tensor {piece.name} has the shape {found.shape}, but the config implies {piece.shape}.",
+                f"The tensor {piece.name} has the shape {tensor.shape}, but the config implies {piece.shape}.",
                 "The config and the weights are of different models.",
             )
-        check_format(found)
+        check_format(tensor)
     return sources
 
 
@@ -167,18 +188,13 @@ def _refuse_left_over(stored: Mapping[str, StoredTensor], sources: Mapping[str, 
 
 
 def _read_all(
-    transformer: Transformer,
-    sources: Mapping[str, Source],
-    stored: Mapping[str, StoredTensor],
-    device: torch.device,
-    dtype: torch.dtype,
-    held: QuantizationPolicy,
-    tell: Progress,
+    placed: PlacedTensors, device: torch.device, dtype: torch.dtype, policy: QuantizationPolicy, tell: Progress
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Parameters by name, and quantised matrices by the name of the parameter each stands for."""
-    shapes = {name: parameter.shape for name, parameter in transformer.named_parameters()}
+    """Parameters by name, and quantized matrices by the name of the parameter each stands for."""
+    stored, sources = placed.stored, placed.sources
+    shapes = {name: parameter.shape for name, parameter in placed.transformer.named_parameters()}
     kinds: dict[str, Kind | None] = {
-        name: held(name, tuple(shapes[name]), stored[one.pieces[0].name].dtype) for name, one in sources.items()
+        name: policy(name, tuple(shapes[name]), stored[source.pieces[0].name].dtype) for name, source in sources.items()
     }
     arena = Arena(sum(_size(shapes[name], kind, sources[name], dtype) for name, kind in kinds.items()), device)
     total = sum(shapes[name].numel() for name in sources)
@@ -212,17 +228,17 @@ def _read(
     source: Source, shape: torch.Size, stored: Mapping[str, StoredTensor], arena: Arena, dtype: torch.dtype
 ) -> Tensor:
     """One of our tensors."""
-    found = arena.take(shape, _format(source, dtype))
+    weight = arena.take(shape, _format(source, dtype))
     for piece in source.pieces:
-        target = found[piece.ours]
+        target = weight[piece.ours]
         _copy(stored[piece.name], piece.stored, target.T if source.transposed else target)
-    return found.add_(1) if source.plus_one else found
+    return weight.add_(1) if source.plus_one else weight
 
 
 def _read_packed(
     source: Source, shape: torch.Size, stored: Mapping[str, StoredTensor], arena: Arena, kind: Kind
 ) -> Packed:
-    """One of our matrices, quantised from the numbers that are stored, whatever their format."""
+    """One of our matrices, quantized from the numbers that are stored, whatever their format."""
     rows, columns = shape
     packed = Packed.empty(rows, columns, kind, arena)
     piece = source.pieces[0]
@@ -243,7 +259,7 @@ def _copy(stored: StoredTensor, part: Index, target: Tensor) -> None:
 
 def _rows(stored: StoredTensor, part: Index, count: int, width: int, *, whole: int = 1) -> Iterator[tuple[int, Tensor]]:
     """A part of a stored tensor with `count` rows, a few at a time, in multiples of `whole`, and where they begin."""
-    axis = next(n for n, one in enumerate(part) if isinstance(one, slice))  # of the stored tensor: that of our rows
+    axis = next(n for n, index in enumerate(part) if isinstance(index, slice))  # of the stored tensor: that of our rows
     start: int = part[axis].start  # type: ignore[union-attr]
     step = max(1, _CHUNK // max(1, width) // whole) * whole
     for first in range(0, count, step):

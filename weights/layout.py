@@ -79,7 +79,9 @@ class Layout:
     def count_parameters(self, stored: Mapping[str, Counted], config: ModelConfig) -> int:
         """Of stored tensors, by name: without what is ignored, and a tied matrix that is stored twice once."""
         twice = {self.as_stored(stored).head} if config.tied_embeddings else set()
-        return sum(one.n_values for name, one in stored.items() if name not in twice and not self.is_ignored(name))
+        return sum(
+            tensor.n_values for name, tensor in stored.items() if name not in twice and not self.is_ignored(name)
+        )
 
     def as_stored(self, stored: Collection[str]) -> Self:
         """The same with the names that most of these stored tensors go by."""
@@ -164,9 +166,9 @@ class Family(Layout):
 
 def _split(name: str) -> tuple[str, str, int | None, str]:
     """ "blocks.3.attention.query.weight" -> "blocks.3.", "attention.query", None (no number of an expert), "weight"."""
-    found = re.fullmatch(r"(blocks\.\d+\.)?(.+?)(?:(?<=\.experts)\.(\d+)(\..+))?\.(\w+)", name)
-    assert found is not None  # every parameter has a name and a kind
-    block, stem, expert, rest, kind = found.groups()
+    parts = re.fullmatch(r"(blocks\.\d+\.)?(.+?)(?:(?<=\.experts)\.(\d+)(\..+))?\.(\w+)", name)
+    assert parts is not None  # every parameter has a name and a kind
+    block, stem, expert, rest, kind = parts.groups()
     if expert is None:
         return block or "", stem, None, kind
     return block or "", f"{stem}.{{}}{rest}", int(expert), kind

@@ -1,4 +1,7 @@
-"""A name, a directory or a file becomes a model that is ready to speak. Knows no screen."""
+"""A name, a directory or a file becomes a model that is ready to speak. Knows no screen.
+
+One way, forward: the files are located, what is in them is fitted into memory, and then the weights are read, once.
+"""
 
 from __future__ import annotations
 
@@ -12,25 +15,27 @@ from core.backends.device import choose
 from core.config import ModelConfig
 from core.errors import BadCheckpoint, BadSetting
 from core.model import Model
+from core.text.chat_template import ChatTemplate
 from core.text.tokenizer import Tokenizer
-from weights import text_side as vocabulary
-from weights.assemble import read_transformer
-from weights.fit import quantization as quantisation
-from weights.fit import requirement as memory
-from weights.fit.available import AvailableMemory, room
-from weights.fit.requirement import MemoryRequirement
+from weights.assemble import PlacedTensors, place_tensors, read_transformer
+from weights.fit.available import AvailableMemory, available_memory
+from weights.fit.chosen_quantization import ChosenQuantization, choose_quantization
+from weights.fit.quantization import bits_as_stored, policy_of
+from weights.fit.requirement import DTYPE_BITS, MemoryRequirement, context_that_fits, requirement_of
 from weights.huggingface.generation_config import sampling
 from weights.layout import Layout
-from weights.library import listing as shelf
+from weights.library.names import find, title
+from weights.load_options import LoadOptions
 from weights.model_files import ModelFiles
 from weights.open import open_files
+from weights.text_side import end_ids, read_template
 
-Progress = Callable[[float, str], None]
+Progress = Callable[[float, str], None]  # told the part of the work that is done, 0 to 1, and what is being done
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """A model whose files were looked at, before any weight is read."""
+class LocatedModel:
+    """A model whose files were opened, whose config and tokenizer were read, and which has a device to go to."""
 
     name: str
     files: ModelFiles
@@ -39,38 +44,34 @@ class Plan:
     tokenizer: Tokenizer
     device: torch.device
     dtype: torch.dtype
-    room: AvailableMemory
-    need: MemoryRequirement
-    mode: str | None = "none"  # of `quantisation.held`
-
-    def held(self, quantize: str | None, *, draft: MemoryRequirement | None = None) -> Plan:
-        """The same model with its weights held as is said.
-
-        Args:
-            quantize: one of `quantisation.MODES`; None for as they are stored, where the CPU can work with that.
-            draft: what a model beside it needs.
-
-        Raises:
-            BadSetting: there is no such quantisation.
-        """
-        if quantize not in (None, *quantisation.MODES):
-            choices = ", ".join(quantisation.MODES)
-            raise BadSetting(f"There is no quantisation {quantize!r}.", f"The choices are {choices}.")
-        need = replace(self.need, draft=draft)
-        if quantize is None and not quantisation.keeps_stored_format(self.room.device, self.room.dtype):
-            quantize = "none"
-        if quantize == "auto":
-            quantize = memory.first_that_fits(need, self.room)
-        if quantize is None:
-            need = replace(need, bits=self.bits_as_stored)
-        elif quantize != "none":
-            need = need.quantised(quantize)
-        return replace(self, mode=quantize, need=need)
+    available: AvailableMemory
+    requirement: MemoryRequirement  # with nothing quantized
 
     @property
     def bits_as_stored(self) -> float:
-        """Per weight, if quantised matrices are kept so."""
-        return quantisation.bits_as_stored(self.files.tensors, self.layout.ends, memory.BITS[self.room.dtype])
+        """Per weight, if quantized matrices are kept so."""
+        return bits_as_stored(self.files.tensors, self.layout.ends, DTYPE_BITS[self.available.dtype])
+
+    def quantized(self, quantize: str | None, *, draft: MemoryRequirement | None = None) -> ChosenQuantization:
+        """How its weights would be held. For the argument and the error see `choose_quantization`.
+
+        Args:
+            draft: what a model beside it needs.
+        """
+        requirement = replace(self.requirement, draft=draft)
+        return choose_quantization(quantize, requirement, self.available, bits_as_stored=self.bits_as_stored)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedModel:
+    """A located model of which all is known that can be known before its weights are read: nothing is missing, and
+    there is memory for it. It can be read once."""
+
+    located: LocatedModel
+    mode: str | None  # of its quantization
+    context_length: int
+    placed: PlacedTensors
+    template: ChatTemplate | None
 
 
 def load(
@@ -82,81 +83,97 @@ def load(
     quantize: str | None = None,
     on_progress: Progress | None = None,
 ) -> Model:
-    """Open a model.
-
-    Args:
-        source: a name on the shelf, a directory or a GGUF file, see `shelf.find`.
-        device: such as "cuda"; None for the best there is.
-        dtype: such as "bfloat16"; None for what the device is good at.
-        context: the most tokens it shall have in mind; None for what it was made for, or for
-            as much of it as there is memory for.
-        quantize: one of `quantisation.MODES`; None for as they are stored, where the CPU can work with that.
-        on_progress: told the part of the work that is done, 0 to 1, and what is being done.
+    """Open a model without a draft, for scripts and tests. For the arguments see `LoadOptions` and `locate`.
 
     Raises:
         LogitscopeError: of the kind that says what is wrong: ModelNotFound, BadCheckpoint, UnsupportedModel,
             BadTemplate, BadDevice, BadSetting, OutOfMemory.
     """
-    tell = on_progress or tell_nobody
-    planned = plan(source, device=device, dtype=dtype, context=context, on_progress=tell)
-    return read(planned.held(quantize), context=context, on_progress=tell)
+    options = LoadOptions(device=device, dtype=dtype, context=context, quantize=quantize)
+    on_progress = on_progress or tell_nobody
+    located = locate(source, options, on_progress)
+    return read(fit(located, located.quantized(quantize), context=context), on_progress)
 
 
-def plan(
-    source: str | Path, *, device: str | None, dtype: str | None, context: int | None, on_progress: Progress
-) -> Plan:
-    """Look at a model, to be held as its number format says. For the arguments and errors see `load`."""
-    place, number_format = choose(device, dtype)
-    files = open_files(shelf.find(source))
-    name = shelf.title(files.place)
+def locate(source: str | Path, options: LoadOptions, on_progress: Progress) -> LocatedModel:
+    """Open the files of a model and read what is not weights.
+
+    Args:
+        source: a name in the library, a directory or a GGUF file, see `weights.library.names.find`.
+
+    Raises:
+        ModelNotFound: there is no such model.
+        BadCheckpoint, UnsupportedModel: its files are damaged, contradict each other, or are of a kind not known here.
+        BadDevice, BadSetting: the options do not fit this machine, or this model.
+    """
+    device, dtype = choose(options.device, options.dtype)
+    files = open_files(find(source))
+    name = title(files.path)
     on_progress(0.0, name)
     layout, config = files.read_config()
-    _check_context(context, config, name)
+    _check_context(options.context, config, name)
     tokenizer = files.read_tokenizer()
     _check_vocabulary(tokenizer, config, name)
-    return Plan(
+    return LocatedModel(
         name=name,
         files=files,
         layout=layout,
         config=config,
         tokenizer=tokenizer,
-        device=place,
-        dtype=number_format,
-        room=room(place, number_format),
-        need=memory.requirement_of(config, layout.count_parameters(files.tensors, config)),
+        device=device,
+        dtype=dtype,
+        available=available_memory(device, dtype),
+        requirement=requirement_of(config, layout.count_parameters(files.tensors, config)),
     )
 
 
-def read(planned: Plan, *, context: int | None, on_progress: Progress) -> Model:
-    """Read what was planned. For the arguments and errors see `load`."""
-    files, name = planned.files, planned.name
-    template = vocabulary.read_template(files)
-    fitting = planned.config.context_length
+def fit(located: LocatedModel, chosen: ChosenQuantization, *, context: int | None) -> FittedModel:
+    """Check all that can be wrong with a model, and choose its context from what there is memory for.
 
-    def estimate() -> None:
-        nonlocal fitting
-        fitting = memory.context_that_fits(planned.need, planned.room, asked=context, name=name)
+    Args:
+        context: the tokens it shall have; None for as many as fit, up to what it was made for.
 
-    transformer = read_transformer(
-        files.tensors,
-        planned.layout,
-        planned.config,
-        device=planned.device,
-        dtype=planned.dtype,
-        before_reading=estimate,
-        held=quantisation.held(planned.mode),
-        on_progress=lambda fraction: on_progress(fraction, name),
-    )
-    transformer.config = replace(transformer.config, context_length=fitting)
-    return Model(
-        name=name,
-        transformer=transformer,
-        tokenizer=planned.tokenizer,
+    Raises:
+        BadTemplate: its chat template is wrong.
+        BadCheckpoint, UnsupportedModel: its tensors are not those that its config describes.
+        OutOfMemory: it does not fit.
+    """
+    template = read_template(located.files)
+    placed = place_tensors(located.files.tensors, located.layout, located.config)
+    return FittedModel(
+        located=located,
+        mode=chosen.mode,
+        context_length=context_that_fits(chosen.requirement, located.available, asked=context, name=located.name),
+        placed=placed,
         template=template,
-        end_ids=vocabulary.end_ids(files, planned.tokenizer, template),
-        sampling=sampling(files.generation_config),
-        device=planned.device,
-        dtype=planned.dtype,
+    )
+
+
+def read(fitted: FittedModel, on_progress: Progress) -> Model:
+    """Read the weights of a model.
+
+    Raises:
+        BadCheckpoint: one of them cannot be read, or is not a number.
+        OutOfMemory: there was less memory than was thought.
+    """
+    located = fitted.located
+    transformer = read_transformer(
+        fitted.placed,
+        context_length=fitted.context_length,
+        device=located.device,
+        dtype=located.dtype,
+        policy=policy_of(fitted.mode),
+        on_progress=lambda fraction: on_progress(fraction, located.name),
+    )
+    return Model(
+        name=located.name,
+        transformer=transformer,
+        tokenizer=located.tokenizer,
+        template=fitted.template,
+        end_ids=end_ids(located.files, located.tokenizer, fitted.template),
+        sampling=sampling(located.files.generation_config),
+        device=located.device,
+        dtype=located.dtype,
     )
 
 

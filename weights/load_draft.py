@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,16 +10,17 @@ from core.errors import BadDraft, LogitscopeError
 from core.model import Model
 from core.speculative.draft_model import DraftModel
 from core.speculative.vocab_check import check_same
-from weights.fit import requirement as memory
-from weights.fit.requirement import gigabytes
-from weights.library import listing as shelf
-from weights.load import Plan, Progress, plan, read, tell_nobody
+from weights.fit.chosen_quantization import ChosenQuantization
+from weights.fit.requirement import DTYPE_BITS, context_that_fits, gigabytes
+from weights.library.names import find
+from weights.load import LocatedModel, Progress, fit, locate, read, tell_nobody
+from weights.load_options import LoadOptions
 
 ITSELF = ("int8", "int4")  # in place of a name: the model itself, held so
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class LoadedPair:
     """A model, and what drafts for it."""
 
     model: Model
@@ -28,77 +28,71 @@ class Pair:
     draft_fallback_reason: str = ""  # why no draft was opened though one was wanted, in a sentence
 
 
-def load_with_draft(
-    source: str | Path,
-    draft: str | None,
-    *,
-    device: str | None = None,
-    dtype: str | None = None,
-    context: int | None = None,
-    quantize: str | None = None,
-    on_progress: Progress | None = None,
-    needed: bool = True,
-) -> Pair:
-    """Open a model and its draft, of the same vocabulary. The draft is held in 8 bits, or in fewer if it is stored so.
+def load_with_draft(source: str | Path, options: LoadOptions, on_progress: Progress | None = None) -> LoadedPair:
+    """Open a model and the draft that the options name, of the same vocabulary.
 
-    Where tokens are not decoded in C, the draft would gain nothing and is not opened.
-
-    Args:
-        draft: as `source`, or one of `ITSELF`; None for none. The others: see `load`. The same name is itself in int8.
-        needed: without it the model is not opened either; else the sentence says why there is none.
+    The draft is held in 8 bits, or in fewer if it is stored so. It is named as `source` is, or is one of `ITSELF`; the
+    same name is itself in int8. Where tokens are not decoded in C, it would gain nothing and is not opened. Without
+    `draft_needed` the model is opened all the same, and the sentence says why there is no draft.
 
     Raises:
         BadDraft: it is of another vocabulary, or no smaller.
         LogitscopeError: see `load`, for either of them.
     """
     tell = on_progress or tell_nobody
-    planned = plan(source, device=device, dtype=dtype, context=context, on_progress=tell)
-    why = ""
-    if draft is not None:
-        no_step = fallback_reason(planned.config, planned.device, planned.dtype)
+    located = locate(source, options, tell)
+    reason = ""
+    if options.draft is not None:
+        no_step = fallback_reason(located.config, located.device, located.dtype)
         try:
             if no_step is None:
-                return _read_both(planned, draft, context, quantize, tell)
-            why = f"{draft} does not draft for {planned.name}, as guesses need decoding in C: {no_step}."
+                return _read_both(located, options.draft, options, tell)
+            reason = f"{options.draft} does not draft for {located.name}, as guesses need decoding in C: {no_step}."
         except LogitscopeError as error:
-            if needed:
+            if options.draft_needed:
                 raise
-            why = f"Without a draft: {error.message}"
-    return Pair(model=read(planned.held(quantize), context=context, on_progress=tell), draft_fallback_reason=why)
+            reason = f"Without a draft: {error.message}"
+    fitted = fit(located, located.quantized(options.quantize), context=options.context)
+    return LoadedPair(model=read(fitted, tell), draft_fallback_reason=reason)
 
 
-def _read_both(planned: Plan, draft: str, context: int | None, quantize: str | None, tell: Progress) -> Pair:
+def _read_both(located: LocatedModel, draft: str, options: LoadOptions, tell: Progress) -> LoadedPair:
     """The draft first: if it cannot be read, the model is not read in vain."""
-    its = _plan_draft(planned, draft, tell)
-    alone, both = planned.held(quantize), planned.held(quantize, draft=its.need)
-    sizes = [one.need.weights(one.room.dtype) for one in (its, alone)]
-    if sizes[0] >= sizes[1]:
+    located_draft, chosen_draft = _locate_draft(located, draft, tell)
+    alone = located.quantized(options.quantize).requirement
+    both = located.quantized(options.quantize, draft=chosen_draft.requirement)
+    draft_size = chosen_draft.requirement.weights(located_draft.available.dtype)
+    size = alone.weights(located.available.dtype)
+    if draft_size >= size:
         raise BadDraft(
-            f"{its.name} cannot draft for {planned.name}: it takes {gigabytes(sizes[0])}, and the model itself "
-            f"{gigabytes(sizes[1])}.",
+            f"{located_draft.name} cannot draft for {located.name}: it takes {gigabytes(draft_size)}, and the model "
+            f"itself {gigabytes(size)}.",
             "A draft makes writing faster if it is several times smaller.",
         )
-    name = f"{planned.name} with the draft {its.name}"
-    fitting = memory.context_that_fits(both.need, both.room, asked=context, name=name)
-    share = sizes[0] / (sizes[0] + both.need.weights(both.room.dtype))
-    its_context = min(fitting, its.config.context_length)
-    draft_model = read(its, context=its_context, on_progress=_part(tell, 0.0, share))
-    model = read(both, context=fitting, on_progress=_part(tell, share, 1.0))
-    return Pair(model=model, draft=DraftModel(model=draft_model, itself=its.files is planned.files))
+    name = f"{located.name} with the draft {located_draft.name}"
+    context = context_that_fits(both.requirement, located.available, asked=options.context, name=name)
+    draft_context = min(context, located_draft.config.context_length)
+    share = draft_size / (draft_size + both.requirement.weights(located.available.dtype))
+    draft_model = read(fit(located_draft, chosen_draft, context=draft_context), _part(tell, 0.0, share))
+    model = read(fit(located, both, context=context), _part(tell, share, 1.0))
+    is_itself = located_draft.files is located.files
+    return LoadedPair(model=model, draft=DraftModel(model=draft_model, itself=is_itself))
 
 
-def _plan_draft(planned: Plan, draft: str, tell: Progress) -> Plan:
-    if draft not in ITSELF and shelf.find(draft) == planned.files.place:
+def _locate_draft(located: LocatedModel, draft: str, tell: Progress) -> tuple[LocatedModel, ChosenQuantization]:
+    """The draft, and how it is held."""
+    if draft not in ITSELF and find(draft) == located.files.path:
         draft = "int8"
-    if draft in ITSELF:
-        its = planned.held(draft)
-        return replace(its, name=f"{planned.name} in {draft}", need=replace(its.need, cache_values=0))
-    dtype = planned.room.dtype
-    its = plan(draft, device=str(planned.device), dtype=dtype, context=None, on_progress=tell)
-    check_same(planned.name, planned.tokenizer, its.name, its.tokenizer)
-    return its.held(None if its.bits_as_stored < memory.BITS[dtype] else "int8")
+    if draft in ITSELF:  # its cache is the model's own
+        chosen = located.quantized(draft)
+        itself = replace(located, name=f"{located.name} in {draft}")
+        return itself, replace(chosen, requirement=replace(chosen.requirement, cache_values=0))
+    dtype = located.available.dtype
+    other = locate(draft, LoadOptions(device=str(located.device), dtype=dtype), tell)
+    check_same(located.name, located.tokenizer, other.name, other.tokenizer)
+    return other, other.quantized(None if other.bits_as_stored < DTYPE_BITS[dtype] else "int8")
 
 
-def _part(tell: Progress, begin: float, end: float) -> Callable[[float, str], None]:
+def _part(tell: Progress, begin: float, end: float) -> Progress:
     """Progress of a part of the work."""
     return lambda fraction, what: tell(begin + (end - begin) * fraction, what)

@@ -54,7 +54,7 @@ class ModelFiles(Protocol):
     """
 
     @property
-    def place(self) -> Path:
+    def path(self) -> Path:
         """The directory, or the file."""
         ...
 
@@ -69,7 +69,7 @@ class ModelFiles(Protocol):
         ...
 
     @property
-    def quantisation(self) -> str | None:
+    def quantization(self) -> str | None:
         """The number format of the whole, such as Q4_K_M, where the files have a name for it."""
         ...
 
@@ -78,7 +78,7 @@ class ModelFiles(Protocol):
         ...
 
     @property
-    def said_context(self) -> int | None:
+    def stated_context(self) -> int | None:
         """The context that a file tells of, if its family is one that says so in the usual way."""
         ...
 

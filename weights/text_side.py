@@ -6,23 +6,21 @@ from core.conversation import Message
 from core.errors import BadTemplate
 from core.text.chat_template import ChatTemplate
 from core.text.tokenizer import Tokenizer
-from weights.library import listing as shelf
+from weights.library.names import find
 from weights.model_files import ModelFiles
 from weights.open import open_files
-
-# How templates close a turn. Not every checkpoint's config names its own as an end token.
-_TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<end_of_turn>", "<|end|>", "<|end_of_turn|>")
+from weights.turn_ends import IN_TEMPLATES
 
 _LONGEST_TOKEN = 64  # characters
 
 
 def load_tokenizer(name: str) -> Tokenizer:
-    """The tokenizer of a model on the shelf, without its weights.
+    """The tokenizer of a model by its name or path, without its weights.
 
     Raises:
-        LogitscopeError: see `shelf.find`, `open_files` and `ModelFiles.read_tokenizer`.
+        LogitscopeError: see `find`, `open_files` and `ModelFiles.read_tokenizer`.
     """
-    return open_files(shelf.find(name)).read_tokenizer()
+    return open_files(find(name)).read_tokenizer()
 
 
 def read_template(files: ModelFiles) -> ChatTemplate | None:
@@ -37,10 +35,10 @@ def read_template(files: ModelFiles) -> ChatTemplate | None:
 def end_ids(files: ModelFiles, tokenizer: Tokenizer, template: ChatTemplate | None) -> frozenset[int]:
     """Every token that ends a reply: what the files name, and what the template closes a turn with."""
     source = files.template or ""
-    names = {*files.end_tokens, *(name for name in _TURN_ENDS if name in source)}
-    found = {one for name in names if (one := tokenizer.id_of(name)) is not None}
+    names = {*files.end_tokens, *(name for name in IN_TEMPLATES if name in source)}
+    named = {token_id for name in names if (token_id := tokenizer.id_of(name)) is not None}
     closing = None if template is None else _closing_id(template, tokenizer)
-    return files.end_ids | found | ({closing} if closing is not None else set())
+    return files.end_ids | named | ({closing} if closing is not None else set())
 
 
 def _closing_id(template: ChatTemplate, tokenizer: Tokenizer) -> int | None:
@@ -55,6 +53,6 @@ def _closing_id(template: ChatTemplate, tokenizer: Tokenizer) -> int | None:
         text = template.render(turns)
     except BadTemplate:  # whoever speaks next will be told
         return None
-    _, found, after = text.rpartition(answer)
-    following = tokenizer.encode(after.lstrip()[:_LONGEST_TOKEN]) if found else []
+    _, answered, after = text.rpartition(answer)
+    following = tokenizer.encode(after.lstrip()[:_LONGEST_TOKEN]) if answered else []
     return following[0] if following and following[0] in tokenizer.special_ids else None

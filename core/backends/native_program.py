@@ -19,8 +19,9 @@ from core.layers.feed_forward import Experts, FeedForward
 from core.native import bindings as c
 from core.native.bindings import MAX_PREFILL_TOKENS, MAX_STEP_TOKENS, PANEL, Buffer, Heads, Matrix, Norm, Operation
 from core.native.quantize import FORMATS, matrix_of
+from core.quantization.formats import GROUP
 from core.quantization.layers import QuantizedEmbedding, QuantizedLinear
-from core.quantization.packed import GROUP, Packed
+from core.quantization.packed import Packed
 from core.transformer import Block, Transformer
 
 _ACTIVATIONS = {"silu": c.SILU, "gelu": c.GELU, "gelu_tanh": c.GELU_TANH, "relu": c.RELU}

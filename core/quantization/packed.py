@@ -8,15 +8,14 @@ described in core/native/csrc/api.h; anywhere but on the CPU a block is a single
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from core.native.arena import Arena
+from core.quantization.formats import GROUP, Kind
 
-Kind = Literal["int8", "int4"]
-ROWS, GROUP = 16, 32  # of a block; columns that share a scale
+ROWS = 16  # of a block
 
 
 @dataclass(frozen=True, kw_only=True)

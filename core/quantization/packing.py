@@ -8,7 +8,8 @@ from torch import Tensor
 
 from core.native import quantize as native
 from core.native.arena import Arena
-from core.quantization.packed import GROUP, ROWS, Kind, Packed, in_rows
+from core.quantization.formats import GROUP, Kind
+from core.quantization.packed import ROWS, Packed, in_rows
 
 _FACTORS = (0.96, 0.92, 0.88, 0.84)  # of the scale that keeps the largest in 4 bits
 

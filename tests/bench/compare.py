@@ -24,7 +24,7 @@ from tests.bench.limit import cache_bytes
 from tests.bench.remote import Gone, Worker
 from tests.bench.report import PEERS, Measurement
 from weights.fit.requirement import requirement_of
-from weights.library.listing import find
+from weights.library.names import find
 from weights.open import open_files
 
 PEER_KIND = {"bf16": "bf16", "int8": "q8_0", "int4": "q4_0"}

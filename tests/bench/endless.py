@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from weights.library.listing import find
+from weights.library.names import find
 
 _SAMPLING, _TEMPLATE = "generation_config.json", "chat_template"
 

@@ -33,9 +33,9 @@ HEADLESS = """
 import sys
 from core.conversation import Message
 from tui.cli.options import parse
-from tui.cli.commands import open_engine
+from tui.cli.commands import engine_of
 options = parse(sys.argv[2:])
-*_, end = open_engine(options).tokens((Message(role="user", text=sys.argv[1]),), lambda: options.settings)
+*_, end = engine_of(options).tokens((Message(role="user", text=sys.argv[1]),), lambda: options.settings)
 print(end.tokens_per_second)
 """
 

@@ -38,7 +38,7 @@ from core.transformer import Transformer
 from weights.gguf.config import NAMES
 from weights.huggingface.checkpoint import Checkpoint
 from weights.layout import Layout
-from weights.library import listing as shelf
+from weights.library.names import find
 from weights.load import load
 from weights.recipe.export import BUNDLED
 from weights.recipe.models import TURN_END
@@ -254,7 +254,7 @@ def main() -> None:
     asked = parser.parse_args()
     to: Path = asked.to or RUNS / f"logitscope-chat-{asked.type}.gguf"
     try:
-        export(shelf.find(asked.model_directory), to, asked.type)
+        export(find(asked.model_directory), to, asked.type)
     except LogitscopeError as error:
         sys.exit(f"export_gguf: {error}")
     print(f"{to}: {to.stat().st_size / 1e6:.1f} MB")

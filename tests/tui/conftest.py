@@ -20,7 +20,7 @@ from tui.app import LogitscopeApp
 from tui.widgets.status import StatusBar
 from tui.widgets.transcript import message as entry_module
 from weights.families.own_format import fields_of
-from weights.library import listing as shelf
+from weights.library.names import BUNDLED
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +44,7 @@ def own_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     for name, folder in folders.items():
         monkeypatch.setenv(name, str(tmp_path / folder))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    files = {path.name: path.read_bytes() for path in shelf.BUNDLED.glob("textbook/*")}
+    files = {path.name: path.read_bytes() for path in BUNDLED.glob("textbook/*")}
     with Hub({"some/model": Repo(files)}) as running:
         monkeypatch.setenv("HF_ENDPOINT", running.address)
         yield running

@@ -15,7 +15,7 @@ from core.model import Model
 from core.records import Finished
 from core.settings import Settings
 from tests.weights.support import tiny  # settles transformers' noise before it is imported
-from weights.library.listing import BUNDLED
+from weights.library.names import BUNDLED
 from weights.load import load
 from weights.recipe.evaluate import last_answers
 from weights.recipe.evaluation.judging import faults

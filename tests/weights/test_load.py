@@ -19,12 +19,22 @@ from torch import Tensor
 from transformers import AutoTokenizer, GPT2Model, LlamaModel
 
 from core.config import ModelConfig, RopeConfig
-from core.errors import BadCheckpoint, BadSetting, BadTemplate, UnsupportedModel
+from core.errors import (
+    BadCheckpoint,
+    BadDevice,
+    BadSetting,
+    BadTemplate,
+    ModelNotFound,
+    OutOfMemory,
+    UnsupportedModel,
+)
 from core.model import Model
 from core.transformer import Transformer
 from tests.weights.support import tiny
 from tests.weights.support.greedy import greedy
+from weights import load as loading
 from weights.families.own_format import fields_of
+from weights.fit.available import AvailableMemory
 from weights.load import load
 
 STORIES = Path(__file__).resolve().parents[3] / "shared" / "checkpoints" / "stories260K"
@@ -424,6 +434,7 @@ def test_a_shorter_context(folder: Folder) -> None:
     for case in ("gpt2", "llama"):
         model = opened(folder(case), context=50)
         assert model.context_length == 50
+        assert model.n_parameters == opened(folder(case)).n_parameters, "a table of positions keeps all its rows"
         tokens = some_tokens(50)
         want = tiny.reference(folder(case))(tokens).logits
         torch.testing.assert_close(logits(model.transformer, tokens), want, rtol=0, atol=1e-4)
@@ -433,6 +444,37 @@ def test_a_shorter_context(folder: Folder) -> None:
 def test_a_context_the_model_was_not_made_for(context: int, folder: Folder) -> None:
     with pytest.raises(BadSetting, match=rf"{context} tokens .* 128"):
         opened(folder("llama"), context=context)
+
+
+def test_of_several_faults_the_first_on_the_way_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Located, fitted, read: each fault is found before the work that would be in vain."""
+    folder = tiny.write("llama", tmp_path / "m")
+    (folder / "chat_template.jinja").write_text("{% if %}")
+    whole = load_file(folder / "model.safetensors")
+    one_less = {name: tensor for name, tensor in whole.items() if name != "model.norm.weight"}
+    save_file(one_less, folder / "model.safetensors", {"format": "pt"})
+    little = AvailableMemory(device="cpu", dtype="float32", free=1_000)
+    monkeypatch.setattr(loading, "available_memory", lambda *_: little)
+    with monkeypatch.context() as nothing_read:
+        nothing_read.setattr(loading, "read_transformer", None)
+        with pytest.raises(BadDevice):
+            load("no/such/model", device="abacus")
+        with pytest.raises(ModelNotFound):
+            opened(tmp_path / "other", context=0)
+        with pytest.raises(BadSetting, match="context of 0"):
+            opened(folder, context=0, quantize="int3")
+        with pytest.raises(BadSetting, match="int3"):
+            opened(folder, quantize="int3")
+        with pytest.raises(BadTemplate):
+            opened(folder)
+        (folder / "chat_template.jinja").unlink()
+        with pytest.raises(BadCheckpoint, match="missing"):
+            opened(folder)
+        save_file(whole, folder / "model.safetensors", {"format": "pt"})
+        with pytest.raises(OutOfMemory):
+            opened(folder)
+    monkeypatch.undo()
+    assert opened(folder).name == "m"
 
 
 def test_progress_only_moves_forward_and_arrives(folder: Folder) -> None:

@@ -24,7 +24,8 @@ from weights import load as loading
 from weights.families.own_format import fields_of
 from weights.fit.available import AvailableMemory
 from weights.fit.requirement import MemoryRequirement, context_that_fits
-from weights.load_draft import Pair, load_with_draft
+from weights.load_draft import LoadedPair, load_with_draft
+from weights.load_options import LoadOptions
 
 pytestmark = pytest.mark.skipif(library() is None, reason="guesses are for the C library, which is not built")
 HELLO = (Message(role="user", text="Hello! Say it again, and again, and again."),)
@@ -53,11 +54,13 @@ def small(tmp_path: Path) -> str:
     return write(tmp_path / "small", n_layers=1, d_ff=32, context_length=100)
 
 
-def opened(model: str, draft: str | None, **options: Any) -> Pair:
-    return load_with_draft(model, draft, device="cpu", dtype=options.pop("dtype", "float32"), **options)
+def opened(model: str, draft: str | None, **options: Any) -> LoadedPair:
+    on_progress = options.pop("on_progress", None)
+    chosen = {"device": "cpu", "dtype": "float32", "draft": draft} | options
+    return load_with_draft(model, LoadOptions(**chosen), on_progress)
 
 
-def said(pair: Pair) -> list[int]:
+def said(pair: LoadedPair) -> list[int]:
     engine = Engine(pair.model, draft=pair.draft)
     settings = Settings(seed=1, max_tokens=60)
     return [event.id for event in engine.tokens(HELLO, lambda: settings) if isinstance(event, Token)]
@@ -83,7 +86,7 @@ def test_the_model_itself_drafts_in_fewer_bits(model: str, kind: str) -> None:
 
 
 def test_no_draft_is_no_draft(model: str) -> None:
-    assert replace(opened(model, None), model=None) == Pair(model=None)  # type: ignore[arg-type]
+    assert replace(opened(model, None), model=None) == LoadedPair(model=None)  # type: ignore[arg-type]
 
 
 def test_rows_of_the_embedding_that_no_token_has_do_not_matter(model: str, tmp_path: Path) -> None:
@@ -122,7 +125,7 @@ def test_a_draft_that_does_not_fit_is_refused_or_left_out(
                     opened(model, draft, **options)
             assert caught.value.message.startswith(sentence)
         else:
-            pair = opened(model, draft, needed=False, **options)
+            pair = opened(model, draft, draft_needed=False, **options)
             assert pair.draft is None
             assert pair.draft_fallback_reason.startswith(f"Without a draft: {sentence}")
 
@@ -154,7 +157,7 @@ def test_progress_goes_on_through_both_and_ends_where_it_is_stopped(model: str, 
 
     for needed in (True, False):
         with pytest.raises(Unwanted):
-            opened(model, small, on_progress=stop, needed=needed)
+            opened(model, small, on_progress=stop, draft_needed=needed)
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------
@@ -165,14 +168,14 @@ DRAFT = MemoryRequirement(n_parameters=GB, cache_values=10_000, context=40_000, 
 BOTH = replace(BIG, draft=DRAFT)
 
 
-def room(free: float) -> AvailableMemory:
+def memory(free: float) -> AvailableMemory:
     return AvailableMemory(device="cpu", dtype="bfloat16", free=round(free * GB))
 
 
 def test_what_both_need_is_the_sum() -> None:
     assert BOTH.total("bfloat16", 20_000) == 17 * GB + 20_000 * 60_000 * 2
     assert BOTH.total("bfloat16", 60_000) == 17 * GB + 60_000 * 50_000 * 2 + 40_000 * 10_000 * 2
-    assert BOTH.quantised("int8").weights("bfloat16") == BIG.quantised("int8").weights("bfloat16") + GB
+    assert BOTH.quantized("int8").weights("bfloat16") == BIG.quantized("int8").weights("bfloat16") + GB
 
 
 def test_the_context_is_one_that_both_have_room_for() -> None:
@@ -183,20 +186,20 @@ def test_the_context_is_one_that_both_have_room_for() -> None:
 
 def test_what_would_fit_without_the_draft_is_said() -> None:
     with pytest.raises(OutOfMemory) as caught:
-        context_that_fits(BOTH, room(16.8), asked=4_000, name="big with the draft small")
+        context_that_fits(BOTH, memory(16.8), asked=4_000, name="big with the draft small")
     assert caught.value.message.startswith("big with the draft small needs 17.5 GB")
     assert caught.value.hint.endswith("or without --draft.")
 
 
 def test_a_model_that_fits_without_its_draft_only(model: str, small: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    need = loading.plan(model, device="cpu", dtype="float32", context=None, on_progress=loading.tell_nobody).need
-    its = loading.plan(small, device="cpu", dtype="float32", context=None, on_progress=loading.tell_nobody).need
-    free = need.total("float32", 256) + its.quantised("int8").weights("float32")  # but not the draft's cache
+    options = LoadOptions(device="cpu", dtype="float32")
+    large, little = (loading.locate(name, options, loading.tell_nobody).requirement for name in (model, small))
+    free = large.total("float32", 256) + little.quantized("int8").weights("float32")  # but not the draft's cache
     tight = AvailableMemory(device="cpu", dtype="float32", free=free)
-    monkeypatch.setattr(loading, "room", lambda *_: tight)
+    monkeypatch.setattr(loading, "available_memory", lambda *_: tight)
     assert opened(model, None, context=256).model.context_length == 256
     with pytest.raises(OutOfMemory, match="model with the draft small"):
         opened(model, small, context=256)
-    pair = opened(model, small, context=256, needed=False)
+    pair = opened(model, small, context=256, draft_needed=False)
     assert pair.draft is None
     assert "Without a draft: model with the draft small needs" in pair.draft_fallback_reason

@@ -201,16 +201,16 @@ def test_auto_is_the_first_that_fits(folder: Path, monkeypatch: pytest.MonkeyPat
     cache = 2 * plain.transformer.config.n_layers * 2 * 16 * context * 4
     for bits, kinds in ((32 * n, set()), (8.5 * n, {"int8"}), (4.5 * n + 4 * ends, {"int8", "int4"})):
         there = AvailableMemory(device="cpu", dtype="float32", free=int(bits / 8) + cache + 1)
-        monkeypatch.setattr(loading, "room", lambda device, dtype, there=there: there)
+        monkeypatch.setattr(loading, "available_memory", lambda device, dtype, there=there: there)
         assert {one.kind for one in packed_in(opened(folder, quantize="auto")).values()} == kinds
     monkeypatch.setattr(
-        loading, "room", lambda device, dtype: AvailableMemory(device="cpu", dtype="float32", free=1000)
+        loading, "available_memory", lambda device, dtype: AvailableMemory(device="cpu", dtype="float32", free=1000)
     )
     with pytest.raises(OutOfMemory, match="4 bits"):
         opened(folder, quantize="auto")
 
 
-def test_a_quantisation_that_there_is_not(folder: Path) -> None:
+def test_a_quantization_that_there_is_not(folder: Path) -> None:
     with pytest.raises(BadSetting, match=r"'int3'.*none, int8, int4, auto"):
         opened(folder, quantize="int3")
 
@@ -233,13 +233,13 @@ def distributions(model: Model, ids: list[int]) -> Tensor:
 
 @pytest.mark.parametrize(("mode", "most"), [("int8", 1e-3), ("int4", 0.1)])
 def test_the_shipped_model_loses_little(mode: str, most: float) -> None:
-    """KL(bf16 || quantised), the mean over the tokens of a chat, in nats."""
-    plain, quantised = (load("bundled", device="cpu", dtype="bfloat16", quantize=one) for one in ("none", mode))
+    """KL(bf16 || quantized), the mean over the tokens of a chat, in nats."""
+    plain, quantized = (load("bundled", device="cpu", dtype="bfloat16", quantize=one) for one in ("none", mode))
     talk = tuple(
         Message(role=role, text=text) for turn in TALK for role, text in zip(("user", "assistant"), turn, strict=True)
     )
     ids = prompt_ids(talk, plain.template, plain.tokenizer)
-    p, q = distributions(plain, ids), distributions(quantised, ids)
+    p, q = distributions(plain, ids), distributions(quantized, ids)
     divergence = (p.exp() * (p - q)).sum(-1).mean().item()
     print(f"{mode}: {divergence:.2e} nats per token")
     assert 0 < divergence < most

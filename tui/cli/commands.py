@@ -19,6 +19,7 @@ from tui.cli import tables
 from tui.cli.bench_command import bench
 from tui.cli.json_records import finished_record, next_record, token_record
 from tui.cli.options import Options
+from tui.engines.open_engine import open_engine
 from tui.sanitize import visible
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def ask(options: Options) -> None:
     conversation: Conversation = (Message(role="user", text=prompt),)
     if options.arguments.system:
         conversation = (Message(role="system", text=options.arguments.system), *conversation)
-    engine = open_engine(options)
+    engine = engine_of(options)
     settings = _settings(options, engine)
     if options.arguments.json:
         for record in engine.reply(conversation, lambda: settings, top=options.arguments.top):
@@ -47,7 +48,7 @@ def ask(options: Options) -> None:
 def next_token(options: Options) -> None:
     """Show the distribution of the token after a text."""
     text = _text(options.arguments.text, "a text", 'logitscope next "Once upon a"', keep_space=options.arguments.raw)
-    engine = open_engine(options, writes=False)
+    engine = engine_of(options, writes=False)
     tokenizer = engine.model.tokenizer
     if options.arguments.raw:
         ids = tokenizer.encode(text, add_special=True)
@@ -83,21 +84,21 @@ def tokens(options: Options) -> None:
 def models(options: Options) -> None:
     """List what can be opened, or fetch or remove a model."""
     if options.arguments.action is not None:
-        from tui.cli import models_command as commands
+        from tui.cli.models_command import ACTIONS
 
-        commands.ACTIONS[options.arguments.action](options.arguments)
+        ACTIONS[options.arguments.action](options.arguments)
         return
     from core.backends.device import choose
-    from weights.fit.available import room
+    from weights.fit.available import available_memory
     from weights.library.listing import listing
 
-    there = room(*choose(options.load.device, options.load.dtype))
-    entries = listing([_folder(one) for one in options.arguments.folder], there, options.load.context)
+    available = available_memory(*choose(options.load.device, options.load.dtype))
+    entries = listing([_folder(text) for text in options.arguments.folder], available, options.load.context)
     if options.arguments.json:
         for entry in entries:
-            print(json.dumps(asdict(entry) | {"device": there.device, "dtype": there.dtype}, default=str))
+            print(json.dumps(asdict(entry) | {"device": available.device, "dtype": available.dtype}, default=str))
     else:
-        tables.show_models(entries, there)
+        tables.show_models(entries, available)
 
 
 def _folder(text: str) -> Path:
@@ -112,29 +113,17 @@ def _folder(text: str) -> Path:
     return folder
 
 
-def open_engine(options: Options, *, writes: bool = True) -> Engine:
+def engine_of(options: Options, *, writes: bool = True) -> Engine:
     """The model the options name, ready to speak.
 
     Args:
         writes: several tokens, so that a draft has something to guess.
     """
-    from core.backends.cuda_graph.compiler import Compiler
-    from core.engine import Engine
-    from weights.load_draft import load_with_draft
-
-    wanted = options.load
-    pair = load_with_draft(
-        wanted.model,
-        wanted.draft if writes else None,
-        device=wanted.device,
-        dtype=wanted.dtype,
-        context=wanted.context,
-        quantize=wanted.quantize,
-    )
-    if pair.draft_fallback_reason:
-        print(f"logitscope: {visible(pair.draft_fallback_reason)}", file=sys.stderr)
-    compiler = Compiler() if wanted.compiled else None
-    return Engine(pair.model, speculate=wanted.speculate, draft=pair.draft, compiler=compiler)
+    load = options.load if writes else replace(options.load, draft=None)
+    opened = open_engine(load)
+    if opened.draft_fallback_reason:
+        print(f"logitscope: {visible(opened.draft_fallback_reason)}", file=sys.stderr)
+    return opened.engine
 
 
 def _settings(options: Options, engine: Engine) -> Settings:
@@ -207,5 +196,5 @@ COMMANDS: dict[str, Callable[[Options], None]] = {
     "next": next_token,
     "tokens": tokens,
     "models": models,
-    "bench": lambda options: bench(open_engine(options), options.arguments),
+    "bench": lambda options: bench(engine_of(options), options.arguments),
 }

@@ -15,12 +15,12 @@ from core.errors import BadSetting
 from tui.sanitize import visible
 
 if TYPE_CHECKING:
-    from weights.hub import pull as hub
+    from weights.hub import pull
 
 
-def pull(arguments: argparse.Namespace) -> None:
+def pull_model(arguments: argparse.Namespace) -> None:
     """Fetch a model, with a bar on standard error; the name to open it by goes to standard output."""
-    from weights.hub import pull as hub  # loads the client, which nothing else needs
+    from weights.hub import pull  # loads the client, which nothing else needs
 
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -30,25 +30,25 @@ def pull(arguments: argparse.Namespace) -> None:
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
 
-        def show(progress: hub.Progress) -> None:
+        def show(progress: pull.Progress) -> None:
             bar.update(task, description=visible(progress.name), completed=progress.done, total=max(1, progress.total))
 
-        name = hub.pull(arguments.model, show)
+        name = pull.pull(arguments.model, show)
     print(visible(name))
     console.print(Text(f"Open it with: logitscope --model {visible(name)}"))
 
 
-def remove(arguments: argparse.Namespace) -> None:
+def remove_model(arguments: argparse.Namespace) -> None:
     """Remove a model, after asking."""
     from weights.fit.requirement import gigabytes
-    from weights.library import download_record as downloads
+    from weights.hub.remove import remove, to_remove
 
-    name, size = downloads.to_remove(arguments.model)
+    name, size = to_remove(arguments.model)
     what = f"{visible(name)} ({gigabytes(size)})"
     if not arguments.yes and not _agreed(f"Remove {what}?"):
         print("Nothing was removed.")
         return
-    downloads.remove(arguments.model)
+    remove(arguments.model)
     print(f"Removed {what}.")
 
 
@@ -59,4 +59,4 @@ def _agreed(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-ACTIONS: dict[str, Callable[[argparse.Namespace], None]] = {"pull": pull, "remove": remove}
+ACTIONS: dict[str, Callable[[argparse.Namespace], None]] = {"pull": pull_model, "remove": remove_model}

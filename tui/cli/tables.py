@@ -16,7 +16,7 @@ from tui.sanitize import visible, visible_token
 
 if TYPE_CHECKING:
     from weights.fit.available import AvailableMemory
-    from weights.library.listing import ShelfEntry
+    from weights.library.entry import ModelEntry
 
 _BAR_WIDTH = 24
 
@@ -70,23 +70,24 @@ def show_tokens(tokens: Sequence[Mapping[str, Any]]) -> None:
     Console(highlight=False).print(table)
 
 
-def show_models(entries: Sequence[ShelfEntry], room: AvailableMemory) -> None:
+def show_models(entries: Sequence[ModelEntry], available: AvailableMemory) -> None:
     """One row per model on this machine, and whether it fits where it would be opened."""
     columns = ("name", "where", "family", "parameters", "size", "stored as", "context", "memory", "")
     table = Table(*columns, box=None, pad_edge=False)
     for column in (3, 4, 6, 7):
         table.columns[column].justify = "right"
     for e in entries:
-        cells = [e.name, e.source, e.family or "", _short(e.parameters), _size(e.bytes), e.quantisation or ""]
+        cells = [e.name, e.source, e.family or "", _short(e.parameters), _size(e.bytes), e.quantization or ""]
         cells += [f"{e.context:,}" if e.context else "", _size(e.needs), _note(e)]
         table.add_row(*(Text(visible(cell)) for cell in cells), style="dim" if e.problem or e.fits == 0 else None)
     console = Console(highlight=False)
     console.print(table)
-    free = f", {_size(room.free)} free" if room.free is not None else ""
-    console.print(Text(f"Memory is for {room.device} in {room.dtype}{free}. Open one with --model NAME.", style="dim"))
+    free = f", {_size(available.free)} free" if available.free is not None else ""
+    where = f"{available.device} in {available.dtype}{free}"
+    console.print(Text(f"Memory is for {where}. Open one with --model NAME.", style="dim"))
 
 
-def _note(entry: ShelfEntry) -> str:
+def _note(entry: ModelEntry) -> str:
     """What stands in the way of a model, if anything does."""
     if entry.problem:
         return entry.problem

@@ -15,7 +15,7 @@ from tui.controllers import notes
 from tui.controllers.panes import Panes
 from tui.session.engine_state import EngineStateHolder
 from tui.session.open_model import OpenModel
-from weights.library.listing import ShelfEntry
+from weights.library.entry import ModelEntry
 
 if TYPE_CHECKING:
     from tui.downloads.fetch import Fetching
@@ -35,7 +35,7 @@ class ModelScreens:
         state: EngineStateHolder,
         open_model: OpenModel,
         panes: Panes,
-        switch: Callable[[ShelfEntry | None], None],
+        switch: Callable[[ModelEntry | None], None],
     ) -> None:
         self._app = app
         self._state = state
@@ -71,12 +71,14 @@ class ModelScreens:
         from tui.screens.fetch import FetchScreen
         from tui.screens.models import ModelsScreen
         from weights.fit.available import available_memory_without_torch
-        from weights.fit.requirement import BITS
+        from weights.fit.requirement import DTYPE_BITS
         from weights.library.listing import listing
 
         self.fetching = self.fetching or Fetching()
         state = self._state.now
         dtype = self._open_model.load.dtype or state.precision
-        room = partial(available_memory_without_torch, state.device or "cpu", dtype if dtype in BITS else "float32")
-        fetch = partial(FetchScreen, self.fetching, room)
+        room = partial(
+            available_memory_without_torch, state.device or "cpu", dtype if dtype in DTYPE_BITS else "float32"
+        )
+        fetch = partial(FetchScreen, self.fetching, available)
         return ModelsScreen(listing, current=state.model, fetch=fetch)

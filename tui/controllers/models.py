@@ -13,7 +13,7 @@ from tui.controllers.settings import LiveSettings
 from tui.engines.protocol import Cancel, EngineLink, Failed, Loading, LocalInfo, ModelInfo, Ready
 from tui.session.engine_state import EngineStateHolder
 from tui.session.open_model import OpenModel
-from weights.library.listing import ShelfEntry
+from weights.library.entry import ModelEntry
 
 
 class ModelSwitcher:
@@ -37,7 +37,7 @@ class ModelSwitcher:
         self._replies = replies
         self._settings = settings
 
-    def switch(self, entry: ShelfEntry | None) -> None:
+    def switch(self, entry: ModelEntry | None) -> None:
         """Go on with another model; None: with this one."""
         if entry is None or (entry.name == self._state.now.model and self._open_model.is_idle):
             return

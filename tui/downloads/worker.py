@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from core.errors import LogitscopeError
 
 if TYPE_CHECKING:
-    from weights.hub import pull as hub
+    from weights.hub.pull import Progress
 
 _EVERY = 0.1  # seconds between two lines
 
@@ -26,9 +26,9 @@ def main(reference: str) -> None:
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        from weights.hub import pull as hub  # takes a second
+        from weights.hub.pull import pull  # takes a second
 
-        _say(name=hub.pull(reference, _Teller().tell))
+        _say(name=pull(reference, _Teller().tell))
     except LogitscopeError as error:
         _say(failed=str(error))
     except Exception as error:  # whatever it is, the person is to read it
@@ -39,10 +39,10 @@ class _Teller:
     """Passes on so much of the progress as an eye can follow, also the last of it before a connection hangs."""
 
     def __init__(self) -> None:
-        self._newest: hub.Progress | None = None
+        self._newest: Progress | None = None
         threading.Thread(target=self._pass_on, daemon=True).start()
 
-    def tell(self, progress: hub.Progress) -> None:
+    def tell(self, progress: Progress) -> None:
         self._newest = progress
 
     def _pass_on(self) -> None:

@@ -13,22 +13,17 @@ from typing import Protocol
 from core.conversation import Conversation
 from core.records import Finished, Prediction, Prefill, Token
 from core.settings import Settings
+from weights.load_options import LoadOptions
 
 # --- requests -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
-class Load:
+class Load(LoadOptions):
     """Open this model instead of the one that is open. If that fails, the one before is opened again."""
 
     model: str
-    device: str | None = None  # None: the best this machine has
-    dtype: str | None = None  # None: what that device is good at
-    context: int | None = None  # None: what the model was made for
-    quantize: str | None = None  # None: as it is stored
     speculate: bool = True  # guess tokens ahead
-    draft: str | None = None  # what guesses: a smaller model, or how this one is held for it; None: nothing does
-    draft_needed: bool = True  # or the model is opened all the same, if the draft does not fit it
     compiled: bool = False  # have the work on a GPU fused
 
 

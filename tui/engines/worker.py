@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING
 
 from core.errors import LogitscopeError, ModelNotFound
 from tui.engines.inbox import Inbox
+from tui.engines.open_engine import open_engine
 from tui.engines.outbox import Outbox
 from tui.engines.protocol import (
     Answer,
@@ -97,7 +98,7 @@ class Worker:
 
     def _load(self, job: Load) -> None:
         from core.backends.device import release
-        from weights.library.listing import find
+        from weights.library.names import find
 
         find(job.model)  # what is not there costs nobody the model that is open
         if self._engine is not None and self._engine.compiler is not None:
@@ -109,29 +110,15 @@ class Worker:
         self._home = self._home or job  # another one was asked for before this first one was open
 
     def _open(self, job: Load, number: int) -> None:
-        from core.backends.cuda_graph.compiler import Compiler
-        from core.engine import Engine
-        from weights.load_draft import load_with_draft
-
         def progress(fraction: float, what: str) -> None:
             cancelled = self._inbox.cancelled(number) and self._home is not None  # else there is nothing to go back to
             if cancelled or self._inbox.newest_load > number:
                 raise _Unwanted
             self._send(Loading(fraction=self._share + (1 - self._share) * fraction, what=what))
 
-        pair = load_with_draft(
-            job.model,
-            job.draft,
-            device=job.device,
-            dtype=job.dtype,
-            context=job.context,
-            quantize=job.quantize,
-            on_progress=progress,
-            needed=job.draft_needed,
-        )
-        compiler = Compiler(tell=lambda busy: self._send(Compiling(busy))) if job.compiled else None
-        model, draft = pair.model, pair.draft
-        self._engine = Engine(model, speculate=job.speculate, draft=draft, compiler=compiler)
+        opened = open_engine(job, on_progress=progress, on_compiling=lambda busy: self._send(Compiling(busy)))
+        model = opened.engine.model
+        self._engine = opened.engine
         self._home, self._share = job, 0.0
         self._send(
             Ready(
@@ -147,8 +134,8 @@ class Worker:
                     device=str(model.device),
                     precision=model.precision,
                     fallback_reason=self._engine.backend.fallback_reason,
-                    draft="" if draft is None else draft.model.name,
-                    draft_fallback_reason=pair.draft_fallback_reason,
+                    draft=opened.draft,
+                    draft_fallback_reason=opened.draft_fallback_reason,
                 ),
             )
         )

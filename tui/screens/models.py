@@ -19,10 +19,10 @@ from core.errors import LogitscopeError
 from tui.screens.fetch import FetchScreen
 from tui.screens.picker import ChoosingScreen
 from tui.widgets.models.model_list import ModelList
-from weights.library.listing import ShelfEntry
+from weights.library.entry import ModelEntry
 
 
-class ModelsScreen(ChoosingScreen[ShelfEntry | None]):
+class ModelsScreen(ChoosingScreen[ModelEntry | None]):
     """Ends with the model that is wanted, or with None.
 
     Args:
@@ -41,12 +41,12 @@ class ModelsScreen(ChoosingScreen[ShelfEntry | None]):
     class Listed(Message):
         """The files have been looked at."""
 
-        entries: Sequence[ShelfEntry]
+        entries: Sequence[ModelEntry]
         failure: str = ""
 
     def __init__(
         self,
-        listing: Callable[[], Sequence[ShelfEntry]],
+        listing: Callable[[], Sequence[ModelEntry]],
         *,
         current: str = "",
         fetch: Callable[[str], FetchScreen],

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 from tui.engines.protocol import Capabilities, Load, Ready
-from weights.library.listing import ShelfEntry
+from weights.library.entry import ModelEntry
 
 Outcome = Literal["first", "again", "switched", "back"]
 
@@ -30,7 +30,7 @@ class OpenModel:
         """Whether a model is open and none is being opened."""
         return self.is_open and not self.wanted
 
-    def switch(self, entry: ShelfEntry) -> Load:
+    def switch(self, entry: ModelEntry) -> Load:
         """The request for another model, with as much of the context that was asked for as it has.
 
         A draft that does not fit it is not needed.

@@ -3,7 +3,7 @@
 A family is a value: a function from its config.json to our `ModelConfig`, and a table from our names to its tensors.
 What it does to its tensors before storing them (fused, transposed, less one) is undone while reading, so the
 transformer need not know. Whatever would change the result and is not understood is refused: never load and be
-wrong. Only this package names families. Knows no file and no torch.
+wrong. Only this package names families, and `gguf.architectures` in llama.cpp's words. Knows no file and no torch.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from weights.families import experts, gemma, gpt, llama, phi, qwen
 from weights.families.own_format import read_own
 from weights.layout import Family
 from weights.untrusted.checked_json import CheckedJson, show
+from weights.untrusted.hints import COPY_AGAIN
 
 FAMILIES: Mapping[str, Family] = {
     **llama.FAMILIES,
@@ -56,13 +57,13 @@ def read_config(config: Mapping[str, object]) -> tuple[Family, ModelConfig]:
         raise keys.unsupported("architectures")
     keys = keys.defaulting(family.defaults)
     try:
-        found = family.read(keys)
+        transformer = family.read(keys)
     except (ValueError, OverflowError) as error:
-        raise BadCheckpoint(f"config.json contradicts itself: {error}.", "Copy or download it again.") from error
+        raise BadCheckpoint(f"config.json contradicts itself: {error}.", COPY_AGAIN) from error
     for name in sorted(_TELLING & keys.unasked()):
         if not _is_neutral(keys.value(name)):
             raise keys.unsupported(name)
-    return family, found
+    return family, transformer
 
 
 def _is_neutral(value: object) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from core.config import ModelConfig
 from weights.families.activations import ACTIVATIONS, OLD_ACTIVATIONS
 from weights.families.llama_like import LLAMA_NAMES, SANDWICH_NAMES, read_common, read_windows
-from weights.families.rope import SCALINGS, read_rotary, rotary_of
+from weights.families.rope import SCALINGS, read_rope, rope_of
 from weights.layout import Family
 from weights.untrusted.checked_json import CheckedJson
 
@@ -23,7 +23,7 @@ def _gemma_common(keys: CheckedJson) -> dict[str, Any]:
 
 def _gemma(keys: CheckedJson) -> ModelConfig:
     activation: Any = keys.choice("hidden_act", OLD_ACTIVATIONS)
-    return ModelConfig(**_gemma_common(keys), rope=read_rotary(keys), activation=activation)
+    return ModelConfig(**_gemma_common(keys), rope=read_rope(keys), activation=activation)
 
 
 def _gemma_sandwich(keys: CheckedJson) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def _gemma_sandwich(keys: CheckedJson) -> dict[str, Any]:
 
 def _gemma2(keys: CheckedJson) -> ModelConfig:
     windows = read_windows(keys, keys.maybe_count("sliding_window"), lambda layer: layer % 2 == 0)
-    return ModelConfig(**_gemma_sandwich(keys), **windows, rope=read_rotary(keys))
+    return ModelConfig(**_gemma_sandwich(keys), **windows, rope=read_rope(keys))
 
 
 def _gemma3(keys: CheckedJson) -> ModelConfig:
@@ -54,8 +54,8 @@ def _gemma3(keys: CheckedJson) -> ModelConfig:
         **_gemma_sandwich(keys),
         **windows,
         qk_norm=True,
-        rope=rotary_of(whole, keys, theta=thetas[0], scalings=_GEMMA3_SCALINGS),
-        rope_local=rotary_of(local, keys, theta=thetas[1], scalings=_GEMMA3_SCALINGS),
+        rope=rope_of(whole, keys, theta=thetas[0], scalings=_GEMMA3_SCALINGS),
+        rope_local=rope_of(local, keys, theta=thetas[1], scalings=_GEMMA3_SCALINGS),
     )
 
 

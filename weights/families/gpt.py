@@ -7,7 +7,7 @@ from typing import Any
 from core.config import ModelConfig
 from weights.families.activations import ACTIVATIONS, OLD_ACTIVATIONS
 from weights.families.llama_like import read_n_layers
-from weights.families.rope import read_context, read_rotary
+from weights.families.rope import read_context, read_rope
 from weights.layout import Family
 from weights.untrusted.checked_json import CheckedJson
 
@@ -63,7 +63,7 @@ def _gpt_neox(keys: CheckedJson) -> ModelConfig:
         **fields,
         context_length=read_context(keys),
         d_ff=keys.count("intermediate_size"),
-        rope=read_rotary(keys, fields["d_head"], theta="rotary_emb_base", part="rotary_pct"),
+        rope=read_rope(keys, fields["d_head"], theta="rotary_emb_base", part="rotary_pct"),
         norm_eps=keys.number("layer_norm_eps"),
         activation=keys.choice("hidden_act", ACTIVATIONS),  # type: ignore[arg-type]
         residual="parallel, two norms" if keys.flag("use_parallel_residual", True) else "pre",

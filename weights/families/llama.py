@@ -14,7 +14,7 @@ from weights.families.llama_like import (
     read_silu_and_rms,
     read_windows,
 )
-from weights.families.rope import read_rotary
+from weights.families.rope import read_rope
 from weights.layout import Family
 from weights.untrusted.checked_json import CheckedJson
 
@@ -28,19 +28,19 @@ def _mistral(keys: CheckedJson) -> ModelConfig:
 
 
 def _smollm3(keys: CheckedJson) -> ModelConfig:
-    """Some layers do not turn. Their list is 1 for those that do."""
+    """Some layers have no rope. Their list is 1 for those that have."""
     n_layers, every = read_n_layers(keys), keys.count("no_rope_layer_interval", 4)
-    turned = keys.counts("no_rope_layers") or [(layer + 1) % every for layer in range(n_layers)]
-    if len(turned) < n_layers:
+    has_rope = keys.counts("no_rope_layers") or [(layer + 1) % every for layer in range(n_layers)]
+    if len(has_rope) < n_layers:
         raise keys.bad("no_rope_layers", f"a list of {n_layers} numbers, one per layer")
     window = keys.maybe_count("sliding_window")
     windowed = keys.flag("use_sliding_window")
     return ModelConfig(
         **read_common(keys),
         **read_silu_and_rms(keys),
-        **read_windows(keys, window, lambda layer: windowed and not turned[layer]),
+        **read_windows(keys, window, lambda layer: windowed and not has_rope[layer]),
         mlp_bias=keys.flag("mlp_bias"),
-        nope_layers=frozenset(layer for layer in range(n_layers) if not turned[layer]),
+        nope_layers=frozenset(layer for layer in range(n_layers) if not has_rope[layer]),
     )
 
 
@@ -67,7 +67,7 @@ def _stablelm(keys: CheckedJson) -> ModelConfig:
     fields |= {"qkv_bias": keys.flag("use_qkv_bias"), "output_bias": False}
     return ModelConfig(
         **fields,
-        rope=read_rotary(keys, fields["d_head"]),
+        rope=read_rope(keys, fields["d_head"]),
         norm="layer",
         norm_eps=keys.number("layer_norm_eps"),
         activation=keys.choice("hidden_act", ACTIVATIONS),  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from weights.families.activations import ACTIVATIONS
-from weights.families.rope import SCALINGS, Scaling, read_context, read_rotary
+from weights.families.rope import SCALINGS, Scaling, read_context, read_rope
 from weights.untrusted.checked_json import CheckedJson
 
 SILU = {"hidden_act": "silu", "rms_norm_eps": 1e-6}
@@ -63,7 +63,7 @@ def read_silu_and_rms(
     keys: CheckedJson, d_head: int = 0, *, scalings: Mapping[str, Scaling] = SCALINGS
 ) -> dict[str, Any]:
     return {
-        "rope": read_rotary(keys, d_head, scalings=scalings),
+        "rope": read_rope(keys, d_head, scalings=scalings),
         "norm_eps": keys.number("rms_norm_eps"),
         "activation": keys.choice("hidden_act", ACTIVATIONS),
     }

@@ -30,7 +30,7 @@ def fields_of(config: ModelConfig) -> dict[str, Any]:
 def _read_fields(kind: type, keys: CheckedJson) -> dict[str, Any]:
     """Values for a dataclass's fields, each of the type the field has."""
     types = get_type_hints(kind)
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for field_ in dataclasses.fields(kind):
         value = keys.value(field_.name)
         if value is None and field_.default is dataclasses.MISSING:
@@ -42,21 +42,21 @@ def _read_fields(kind: type, keys: CheckedJson) -> dict[str, Any]:
         if type(value) is int and value > MAX_COUNT:
             raise keys.bad(field_.name, f"at most {MAX_COUNT:,}")
         collect = get_origin(types[field_.name])
-        found[field_.name] = collect(value) if collect in (frozenset, tuple) and isinstance(value, list) else value
+        values[field_.name] = collect(value) if collect in (frozenset, tuple) and isinstance(value, list) else value
     for unknown in sorted(keys.unasked()):
         raise keys.unsupported(unknown)
-    return found
+    return values
 
 
-def _fits(value: object, wanted: Any) -> bool:
-    if get_origin(wanted) is Literal:
-        return value in get_args(wanted)
-    if get_origin(wanted) is frozenset:
+def _fits(value: object, kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_origin(kind) is frozenset:
         return isinstance(value, list) and all(type(item) is int for item in value)
-    if get_origin(wanted) is tuple:
+    if get_origin(kind) is tuple:
         return isinstance(value, list) and all(_fits(item, float) for item in value)
-    if options := get_args(wanted):
+    if options := get_args(kind):
         return any(_fits(value, option) for option in options)
-    if wanted is RopeConfig:
+    if kind is RopeConfig:
         return isinstance(value, dict)
-    return type(value) is wanted or (wanted is float and type(value) is int)
+    return type(value) is kind or (kind is float and type(value) is int)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.config import ModelConfig
 from weights.families.activations import ACTIVATIONS
 from weights.families.llama_like import LLAMA_NAMES, SILU, read_all_windowed, read_common, read_silu_and_rms
-from weights.families.rope import SCALINGS, read_rotary
+from weights.families.rope import SCALINGS, read_rope
 from weights.layout import Family
 from weights.untrusted.checked_json import CheckedJson
 
@@ -19,7 +19,7 @@ def _phi(keys: CheckedJson) -> ModelConfig:
     fields |= {"qkv_bias": True, "output_bias": True, "mlp_bias": True, "head_bias": True}
     fields |= {"norm": "layer", "norm_eps": keys.number("layer_norm_eps"), "residual": "parallel"}
     fields |= {"gated": False, "activation": keys.choice("hidden_act", ACTIVATIONS)}
-    return ModelConfig(**fields, rope=read_rotary(keys, fields["d_head"]))
+    return ModelConfig(**fields, rope=read_rope(keys, fields["d_head"]))
 
 
 def _phi3(keys: CheckedJson) -> ModelConfig:

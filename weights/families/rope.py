@@ -13,7 +13,7 @@ from core.config import RopeConfig
 from weights.untrusted.checked_json import CheckedJson
 
 Fields = dict[str, Any]
-Scaling = Callable[[CheckedJson, CheckedJson], Fields]  # the rope's own keys, all keys -> fields of a Rotary
+Scaling = Callable[[CheckedJson, CheckedJson], Fields]  # the rope's own keys, all keys -> fields of a RopeConfig
 
 
 def _none(rope: CheckedJson, keys: CheckedJson) -> Fields:
@@ -27,7 +27,7 @@ def _linear(rope: CheckedJson, keys: CheckedJson) -> Fields:
 def _dynamic(rope: CheckedJson, keys: CheckedJson) -> Fields:
     """Dynamic NTK does nothing up to the context the model was made for, and that is where we stop.
 
-    Beyond it, every further token would turn all those before it otherwise: no key in a cache would stay right.
+    Beyond it, every further token would have all those before it rotated otherwise: no key in a cache would stay right.
     """
     rope.number("factor")
     return {}
@@ -57,7 +57,7 @@ def _yarn(rope: CheckedJson, keys: CheckedJson) -> Fields:
 
 
 def _yarn_magnitude(rope: CheckedJson, factor: float) -> float:
-    """How much turned queries and keys grow (arXiv 2309.00071, 3.4, and what others have made of it)."""
+    """How much rotated queries and keys grow (arXiv 2309.00071, 3.4, and what others have made of it)."""
     given = rope.maybe_number("attention_factor")
     above, below = rope.maybe_number("mscale"), rope.maybe_number("mscale_all_dim")
 
@@ -99,7 +99,7 @@ SCALINGS: Mapping[str, Scaling] = {
 }
 
 
-def read_rotary(
+def read_rope(
     keys: CheckedJson,
     d_head: int = 0,
     *,
@@ -110,17 +110,17 @@ def read_rotary(
     """The rotary embedding in the old spelling (`rope_theta`, `rope_scaling`) or the new (`rope_parameters`).
 
     Args:
-        d_head: channels of a head, in a family that can turn only a part of them.
+        d_head: channels of a head, in a family that can rotate only a part of them.
         theta, part: what the family's old spelling calls these.
         scalings: those the family knows.
     """
     rope = _table(keys)
     share = rope.number("partial_rotary_factor", keys.number(part, 1.0)) if d_head else 1.0
     width = None if share == 1.0 else int(d_head * share)
-    return rotary_of(rope, keys, theta=keys.number(theta, 10_000.0), width=width, scalings=scalings)
+    return rope_of(rope, keys, theta=keys.number(theta, 10_000.0), width=width, scalings=scalings)
 
 
-def rotary_of(
+def rope_of(
     rope: CheckedJson,
     keys: CheckedJson,
     *,

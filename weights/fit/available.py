@@ -28,7 +28,7 @@ class AvailableMemory:
     free: int | None  # bytes; None where the machine does not say
 
 
-def room(device: torch.device, dtype: torch.dtype) -> AvailableMemory:
+def available_memory(device: torch.device, dtype: torch.dtype) -> AvailableMemory:
     """What is free on a device right now."""
     return AvailableMemory(device=str(device), dtype=str(dtype).removeprefix("torch."), free=_free(device))
 
@@ -48,8 +48,8 @@ def _free(device: torch.device) -> int | None:
         return torch.xpu.mem_get_info(device)[0]
     here = free_here()
     if device.type == "mps":  # shares the machine's memory, but may take a part of it only
-        its_own = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-        return its_own if here is None else min(here, its_own)
+        on_device = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+        return on_device if here is None else min(here, on_device)
     return here
 
 

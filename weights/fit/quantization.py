@@ -6,41 +6,45 @@ The embedding and the unembedding are never held in less than 8 bits: they are t
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from core.native.bindings import library
-
-if TYPE_CHECKING:
-    from core.quantization.packed import Kind
-    from weights.model_files import StoredTensor
+from core.quantization.formats import BITS, GROUP, Kind
 
 MODES = ("none", "int8", "int4", "auto")  # auto: the first of the others that fits; not to say one: as they are stored
-BITS = {"int8": 8.5, "int4": 4.5}  # per weight, the scales included
-_GROUP = 32  # core.quantization.packed.GROUP, without torch
 _ENDS = ("embedding.weight", "head.weight")
 _MATRICES = ("query", "key", "value", "output", "gate", "up", "down")
 
-QuantizationPolicy = Callable[
-    [str, tuple[int, ...], str], "Kind | None"
-]  # of our name, our shape, the format it is stored in
+# Of our name, our shape and the format a matrix is stored in, the one it is held in; None: the model's number format.
+QuantizationPolicy = Callable[[str, tuple[int, ...], str], Kind | None]
 
 
-def held(mode: str | None) -> QuantizationPolicy:
-    """In which format a matrix is held: None means the number format of the whole model."""
+class StoredMatrix(Protocol):
+    """A stored tensor, as far as its size goes."""
+
+    @property
+    def dtype(self) -> str: ...
+
+    @property
+    def n_values(self) -> int: ...
+
+
+def policy_of(mode: str | None) -> QuantizationPolicy:
+    """What a mode but "auto" means for each matrix; None: it stays as it is stored."""
 
     def choose(name: str, shape: tuple[int, ...], stored: str) -> Kind | None:
-        if len(shape) != 2 or shape[1] % _GROUP or not _is_matrix(name):
+        if len(shape) != 2 or shape[1] % GROUP or not _is_matrix(name):
             return None
-        wanted = _as_stored(stored) if mode is None else mode
-        if wanted == "int4":
+        kind = _as_stored(stored) if mode is None else mode
+        if kind == "int4":
             return "int8" if name in _ENDS else "int4"
-        return "int8" if wanted == "int8" else None
+        return "int8" if kind == "int8" else None
 
     return choose
 
 
 def keeps_stored_format(device: str, dtype: str) -> bool:
-    """Whether quantised files stay so where nobody says otherwise: torch alone is faster with what is not quantised."""
+    """Whether quantized files stay so where nobody says otherwise: torch alone is faster with what is not quantized."""
     return device == "cpu" and dtype != "float16" and library() is not None
 
 
@@ -50,8 +54,8 @@ def average_bits(kind: str, n_parameters: int, n_ends: int) -> float:
     return ends if kind == "int8" else (n_ends * ends + (n_parameters - n_ends) * BITS[kind]) / n_parameters
 
 
-def bits_as_stored(tensors: Mapping[str, StoredTensor], ends: Collection[str], bits: int) -> float:
-    """Per weight, of a whole model whose quantised matrices are kept so and whose others take `bits`.
+def bits_as_stored(tensors: Mapping[str, StoredMatrix], ends: Collection[str], bits: int) -> float:
+    """Per weight, of a whole model whose quantized matrices are kept so and whose others take `bits`.
 
     Args:
         ends: the embedding and the unembedding, by the names they are stored under.

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 
 from core.config import ModelConfig
 from core.errors import OutOfMemory
-from weights.fit import quantization as quantisation
+from core.quantization.formats import BITS
 from weights.fit.available import AvailableMemory
+from weights.fit.quantization import average_bits
 
-BITS = {"float32": 32, "bfloat16": 16, "float16": 16}  # of a number, in the formats weights and caches are held in
+DTYPE_BITS = {"float32": 32, "bfloat16": 16, "float16": 16}  # of a number, in weights and caches
 SMALLEST_USEFUL = 2_048  # tokens of context: with fewer, a model that was made for more is not worth opening
 _STEP = 1_024  # contexts that are worked out here are multiples of this
 _RESERVE = 0.9  # of what is left beside the weights, a context that nobody chose may take this part
@@ -28,24 +29,24 @@ class MemoryRequirement:
 
     def weights(self, dtype: str) -> int:
         """Bytes of the weights, the draft's among them."""
-        own = int(self.n_parameters * (self.bits or BITS[dtype]) / 8)
+        own = int(self.n_parameters * (self.bits or DTYPE_BITS[dtype]) / 8)
         return own if self.draft is None else own + self.draft.weights(dtype)
 
-    def quantised(self, kind: str) -> MemoryRequirement:
+    def quantized(self, kind: str) -> MemoryRequirement:
         """Of the same model with its matrices in 8 or 4 bits."""
-        return replace(self, bits=quantisation.average_bits(kind, self.n_parameters, self.n_ends))
+        return replace(self, bits=average_bits(kind, self.n_parameters, self.n_ends))
 
     def total(self, dtype: str, context: int) -> int:
         """Bytes of the weights and a full KV cache."""
-        return self.weights(dtype) + self._values(context) * BITS[dtype] // 8
+        return self.weights(dtype) + self._values(context) * DTYPE_BITS[dtype] // 8
 
     def largest_context(self, dtype: str, free: int, part: float = 1.0) -> int:
         """The tokens of context for which `part` of what is left beside the weights is enough; 0 if none."""
         left = part * (free - self.weights(dtype))
-        if self._values(self.context) * BITS[dtype] // 8 <= left:
+        if self._values(self.context) * DTYPE_BITS[dtype] // 8 <= left:
             return self.context
         of_both = self.cache_values + (0 if self.draft is None else self.draft.cache_values)
-        tokens = int(max(0.0, left) // max(1, of_both * BITS[dtype] // 8))  # the draft's may be full sooner
+        tokens = int(max(0.0, left) // max(1, of_both * DTYPE_BITS[dtype] // 8))  # the draft's may be full sooner
         return tokens // _STEP * _STEP
 
     def _values(self, context: int) -> int:
@@ -70,65 +71,67 @@ def requirement_of(config: ModelConfig, n_parameters: int, bits: float | None = 
     )
 
 
-def context_that_fits(need: MemoryRequirement, room: AvailableMemory, *, asked: int | None, name: str) -> int:
-    """The context to open a model with: what was asked for, else as much of what it was made for as there is room for.
+def context_that_fits(
+    requirement: MemoryRequirement, available: AvailableMemory, *, asked: int | None, name: str
+) -> int:
+    """The context to open a model with: what was asked for, else as much of what it was made for as fits.
 
     Raises:
         OutOfMemory: it does not fit, with the context asked for or with any that is useful.
     """
-    if room.free is None:
-        return asked or need.context
+    if available.free is None:
+        return asked or requirement.context
     if asked is None:
-        fitting = need.largest_context(room.dtype, room.free, _RESERVE)
-        if fitting >= need.least_context:
+        fitting = requirement.largest_context(available.dtype, available.free, _RESERVE)
+        if fitting >= requirement.least_context:
             return fitting
-    wanted = asked or need.least_context
-    missing = need.total(room.dtype, wanted) - room.free
+    context = asked or requirement.least_context
+    missing = requirement.total(available.dtype, context) - available.free
     if missing <= 0:
-        return wanted
+        return context
     raise OutOfMemory(
-        f"{name} needs {gigabytes(need.total(room.dtype, wanted))} in {room.dtype} with a context of {wanted:,} "
-        f"tokens, {gigabytes(missing)} more than {room.device} has free.",
-        what_would_fit(need, room, wanted),
+        f"{name} needs {gigabytes(requirement.total(available.dtype, context))} in {available.dtype} with a context of "
+        f"{context:,} tokens, {gigabytes(missing)} more than {available.device} has free.",
+        what_would_fit(requirement, available, context),
     )
 
 
-def first_that_fits(need: MemoryRequirement, room: AvailableMemory) -> str:
+def first_that_fits(requirement: MemoryRequirement, available: AvailableMemory) -> str:
     """The first of "none", "int8" and "int4" with which a useful context fits; the last one if none does."""
-    ways = {"none": need} | {kind: need.quantised(kind) for kind in quantisation.BITS}
+    ways = {"none": requirement} | {kind: requirement.quantized(kind) for kind in BITS}
     for kind, smaller in ways.items():
-        if room.free is None or smaller.total(room.dtype, need.least_context) <= room.free:
+        if available.free is None or smaller.total(available.dtype, requirement.least_context) <= available.free:
             return kind
     return "int4"
 
 
-def what_would_fit(need: MemoryRequirement, room: AvailableMemory, wanted: int) -> str:
+def what_would_fit(requirement: MemoryRequirement, available: AvailableMemory, context: int) -> str:
     """A hint for a model that does not fit: a smaller context, another number format, or how far it is from fitting."""
-    free = room.free or 0
+    free = available.free or 0
     ways = []
-    fitting = need.largest_context(room.dtype, free)
-    if fitting >= min(need.least_context, wanted):
-        ways.append(f"with --context {min(fitting, wanted)}")
-    if BITS[room.dtype] > 16:
-        fitting = need.largest_context("bfloat16", free)
-        if fitting >= wanted:
+    fitting = requirement.largest_context(available.dtype, free)
+    if fitting >= min(requirement.least_context, context):
+        ways.append(f"with --context {min(fitting, context)}")
+    if DTYPE_BITS[available.dtype] > 16:
+        fitting = requirement.largest_context("bfloat16", free)
+        if fitting >= context:
             ways.append("with --dtype bfloat16")
-        elif fitting >= need.least_context:
+        elif fitting >= requirement.least_context:
             ways.append(f"with --dtype bfloat16 --context {fitting}")
-    ways += [f"with --quantize {kind}" for kind in _quantised(need, room, wanted)]
-    if need.draft is not None and replace(need, draft=None).total(room.dtype, wanted) <= free:
+    ways += [f"with --quantize {kind}" for kind in _fitting_quantizations(requirement, available, context)]
+    if requirement.draft is not None and replace(requirement, draft=None).total(available.dtype, context) <= free:
         ways.append("without --draft")
     if ways:
         return f"It would fit {' or '.join(ways)}."
     return "Not even in 4 bits a weight would it fit. Close other programs, or choose a smaller model."
 
 
-def _quantised(need: MemoryRequirement, room: AvailableMemory, wanted: int) -> list[str]:
-    """The first quantisation with which that context would fit, if there is one and it is not in use already."""
-    for kind in quantisation.BITS:
-        smaller = need.quantised(kind)
-        fits = smaller.total(room.dtype, wanted) <= (room.free or 0)
-        if fits and smaller.weights(room.dtype) < need.weights(room.dtype):
+def _fitting_quantizations(requirement: MemoryRequirement, available: AvailableMemory, context: int) -> list[str]:
+    """The first quantization with which that context would fit, if there is one and it is not in use already."""
+    for kind in BITS:
+        smaller = requirement.quantized(kind)
+        fits = smaller.total(available.dtype, context) <= (available.free or 0)
+        if fits and smaller.weights(available.dtype) < requirement.weights(available.dtype):
             return [kind]
     return []
 

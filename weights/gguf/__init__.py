@@ -1,1 +1,1 @@
-"""A GGUF file, llama.cpp's format. Must not know directories of the hub."""
+"""A model in a GGUF file, llama.cpp's format, as `ModelFiles`. Must not know checkpoint directories or the library."""

@@ -1,7 +1,7 @@
 """What each of llama.cpp's architectures does unlike a plain Llama, in the fields of our `ModelConfig`.
 
 What llama.cpp knows of one by heart, such as its activation or Gemma's scales, is known here too. With
-`families.py` the only file that names families. Knows no file and no torch.
+`weights.families` the only place that names families. Knows no file and no torch.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Architecture:
 
     read: Callable[[CheckedJson, ModelConfig], dict[str, Any]]  # what it does unlike a plain Llama
     norm: Literal["rms", "layer"] = "rms"
-    interleaved: bool = False  # the channels of a head that turn together are neighbours
+    interleaved: bool = False  # the channels of a head that are rotated together are neighbours
     fused_gate: bool = False
     rope_factors: tuple[str, ...] = ()  # tensors of factors that it reads
     has_experts: bool = False  # or may have them
@@ -34,7 +34,7 @@ def _windows(keys: CheckedJson, n_layers: int, every: int, default: int | None =
     window = default if keys.value("attention.sliding_window") is None else keys.count("attention.sliding_window")
     pattern = keys.value("attention.sliding_window_pattern")
     if isinstance(pattern, list):
-        if len(pattern) < n_layers or any(type(one) is not bool for one in pattern):
+        if len(pattern) < n_layers or any(type(is_windowed) is not bool for is_windowed in pattern):
             raise keys.unsupported("attention.sliding_window_pattern")
         layers = frozenset(layer for layer in range(n_layers) if pattern[layer])
     else:
@@ -53,12 +53,12 @@ def _llama(keys: CheckedJson, plain: ModelConfig) -> dict[str, Any]:
 
 
 def _smollm3(keys: CheckedJson, plain: ModelConfig) -> dict[str, Any]:
-    """Each fourth layer does not turn; no key says so."""
+    """Each fourth layer has no rope; no key says so."""
     return {"nope_layers": frozenset(range(3, plain.n_layers, 4))}
 
 
 def _granite(keys: CheckedJson, plain: ModelConfig) -> dict[str, Any]:
-    keys.only("rope.scaling.finetuned", (None, True))  # false means here that no layer turns
+    keys.only("rope.scaling.finetuned", (None, True))  # false means here that no layer has a rope
     return {
         "attention_scale": keys.maybe_number("attention.scale"),
         "embedding_scale": keys.number("embedding_scale", 1.0),

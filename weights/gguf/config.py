@@ -13,7 +13,7 @@ from typing import Any
 from core.config import ModelConfig
 from core.errors import BadCheckpoint, UnsupportedModel
 from weights.gguf.architectures import ARCHITECTURES, Architecture
-from weights.gguf.rope import ReadFactors, read_rotary, stretched
+from weights.gguf.rope import ReadFactors, read_rope, stretched
 from weights.layout import Layout
 from weights.untrusted.checked_json import CheckedJson, show
 
@@ -65,7 +65,7 @@ def describe(
     """
     Args:
         shapes: of every tensor in the file; which there are says what a model of this architecture may have or not.
-        read_factors: reads one of the tensors that `gguf_rotary` names; called if it is there.
+        read_factors: reads one of the tensors that `weights.gguf.rope` names; called if it is there.
 
     Raises:
         UnsupportedModel: another architecture, or a key that would change the result and is not understood.
@@ -78,10 +78,10 @@ def describe(
     architecture = ARCHITECTURES[name]
     own = {key.removeprefix(f"{name}."): value for key, value in metadata.items() if key.startswith(f"{name}.")}
     keys = CheckedJson({key: _one_for_all(value) for key, value in own.items()}, where=f"The metadata of {name}")
-    factors = tuple(one for one in architecture.rope_factors if one in shapes)
+    factors = tuple(tensor for tensor in architecture.rope_factors if tensor in shapes)
     try:
         fields = _common(keys, shapes, architecture)
-        fields["rope"] = read_rotary(keys, fields["d_head"], factors, read_factors)
+        fields["rope"] = read_rope(keys, fields["d_head"], factors, read_factors)
         fields["context_length"] = stretched(fields["context_length"], fields["rope"])
         fields |= architecture.read(keys, ModelConfig(**fields))
         config = ModelConfig(**fields)

@@ -14,15 +14,15 @@ from core.errors import BadCheckpoint, UnsupportedModel
 from core.text.tokenizer import Tokenizer
 from weights.gguf.config import Description, describe
 from weights.gguf.header import Header, read_header
+from weights.gguf.names import quantization_in
 from weights.gguf.tensor import GgufTensor
 from weights.gguf.tokenizer import Vocabulary
 from weights.layout import Layout
-from weights.library.scan import quantisation_in
 from weights.untrusted.checked_json import CheckedJson, show
 
-_TURNED = re.compile(r"blk\.\d+\.attn_([qk])\.(weight|bias)")
+_ROTATED = re.compile(r"blk\.\d+\.attn_([qk])\.(weight|bias)")
 _PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf")
-_MOST_PARTS = 1000
+_MAX_PARTS = 1000
 
 
 # How the makers of a model sample from it: the names of generation_config.json, from which the converter has them, and
@@ -42,7 +42,7 @@ class GgufFile:
             BadCheckpoint: a file is missing, cut or damaged.
             UnsupportedModel: it is of a version, or has tensors of a type, not known here; or it is no model.
         """
-        self.place = path
+        self.path = path
         first = read_header(path)
         self.files = _parts(path, CheckedJson(first.metadata, where=path.name))
         headers = [first if file == path else read_header(file) for file in self.files]
@@ -58,13 +58,13 @@ class GgufFile:
         return kind if isinstance(kind, str) else None
 
     @property
-    def quantisation(self) -> str | None:
+    def quantization(self) -> str | None:
         """By the file's name, which tells more where there are mixtures of a maker's own, then by its metadata."""
-        return quantisation_in(self.place.name) or _file_type(self.metadata.value("general.file_type"))
+        return quantization_in(self.path.name) or _file_type(self.metadata.value("general.file_type"))
 
     @property
-    def said_context(self) -> int | None:
-        return self.metadata.said_count(f"{self.kind}.context_length")
+    def stated_context(self) -> int | None:
+        return self.metadata.stated_count(f"{self.kind}.context_length")
 
     @property
     def n_bytes(self) -> int:
@@ -81,14 +81,14 @@ class GgufFile:
         if not self._description.interleaved:
             return self.stored
         return {
-            name: _interleaved(tensor, config.d_head) if _TURNED.fullmatch(name) else tensor
+            name: _interleaved(tensor, config.d_head) if _ROTATED.fullmatch(name) else tensor
             for name, tensor in self.stored.items()
         }
 
     def read_config(self) -> tuple[Layout, ModelConfig]:
         """
         Raises:
-            UnsupportedModel, BadCheckpoint: see `gguf_config.describe`.
+            UnsupportedModel, BadCheckpoint: see `weights.gguf.config.describe`.
         """
         return self._description.layout, self._description.config
 
@@ -105,10 +105,10 @@ class GgufFile:
 
     @property
     def template(self) -> str | None:
-        found = self.metadata.value("tokenizer.chat_template")
-        if found is not None and not isinstance(found, str):
+        template = self.metadata.value("tokenizer.chat_template")
+        if template is not None and not isinstance(template, str):
             raise self.metadata.bad("tokenizer.chat_template", "a text")
-        return found or None
+        return template or None
 
     @property
     def specials(self) -> Mapping[str, str]:
@@ -125,9 +125,9 @@ class GgufFile:
     @property
     def generation_config(self) -> CheckedJson:
         """Numbers are of single precision here: 0.6 is 0.60000002, and 0.6 is what was meant."""
-        found = {name: self.metadata.value(f"general.sampling.{key}") for name, key in _SAMPLING.items()}
-        meant = {name: float(f"{one:.7g}") if isinstance(one, float) else one for name, one in found.items()}
-        return CheckedJson(meant, where=self.place.name)
+        stored = {name: self.metadata.value(f"general.sampling.{key}") for name, key in _SAMPLING.items()}
+        meant = {name: float(f"{value:.7g}") if isinstance(value, float) else value for name, value in stored.items()}
+        return CheckedJson(meant, where=self.path.name)
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
@@ -146,15 +146,16 @@ class GgufFile:
 
     def _check_parts(self, headers: list[Header]) -> None:
         for number, (file, header) in enumerate(zip(self.files, headers, strict=True)):
-            said = (header.metadata.get("split.no", 0), header.metadata.get("split.count", 1) or 1)
-            if said != (number, len(self.files)):
+            stated = (header.metadata.get("split.no", 0), header.metadata.get("split.count", 1) or 1)
+            if stated != (number, len(self.files)):
                 raise BadCheckpoint(
-                    f"{file} says that it is part {said[0]} of {said[1]}, counted from 0.", "Its name says otherwise."
+                    f"{file} says that it is part {stated[0]} of {stated[1]}, counted from 0.",
+                    "Its name says otherwise.",
                 )
         total = self.metadata.value("split.tensors.count")
         if total is not None and len(self.files) > 1 and total != len(self.stored):
             raise BadCheckpoint(
-                f"{self.place} tells of {total} tensors, and its files have {len(self.stored)}.",
+                f"{self.path} tells of {total} tensors, and its files have {len(self.stored)}.",
                 "The files are of different models.",
             )
 
@@ -165,7 +166,7 @@ def _parts(path: Path, metadata: CheckedJson) -> tuple[Path, ...]:
     if count <= 1:
         return (path,)
     name = _PART.fullmatch(path.name)
-    if name is None or int(name[3]) != count or count > _MOST_PARTS:
+    if name is None or int(name[3]) != count or count > _MAX_PARTS:
         raise BadCheckpoint(
             f"{path} is one of {count:,} files that together are a model, and its name does not say which.",
             f"They should be called NAME-00001-of-{count:05}.gguf and so on.",
@@ -179,7 +180,7 @@ def _parts(path: Path, metadata: CheckedJson) -> tuple[Path, ...]:
 
 
 def _file_type(number: object) -> str | None:
-    """Such as Q4_K_M: the mixture of formats that a quantiser was told to make."""
+    """Such as Q4_K_M: the mixture of formats that a quantizer was told to make."""
     if type(number) is not int:
         return None
     try:
@@ -190,20 +191,20 @@ def _file_type(number: object) -> str | None:
 
 
 def _joined(files: tuple[Path, ...], headers: list[Header]) -> dict[str, GgufTensor]:
-    found: dict[str, GgufTensor] = {}
+    joined: dict[str, GgufTensor] = {}
     for file, header in zip(files, headers, strict=True):
         for info in header.tensors:
-            if info.name in found:
+            if info.name in joined:
                 raise BadCheckpoint(
-                    f"The tensor {show(info.name)} is in {found[info.name].file} and again in {file}.",
+                    f"The tensor {show(info.name)} is in {joined[info.name].file} and again in {file}.",
                     "The files are of different models.",
                 )
-            found[info.name] = GgufTensor(
+            joined[info.name] = GgufTensor(
                 file=file, name=info.name, shape=info.shape, kind=info.kind, offset=info.offset
             )
-    if not found:
+    if not joined:
         raise UnsupportedModel(f"{files[0]} holds no weights.", "It is a vocabulary alone, or no model.")
-    return found
+    return joined
 
 
 def _interleaved(tensor: GgufTensor, d_head: int) -> GgufTensor:

@@ -19,13 +19,13 @@ from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFValueType
 
 from core.errors import BadCheckpoint, UnsupportedModel
 from weights.untrusted.checked_json import show
+from weights.untrusted.hints import COPY_AGAIN
 
 MAGIC = b"GGUF"
-_AGAIN = "Copy or download it again."
-_MOST_VALUES = 12_000_000  # numbers in all lists together; a text counts for four
-_MOST_TEXT = 256_000_000  # bytes of all texts together
-_MOST_KEYS = 100_000  # keys, and tensors
-_MOST_DIMENSIONS = 4
+_MAX_VALUES = 12_000_000  # numbers in all lists together; a text counts for four
+_MAX_TEXT = 256_000_000  # bytes of all texts together
+_MAX_KEYS = 100_000  # keys, and tensors
+_MAX_DIMENSIONS = 4
 
 _V = GGUFValueType
 _NUMBERS: Mapping[int, struct.Struct] = {
@@ -64,7 +64,7 @@ def read_header(path: Path) -> Header:
         with path.open("rb") as file:
             return _Walk(file, path).header()
     except OSError as error:
-        raise BadCheckpoint(f"{path} cannot be read: {error.strerror}.", _AGAIN) from error
+        raise BadCheckpoint(f"{path} cannot be read: {error.strerror}.", COPY_AGAIN) from error
 
 
 class _Walk:
@@ -74,7 +74,7 @@ class _Walk:
         self._file, self._path = file, path
         self._size = path.stat().st_size
         self._at = 0
-        self._values_left, self._text_left = _MOST_VALUES, _MOST_TEXT
+        self._values_left, self._text_left = _MAX_VALUES, _MAX_TEXT
 
     def header(self) -> Header:
         self._check_beginning()
@@ -100,7 +100,7 @@ class _Walk:
     def _count(self, what: str, *, least_bytes: int) -> int:
         """How many of these follow, each of at least so many bytes."""
         count = self._number(_V.UINT64)
-        if count > min(_MOST_KEYS, self._size // least_bytes):
+        if count > min(_MAX_KEYS, self._size // least_bytes):
             raise self._overclaims(f"{count:,} {what}")
         return count
 
@@ -131,7 +131,7 @@ class _Walk:
         """Name, shape, type, offset in the data."""
         name = self._text("a tensor's name")
         n_dimensions = self._number(_V.UINT32)
-        if not 1 <= n_dimensions <= _MOST_DIMENSIONS:
+        if not 1 <= n_dimensions <= _MAX_DIMENSIONS:
             raise self._damaged(f"the tensor {show(name)} has {n_dimensions} dimensions")
         shape = tuple(self._number(_V.UINT64) for _ in range(n_dimensions))[::-1]
         return name, shape, self._number(_V.UINT32), self._number(_V.UINT64)
@@ -145,21 +145,21 @@ class _Walk:
             raise self._damaged(f"its general.alignment is {show(alignment)}")
         start = _rounded_up(self._at, alignment)
         expected = 0
-        found: dict[str, TensorInfo] = {}
+        placed: dict[str, TensorInfo] = {}
         for name, shape, number, offset in described:
             kind, n_bytes = self._type_and_size(name, shape, number)
-            if name in found or offset != expected:
-                what = "described twice" if name in found else f"at offset {offset:,}, where {expected:,} is due"
+            if name in placed or offset != expected:
+                what = "described twice" if name in placed else f"at offset {offset:,}, where {expected:,} is due"
                 raise self._damaged(f"the tensor {show(name)} is {what}")
             if start + offset + n_bytes > self._size:
                 raise BadCheckpoint(
                     f"{self._path} is not complete: the tensor {show(name)} ends at byte {start + offset + n_bytes:,}, "
                     f"the file at {self._size:,}.",
-                    _AGAIN,
+                    COPY_AGAIN,
                 )
-            found[name] = TensorInfo(name=name, shape=shape, kind=kind, offset=start + offset, n_bytes=n_bytes)
+            placed[name] = TensorInfo(name=name, shape=shape, kind=kind, offset=start + offset, n_bytes=n_bytes)
             expected = _rounded_up(offset + n_bytes, alignment)
-        return tuple(found.values())
+        return tuple(placed.values())
 
     def _type_and_size(self, name: str, shape: tuple[int, ...], number: int) -> tuple[GGMLQuantizationType, int]:
         try:
@@ -190,22 +190,22 @@ class _Walk:
         return form.unpack(self._take(form.size))[0]  # type: ignore[no-any-return]
 
     def _take(self, n_bytes: int) -> bytes:
-        found = self._file.read(n_bytes) if n_bytes <= self._size - self._at else b""
-        if len(found) < n_bytes:
+        content = self._file.read(n_bytes) if n_bytes <= self._size - self._at else b""
+        if len(content) < n_bytes:
             raise BadCheckpoint(
-                f"{self._path} is not complete: it ends in the middle of its header ({self._size:,} bytes).", _AGAIN
+                f"{self._path} is not complete: it ends in the middle of its header ({self._size:,} bytes).", COPY_AGAIN
             )
         self._at += n_bytes
-        return found
+        return content
 
     def _overclaims(self, what: str) -> BadCheckpoint:
         """What a file that broke off says just as one that lies."""
         return BadCheckpoint(
-            f"{self._path} is damaged or not complete: in {self._size:,} bytes it claims {what}.", _AGAIN
+            f"{self._path} is damaged or not complete: in {self._size:,} bytes it claims {what}.", COPY_AGAIN
         )
 
     def _damaged(self, what: str) -> BadCheckpoint:
-        return BadCheckpoint(f"{self._path} is damaged: {what}.", _AGAIN)
+        return BadCheckpoint(f"{self._path} is damaged: {what}.", COPY_AGAIN)
 
 
 def _rounded_up(position: int, step: int) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from core.errors import BadCheckpoint, UnsupportedModel
 from weights.untrusted.checked_json import show
 
-_MOST_WORK = 150_000_000  # characters in all halves of all tokens; a vocabulary of 256,000 has about 20 million
+_MAX_WORK = 150_000_000  # characters in all halves of all tokens; a vocabulary of 256,000 has about 20 million
 Merges = list[tuple[str, str]]
 
 
@@ -20,14 +20,14 @@ def listed_merges(lines: Sequence[str], ids: Mapping[str, int]) -> Merges:
     Raises:
         BadCheckpoint: a part or a result is no token.
     """
-    found: dict[tuple[str, str], None] = {}
+    merges: dict[tuple[str, str], None] = {}
     for line in lines:
         at = line.find(" ", 1)
         left, right = line[:at], line[at + 1 :]
         if at < 0 or left not in ids or right not in ids or left + right not in ids:
             raise BadCheckpoint(f"The merge {show(line)} is not of tokens of the vocabulary.", "Download it again.")
-        found.setdefault((left, right))
-    return list(found)
+        merges.setdefault((left, right))
+    return list(merges)
 
 
 def merges_by_score(scores: Mapping[str, float]) -> Merges:
@@ -40,7 +40,7 @@ def merges_by_score(scores: Mapping[str, float]) -> Merges:
     Raises:
         UnsupportedModel: it cannot be said.
     """
-    if sum(len(text) ** 2 for text in scores) > _MOST_WORK:
+    if sum(len(text) ** 2 for text in scores) > _MAX_WORK:
         raise UnsupportedModel("The tokens of the vocabulary are too many, or too long.", "Choose another file.")
     ranked: list[tuple[float, int, int, str, str]] = []
     first: dict[float, str] = {}  # of each score

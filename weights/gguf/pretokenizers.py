@@ -58,7 +58,7 @@ class PreTokenizer:
     add_bos: bool = False  # unless the file says otherwise
 
     def build(self) -> pre_tokenizers.PreTokenizer:
-        cuts = [pre_tokenizers.Split(Regex(one), "isolated") for one in self.expressions]
+        cuts = [pre_tokenizers.Split(Regex(expression), "isolated") for expression in self.expressions]
         return pre_tokenizers.Sequence([*cuts, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
 
 

@@ -19,7 +19,7 @@ Fields = dict[str, Any]
 ReadFactors = Callable[[str], tuple[float, ...]]  # the values of a tensor, by its name
 
 
-def read_rotary(keys: CheckedJson, d_head: int, tensors: Container[str], read_factors: ReadFactors) -> RopeConfig:
+def read_rope(keys: CheckedJson, d_head: int, tensors: Container[str], read_factors: ReadFactors) -> RopeConfig:
     """
     Args:
         tensors: those of TENSORS that there are, and that this architecture reads.

@@ -1,4 +1,4 @@
-"""One tensor of a GGUF file, dequantised a few rows at a time. Knows no architecture."""
+"""One tensor of a GGUF file, dequantized a few rows at a time. Knows no architecture."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from core.errors import BadCheckpoint
 from weights.layout import Index
 from weights.untrusted.checked_json import show
+from weights.untrusted.hints import COPY_AGAIN
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +36,7 @@ class GgufTensor:
 
     Args:
         interleaved: if not 0, the rows of every so many (a head's) lie in the order 0, n/2, 1, n/2 + 1 ..., so that
-            the two channels that turn together are neighbours; they are read in the order 0, 1, 2 ...
+            the two channels that are rotated together are neighbours; they are read in the order 0, 1, 2 ...
     """
 
     file: Path
@@ -62,15 +63,15 @@ class GgufTensor:
 
         Raises:
             BadCheckpoint: the file is gone or shorter by now, or holds what is no number.
-            ValueError: anything else, as nothing smaller than a row can be dequantised.
+            ValueError: anything else, as nothing smaller than a row can be dequantized.
         """
         import torch  # a listing reads no tensor, and torch takes seconds to load
 
         match part:
             case (slice() as rows,):
-                values = self._dequantised(rows)
+                values = self._dequantized(rows)
             case (int() as number, slice() as rows) if len(self.shape) == 3:
-                values = self._in_one()._dequantised(self._rows_of(number, rows))
+                values = self._in_one()._dequantized(self._rows_of(number, rows))
             case _:
                 raise ValueError(f"{self.name} is stored in rows, and {part} of {self.shape} are none")
         if not np.isfinite(values).all():
@@ -87,7 +88,7 @@ class GgufTensor:
         first, last, _ = rows.indices(self.shape[1])
         return slice(number * self.shape[1] + first, number * self.shape[1] + last)
 
-    def _dequantised(self, rows: slice) -> NDArray[np.float32]:
+    def _dequantized(self, rows: slice) -> NDArray[np.float32]:
         n_rows = 1 if len(self.shape) == 1 else self.shape[0]  # the channels of a vector are read all at once
         first, last, _ = rows.indices(self.shape[0])
         order = np.arange(first, last)
@@ -110,9 +111,9 @@ class GgufTensor:
         try:
             with self.file.open("rb") as file:
                 file.seek(self.offset + start)
-                found = file.read(count)
+                content = file.read(count)
         except OSError as error:
-            raise BadCheckpoint(f"{self.file} cannot be read any more.", "Copy or download it again.") from error
-        if len(found) < count:
-            raise BadCheckpoint(f"{self.file} has become shorter.", "Copy or download it again.")
-        return np.frombuffer(found, np.uint8)
+            raise BadCheckpoint(f"{self.file} cannot be read any more.", COPY_AGAIN) from error
+        if len(content) < count:
+            raise BadCheckpoint(f"{self.file} has become shorter.", COPY_AGAIN)
+        return np.frombuffer(content, np.uint8)

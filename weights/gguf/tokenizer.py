@@ -16,19 +16,11 @@ from core.errors import BadCheckpoint, UnsupportedModel
 from core.text.tokenizer import BYTE_ALPHABET, Tokenizer
 from weights.gguf.merges import listed_merges, merges_by_score
 from weights.gguf.pretokenizers import PRE_TOKENIZERS, PreTokenizer
+from weights.turn_ends import IN_LLAMA_CPP
 from weights.untrusted.checked_json import CheckedJson, show
 
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = range(1, 7)
 _AGAIN = "Download the file again, or another one of the same model."
-
-# Tokens that llama.cpp takes for the end of a turn by their name, as no key lists them all.
-_TURN_ENDS = frozenset(
-    (
-        *("<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<end_of_turn>", "<|endoftext|>", "</s>"),
-        *("<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_utterance>", "<eos>"),
-        *("<|fim_pad|>", "<|fim_repo|>", "<|repo_name|>", "<|file_sep|>"),  # the end of a piece of code
-    )
-)
 _SPECIAL_IDS = {"bos": "bos_token_id", "eos": "eos_token_id", "unk": "unknown_token_id", "pad": "padding_token_id"}
 _IDS_OF_PIECES = {"unknown_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}  # unless the file says otherwise
 _END_IDS = ("eos_token_id", "eot_token_id", "eom_token_id")
@@ -40,8 +32,8 @@ _KNOWN = frozenset(
         *("add_eos_token", "add_sep_token", "remove_extra_whitespaces", "precompiled_charsmap", "token_type_count"),
     )
 )
-_MOST_TOKENS = 1_000_000
-_MOST_ADDED = 100_000  # tokens that are looked for in a text before it is cut
+_MAX_TOKENS = 1_000_000
+_MAX_ADDED = 100_000  # tokens that are looked for in a text before it is cut
 
 
 class Vocabulary:
@@ -63,13 +55,13 @@ class Vocabulary:
     @cached_property
     def specials(self) -> dict[str, str]:
         """The special tokens that a template may name, such as bos_token."""
-        found = {f"{name}_token": self._id(key) for name, key in _SPECIAL_IDS.items()}
-        return {name: self.tokens[token_id] for name, token_id in found.items() if token_id is not None}
+        ids = {f"{name}_token": self._id(key) for name, key in _SPECIAL_IDS.items()}
+        return {name: self.tokens[token_id] for name, token_id in ids.items() if token_id is not None}
 
     @cached_property
     def end_ids(self) -> frozenset[int]:
         named = {token_id for key in _END_IDS if (token_id := self._id(key)) is not None}
-        return frozenset(named | {token_id for token_id, text in enumerate(self.tokens) if text in _TURN_ENDS})
+        return frozenset(named | {token_id for token_id, text in enumerate(self.tokens) if text in IN_LLAMA_CPP})
 
     def check(self) -> None:
         """Complain now of what can be seen without building the tokenizer.
@@ -84,12 +76,12 @@ class Vocabulary:
     def tokenizer(self) -> Tokenizer:
         """
         Raises:
-            UnsupportedModel, BadCheckpoint: see the class, and `gguf_merges`.
+            UnsupportedModel, BadCheckpoint: see the class, and `weights.gguf.merges`.
         """
         self.check()
         backend = self._of_bytes() if self._kind == "bytes" else self._of_pieces()
         added = list(self._added())
-        if len(added) > _MOST_ADDED:
+        if len(added) > _MAX_ADDED:
             raise UnsupportedModel(f"The vocabulary has {len(added):,} tokens of control.", _AGAIN)
         backend.add_tokens(added)
         return Tokenizer(backend)
@@ -134,7 +126,7 @@ class Vocabulary:
     def _is_joinable(self, token_id: int) -> bool:
         """Whether neighbours can be joined to this token; those that are found in a text before it is cut cannot."""
         text, kind = self.tokens[token_id], self.types[token_id]
-        if text in _TURN_ENDS:
+        if text in IN_LLAMA_CPP:
             return False
         return kind in (_NORMAL, _UNUSED) or (kind == _USER_DEFINED and "▁" in text)  # texts say a space, not ▁
 
@@ -144,7 +136,7 @@ class Vocabulary:
         """Tokens that are found in a text before it is cut: those of control, and those that a person defined."""
         strips = self._strips_after()
         for text, kind in zip(self.tokens, self.types, strict=True):
-            special = kind in (_CONTROL, _UNKNOWN) or text in _TURN_ENDS
+            special = kind in (_CONTROL, _UNKNOWN) or text in IN_LLAMA_CPP
             if special or kind == _USER_DEFINED:
                 rstrip = strips and text not in ("<unk>", "<s>", "<|endoftext|>")
                 yield AddedToken(text, special=special, normalized=False, rstrip=rstrip)
@@ -159,7 +151,7 @@ class Vocabulary:
         begin = self._metadata.flag(f"{_PREFIX}add_bos_token", bos)
         end = self._metadata.flag(f"{_PREFIX}add_eos_token", False)
         around = {"bos_token_id": begin, "eos_token_id": end}
-        ids = {key: self._id(key) for key, wanted in around.items() if wanted}
+        ids = {key: self._id(key) for key, is_there in around.items() if is_there}
         for key, token_id in ids.items():
             if token_id is None:
                 raise BadCheckpoint(f"Every text is to have a {key[:3]} token around it, and there is none.", _AGAIN)
@@ -180,15 +172,16 @@ class Vocabulary:
     def _check_lists(self) -> None:
         if not self.tokens:
             raise self._metadata.bad(f"{_PREFIX}tokens", "a list of texts")
-        if len(self.tokens) > _MOST_TOKENS:
+        if len(self.tokens) > _MAX_TOKENS:
             raise UnsupportedModel(f"The vocabulary has {len(self.tokens):,} tokens.", "Choose another model.")
-        for name, found in (("token_type", self.types), ("scores", self._scores)):
-            if found and len(found) != len(self.tokens):
+        for name, values in (("token_type", self.types), ("scores", self._scores)):
+            if values and len(values) != len(self.tokens):
                 raise BadCheckpoint(
-                    f"The vocabulary has {len(self.tokens):,} tokens and {len(found):,} values of {name}.", _AGAIN
+                    f"The vocabulary has {len(self.tokens):,} tokens and {len(values):,} values of {name}.",
+                    _AGAIN,
                 )
         if len(set(self.tokens)) < len(self.tokens):
-            twice = next(one for one, other in pairwise(sorted(self.tokens)) if one == other)
+            twice = next(token for token, following in pairwise(sorted(self.tokens)) if token == following)
             raise BadCheckpoint(f"The vocabulary has the token {show(twice)} twice.", _AGAIN)
 
     def _id(self, key: str) -> int | None:
@@ -203,10 +196,10 @@ class Vocabulary:
         return self._metadata.words(_PREFIX + name) or []
 
     def _numbers(self, name: str) -> Sequence[float]:
-        found = self._metadata.value(_PREFIX + name)
-        if found is not None and not (isinstance(found, list) and all(type(one) in (int, float) for one in found)):
+        numbers = self._metadata.value(_PREFIX + name)
+        if numbers is not None and not (isinstance(numbers, list) and all(type(n) in (int, float) for n in numbers)):
             raise self._metadata.bad(_PREFIX + name, "a list of numbers")
-        return found or []
+        return numbers or []
 
 
 def _incomplete(what: str) -> UnsupportedModel:

@@ -18,15 +18,13 @@ from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore
 from core.errors import DownloadFailed, LogitscopeError, UnsupportedModel
 from weights.families import read_config
 from weights.fit.requirement import gigabytes
-from weights.hub import errors as hub_errors
+from weights.hub.errors import explained
 from weights.hub.http import Remote, fetch
 from weights.hub.repository import Repository, ask, endpoint, parse
-from weights.huggingface.checkpoint import Checkpoint, weight_map
-from weights.library import paths as places
+from weights.huggingface.checkpoint import INDEX_FILE, SINGLE_FILE, Checkpoint, weight_map
 from weights.library.download_record import LOCK, Record, tidy
+from weights.library.paths import downloads_folder
 
-_SINGLE = "model.safetensors"
-_INDEX = "model.safetensors.index.json"
 _TEXTS = (
     *("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
     "chat_template.jinja",
@@ -55,14 +53,14 @@ def pull(reference: str, on_progress: Callable[[Progress], None] | None = None) 
         UnsupportedModel: it is of a kind that cannot be opened here; found out before its weights are fetched.
         DownloadFailed: the network, the hub, the permission or the disk is in the way.
     """
-    name, wanted = parse(reference)
+    name, asked = parse(reference)
     # The client would ask the hub once a day for a list of programs, to tell it which of them had started us.
     constants.HF_HUB_DISABLE_TELEMETRY = True
-    with hub_errors.explained(name, endpoint()):
+    with explained(name, endpoint()):
         repository = ask(name)
-        is_checkpoint = wanted is None and repository.has_safetensors
-        file = "" if is_checkpoint else repository.gguf(wanted)
-        with _alone(places.downloads_folder() / repository.name) as folder:
+        is_checkpoint = asked is None and repository.has_safetensors
+        file = "" if is_checkpoint else repository.gguf(asked)
+        with _alone(downloads_folder() / repository.name) as folder:
             download = _Download(repository, folder, on_progress)
             if is_checkpoint:
                 download.checkpoint()
@@ -103,7 +101,7 @@ class _Download:
         """The small files first: they tell whether the model can be opened, and what its weights are called."""
         if "config.json" not in self._repository.files:
             raise UnsupportedModel(f"{self._repository.name} has no config.json.", "Choose another repository.")
-        texts = [self._repository.remote(name) for name in (*_TEXTS, _INDEX) if name in self._repository.files]
+        texts = [self._repository.remote(name) for name in (*_TEXTS, INDEX_FILE) if name in self._repository.files]
         is_new = not self._record.sums
         self._record.whole = False
         self._fetch(texts, later=self._repository.size_of_weights)
@@ -111,12 +109,12 @@ class _Download:
             weights = self._weights()
         except LogitscopeError:
             if is_new:
-                self._record.drop([one.name for one in texts])
+                self._record.drop([text.name for text in texts])
             raise
-        if _SINGLE in weights:  # then an index is of other weights
-            texts = [one for one in texts if one.name != _INDEX]
+        if SINGLE_FILE in weights:  # then an index is of other weights
+            texts = [text for text in texts if text.name != INDEX_FILE]
         files = [*texts, *map(self._repository.remote, weights)]
-        self._record.prune({one.name for one in files})
+        self._record.prune({file.name for file in files})
         self._fetch(files)
         self._record.whole = True
         self._record.write()
@@ -127,38 +125,39 @@ class _Download:
         Raises:
             LogitscopeError: of the kind that `load` would raise for such a model.
         """
-        here = Checkpoint(self._folder)
-        read_config(here.config)
-        _ = here.tokenizer_file
-        if _SINGLE in self._repository.files:
-            return [_SINGLE]
-        if _INDEX not in self._repository.files:
+        checkpoint = Checkpoint(self._folder)
+        read_config(checkpoint.config)
+        _ = checkpoint.tokenizer_file
+        if SINGLE_FILE in self._repository.files:
+            return [SINGLE_FILE]
+        if INDEX_FILE not in self._repository.files:
             raise UnsupportedModel(
-                f"{self._repository.name} has no {_SINGLE}.", "If it is an adapter, fetch the model it was merged into."
+                f"{self._repository.name} has no {SINGLE_FILE}.",
+                "If it is an adapter, fetch the model it was merged into.",
             )
-        return sorted(set(weight_map(self._folder / _INDEX).values()))
+        return sorted(set(weight_map(self._folder / INDEX_FILE).values()))
 
     def _fetch(self, files: Iterable[Remote], later: int = 0) -> None:
         """`later`: bytes that belong to the whole but come in another call, so that the total is right at once."""
         files = list(files)
-        self._record.plan({one.name: one.checksum for one in files}, self._repository.revision)
-        missing = [one for one in files if not self._record.has(one.name, one.checksum)]
+        self._record.plan({file.name: file.checksum for file in files}, self._repository.revision)
+        missing = [file for file in files if not self._record.has(file.name, file.checksum)]
         self._check_disk(missing)
-        size = sum(one.size for one in files)
-        done = size - sum(one.size for one in missing)
-        for one in missing:
+        size = sum(file.size for file in files)
+        done = size - sum(file.size for file in missing)
+        for file in missing:
 
-            def tell(more: int, /, *, came: bool, name: str = one.name) -> None:
+            def tell(more: int, /, *, came: bool, name: str = file.name) -> None:
                 nonlocal done
                 done += more
                 self._came += more if came else 0
                 self._tell(Progress(name=name, done=done, total=size + later, came=self._came))
 
-            fetch(one, self._folder, self._headers, tell)
-            self._record.mark(one.name)
+            fetch(file, self._folder, self._headers, tell)
+            self._record.mark(file.name)
 
     def _check_disk(self, missing: list[Remote]) -> None:
-        parts = ((one.size, one.part(self._folder)) for one in missing)
+        parts = ((file.size, file.part(self._folder)) for file in missing)
         needed = sum(size - (part.stat().st_size if part.is_file() else 0) for size, part in parts)
         free = shutil.disk_usage(self._folder).free
         if needed > free:

@@ -12,12 +12,13 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from core.errors import BadSetting, DownloadFailed, ModelNotFound, UnsupportedModel
 from weights.fit.requirement import gigabytes
+from weights.gguf.names import is_model_file, parts_of, quantization_in
 from weights.hub.http import Remote
-from weights.library import scan
+from weights.huggingface.checkpoint import SINGLE_FILE
 from weights.untrusted.checked_json import show
+from weights.untrusted.file_names import PICKLE_SUFFIXES, is_plain_path
 
 _ANOTHER = "Choose another repository of the same model."
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 _REFERENCE = re.compile(r"(?:https?://[^/]+/|hf://|hf\.co/)?([^/:\s]+/[^/:\s]+)(?:/(?:tree/main/?)?)?(?::(.+))?")
 
@@ -37,29 +38,29 @@ class Repository:
     @property
     def size_of_weights(self) -> int:
         """In bytes, as far as the names tell which files they are; 0 where the hub does not tell sizes."""
-        single = "model.safetensors"
-        names = [single] if single in self.files else [name for name in self.files if _SHARD.fullmatch(name)]
+        shards = [name for name in self.files if _SHARD.fullmatch(name)]
+        names = [SINGLE_FILE] if SINGLE_FILE in self.files else shards
         return sum(self.files[name].size or 0 for name in names)
 
-    def gguf(self, wanted: str | None) -> str:
+    def gguf(self, asked: str | None) -> str:
         """The GGUF file that is meant; the first part of a split one."""
-        ggufs = sorted(name for name in self.files if scan.is_model_file(name.rpartition("/")[2]))
+        ggufs = sorted(name for name in self.files if is_model_file(name.rpartition("/")[2]))
         hits = ggufs
-        if wanted is not None:
-            hits = [name for name in ggufs if wanted in (name, name.rpartition("/")[2])]
-            hits = hits or [name for name in ggufs if scan.quantisation_in(name) == wanted.upper()]
+        if asked is not None:
+            hits = [name for name in ggufs if asked in (name, name.rpartition("/")[2])]
+            hits = hits or [name for name in ggufs if quantization_in(name) == asked.upper()]
         if len(hits) == 1:
             return hits[0]
         sizes = ", ".join(f"{self.name}:{name} ({gigabytes(self._size(name))})" for name in hits or ggufs)
         if hits:
             raise ModelNotFound(f"{self.name} has {len(hits)} GGUF files; say which one.", f"There are {sizes}.")
-        if wanted is not None:
+        if asked is not None:
             there = f"It has {sizes}." if sizes else "It has no GGUF files at all."
-            raise ModelNotFound(f"{self.name} has no file {show(wanted)}.", there)
+            raise ModelNotFound(f"{self.name} has no file {show(asked)}.", there)
         raise self._without_weights()
 
     def _without_weights(self) -> UnsupportedModel:
-        pickled = sorted(name for name in self.files if name.endswith(_PICKLES))
+        pickled = sorted(name for name in self.files if name.endswith(PICKLE_SUFFIXES))
         if pickled:
             return UnsupportedModel(
                 f"{self.name} holds its weights only as pickles ({show(pickled[0])}), which can run any code and are "
@@ -71,7 +72,7 @@ class Repository:
     def parts(self, first: str) -> list[str]:
         """All files of a GGUF model, given the first."""
         folder, slash, name = first.rpartition("/")
-        return [f"{folder}{slash}{part}" for part in scan.parts_of(name)]
+        return [f"{folder}{slash}{part}" for part in parts_of(name)]
 
     def remote(self, name: str) -> Remote:
         """A file, with what it takes to fetch and verify it.
@@ -133,7 +134,7 @@ def ask(name: str) -> Repository:
     """
     try:
         info = HfApi(endpoint=endpoint()).model_info(name, files_metadata=True, timeout=30)
-        files = {file.rfilename: file for file in info.siblings or () if _is_plain(file.rfilename)}
+        files = {file.rfilename: file for file in info.siblings or () if is_plain_path(file.rfilename)}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DownloadFailed(f"{endpoint()} does not answer like a hub.", "Is HF_ENDPOINT right?") from error
     return Repository(name=_canonical(info, name), revision=info.sha or "main", files=files)
@@ -144,17 +145,8 @@ def _canonical(info: ModelInfo, asked: str) -> str:
     return info.id if info.id.lower() == asked.lower() else asked
 
 
-def _is_plain(name: str) -> bool:
-    """Whether a file of this name stays inside the folder, on every system, and can be shown."""
-    return (
-        name.isprintable()
-        and not set(name) & set("\\:\0")
-        and all(part not in ("", ".", "..") for part in name.split("/"))
-    )
-
-
-def _checksum_of(found: object) -> str:
+def _checksum_of(digest: object) -> str:
     """The hub counts the sha256 of a large file, git's name of a small one; its ETag is the same (hf_hub_url)."""
-    if not isinstance(found, str) or re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", found) is None:
+    if not isinstance(digest, str) or re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", digest) is None:
         return ""
-    return f"sha256:{found}" if len(found) == 64 else f"git:{found}"
+    return f"sha256:{digest}" if len(digest) == 64 else f"git:{digest}"

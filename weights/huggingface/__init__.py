@@ -1,1 +1,1 @@
-"""A checkpoint directory of the Hugging Face hub. Must not know GGUF."""
+"""A checkpoint directory in the layout of the Hugging Face hub, as `ModelFiles`. Must not know GGUF or the network."""

@@ -15,17 +15,17 @@ from core.config import ModelConfig
 from core.errors import BadCheckpoint, ModelNotFound
 from core.text.tokenizer import Tokenizer
 from weights.families import read_config
-from weights.huggingface.safetensors_file import Stored, headers
+from weights.huggingface.safetensors_file import SafetensorsTensor, headers
 from weights.layout import Family
 from weights.untrusted.checked_json import CheckedJson, read_json, show
+from weights.untrusted.file_names import PICKLE_SUFFIXES, is_plain_name
+from weights.untrusted.hints import COPY_AGAIN
 from weights.untrusted.text_file import read_text
 
-_AGAIN = "Copy or download it again."
+SINGLE_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"  # all weights, or which shard has which
 _GIVE = "Give a GGUF file, or the directory that holds config.json and model.safetensors."
-_PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 _LARGEST_TOKENIZER = 200_000_000  # bytes; a vocabulary of 262,000 takes 33 million
 _LARGEST_INDEX = 50_000_000  # bytes; one of 92,000 tensors takes 9 million
-_LONGEST_NAME = 255  # bytes, on every usual file system
 _END_TOKENS = ("eos_token", "eot_token", "eom_token")
 
 
@@ -47,7 +47,7 @@ class Checkpoint:
         self.config: Mapping[str, object] = read_json(folder / "config.json")
 
     @property
-    def place(self) -> Path:
+    def path(self) -> Path:
         return self.folder
 
     @property
@@ -70,7 +70,7 @@ class Checkpoint:
         Raises:
             BadCheckpoint: there are none, or one is missing.
         """
-        single, index = self.folder / "model.safetensors", self.folder / "model.safetensors.index.json"
+        single, index = self.folder / SINGLE_FILE, self.folder / INDEX_FILE
         if single.is_file():
             return (single,)
         if not index.is_file():
@@ -78,11 +78,11 @@ class Checkpoint:
         return tuple(self.folder / name for name in sorted(set(weight_map(index).values())))
 
     @property
-    def said_context(self) -> int | None:
-        return CheckedJson(self.config).said_count("max_position_embeddings")
+    def stated_context(self) -> int | None:
+        return CheckedJson(self.config).stated_count("max_position_embeddings")
 
     @property
-    def tensors(self) -> Mapping[str, Stored]:
+    def tensors(self) -> Mapping[str, SafetensorsTensor]:
         """Every tensor, by name. Reads the headers only.
 
         Raises:
@@ -93,18 +93,18 @@ class Checkpoint:
     stored = tensors
 
     @cached_property
-    def _tensors(self) -> Mapping[str, Stored]:
-        found: dict[str, Stored] = {}
+    def _tensors(self) -> Mapping[str, SafetensorsTensor]:
+        stored: dict[str, SafetensorsTensor] = {}
         for file in self.files:
-            found |= headers(file)
+            stored |= headers(file)
         if len(self.files) > 1:
-            for name, file_name in weight_map(self.folder / "model.safetensors.index.json").items():
-                if name not in found:
-                    raise BadCheckpoint(f"{self.folder / file_name} lacks the tensor {show(name)}.", _AGAIN)
-        return found
+            for name, file_name in weight_map(self.folder / INDEX_FILE).items():
+                if name not in stored:
+                    raise BadCheckpoint(f"{self.folder / file_name} lacks the tensor {show(name)}.", COPY_AGAIN)
+        return stored
 
     @property
-    def quantisation(self) -> str | None:
+    def quantization(self) -> str | None:
         return None  # each tensor has its own number format, and no file sums them up
 
     @property
@@ -143,7 +143,7 @@ class Checkpoint:
         try:
             return Tokenizer.from_json(read_text(file, most=_LARGEST_TOKENIZER))
         except ValueError as error:
-            raise BadCheckpoint(f"{file} is damaged: the tokenizers library cannot read it.", _AGAIN) from error
+            raise BadCheckpoint(f"{file} is damaged: the tokenizers library cannot read it.", COPY_AGAIN) from error
 
     @cached_property
     def tokenizer_config(self) -> CheckedJson:
@@ -171,20 +171,20 @@ class Checkpoint:
         """The chat template's source, from where the formats of several years keep it; None if there is none."""
         if (path := self.folder / "chat_template.jinja").is_file():
             return read_text(path)
-        found = self.tokenizer_config.value("chat_template")
-        if isinstance(found, list):  # several, by name
-            named = {one.get("name"): one.get("template") for one in found if isinstance(one, dict)}
-            found = named.get("default", next(iter(named.values()), None))
-        if found is not None and not isinstance(found, str):
+        template = self.tokenizer_config.value("chat_template")
+        if isinstance(template, list):  # several, by name
+            named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}
+            template = named.get("default", next(iter(named.values()), None))
+        if template is not None and not isinstance(template, str):
             raise self.tokenizer_config.bad("chat_template", "a text, or a list of named ones")
-        return found
+        return template
 
     @property
     def end_ids(self) -> frozenset[int]:
         """The ids that its two configs say end a text; a model for pictures too has a config of its own for text."""
         keys = CheckedJson(self.config)
         tables = (keys, keys.table("text_config"), self.generation_config)
-        return frozenset(one for table in tables if table is not None for one in table.ids("eos_token_id"))
+        return frozenset(token_id for table in tables if table is not None for token_id in table.ids("eos_token_id"))
 
     def _optional(self, name: str) -> CheckedJson:
         path = self.folder / name
@@ -195,17 +195,11 @@ def weight_map(index: Path) -> dict[str, str]:
     """Which shard holds which tensor, from an index; every shard is a plain name of a file beside it."""
     table = read_json(index, most=_LARGEST_INDEX).get("weight_map")
     if not isinstance(table, dict) or not table:
-        raise BadCheckpoint(f"{index} is damaged: it has no weight_map.", _AGAIN)
+        raise BadCheckpoint(f"{index} is damaged: it has no weight_map.", COPY_AGAIN)
     for name in table.values():
-        if not isinstance(name, str) or not _is_plain(name):
+        if not (isinstance(name, str) and name.endswith(".safetensors") and is_plain_name(name)):
             raise BadCheckpoint(f"{index} names {show(name)} as a file of weights.", "Do not trust this checkpoint.")
     return table
-
-
-def _is_plain(name: str) -> bool:
-    """Whether a file of this name lies in the same folder, on every system, and can be shown."""
-    fits = name.isprintable() and len(name.encode()) <= _LONGEST_NAME
-    return fits and name.endswith(".safetensors") and not set(name) & set("/\\:")
 
 
 def _hint_without_config(folder: Path) -> str:
@@ -215,10 +209,10 @@ def _hint_without_config(folder: Path) -> str:
 
 
 def _hint_without_weights(folder: Path) -> str:
-    pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLED)
+    pickled = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLE_SUFFIXES)
     if pickled:
         return (
             f"{pickled[0]} is a pickle, which can run any code and is never opened. If you trust it, convert it once "
             "with transformers: AutoModelForCausalLM.from_pretrained(DIRECTORY).save_pretrained(DIRECTORY)."
         )
-    return _AGAIN
+    return COPY_AGAIN

@@ -18,10 +18,10 @@ def sampling(keys: CheckedJson) -> dict[str, float]:
     Raises:
         BadCheckpoint: one of them is impossible.
     """
-    found = {name: value for name in (*_COUNTS, *_SHARES) if (value := _read(keys, name)) is not None}
+    settings = {name: value for name in (*_COUNTS, *_SHARES) if (value := _read(keys, name)) is not None}
     if not keys.flag("do_sample", default=True):
-        found["temperature"] = 0.0
-    return found
+        settings["temperature"] = 0.0
+    return settings
 
 
 def _read(keys: CheckedJson, name: str) -> float | None:

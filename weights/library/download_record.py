@@ -1,4 +1,4 @@
-"""Models we fetched ourselves: what of them has arrived, and removing them. Must not know the network.
+"""Models we fetched ourselves: what of them has arrived. Must not know the network.
 
 Beside each model lies a record of its files. A file gets its final name only when its check sum was right, so what
 has its final name is whole; a repository is complete when its record says so.
@@ -13,23 +13,14 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.errors import BadCheckpoint, BadSetting, DownloadFailed
-from weights.library import listing as shelf
-from weights.library import paths as places
-from weights.library import scan
-from weights.untrusted.checked_json import read_json, show
+from core.errors import BadCheckpoint
+from weights.gguf.names import parts_of
+from weights.library import paths
+from weights.untrusted.checked_json import read_json
 
 RECORD = "download.json"
 LOCK = ".lock"
 PART = ".part"  # ending of a file that is still coming in
-
-_OTHERS = {
-    "shipped": ("came with Logitscope and is not removed", "Choose one that was fetched: logitscope models."),
-    "Hugging Face": ("lies in the cache of Hugging Face", "Remove it there: hf cache rm model/{repo}."),
-    "Ollama": ("belongs to Ollama", "Remove it there: ollama rm {name}."),
-    "LM Studio": ("belongs to LM Studio", "Remove it there, under My Models."),
-    "folder": ("was not fetched by Logitscope", "Remove it yourself if you are sure."),
-}
 
 
 @dataclass
@@ -45,19 +36,19 @@ class Record:
     @classmethod
     def of(cls, folder: Path) -> Record:
         """What is recorded of a folder; empty where nothing is, or nothing that can be read."""
-        found = cls(folder=folder)
+        record = cls(folder=folder)
         try:
             stored = read_json(folder / RECORD)
         except BadCheckpoint:
-            return found
+            return record
         sums, done, revision = stored.get("files"), stored.get("done"), stored.get("revision")
-        if isinstance(sums, dict) and all(isinstance(one, str) for one in sums.values()):
-            found.sums = sums
+        if isinstance(sums, dict) and all(isinstance(checksum, str) for checksum in sums.values()):
+            record.sums = sums
         if isinstance(done, list):
-            found.done = {name for name in done if name in found.sums and (folder / name).is_file()}
-        found.whole = stored.get("whole") is True
-        found.revision = revision if isinstance(revision, str) else ""
-        return found
+            record.done = {name for name in done if name in record.sums and (folder / name).is_file()}
+        record.whole = stored.get("whole") is True
+        record.revision = revision if isinstance(revision, str) else ""
+        return record
 
     def has(self, name: str, checksum: str) -> bool:
         """Whether a file with this check sum is here."""
@@ -70,9 +61,9 @@ class Record:
         self.revision = revision
         self.write()
 
-    def prune(self, wanted: Collection[str]) -> None:
-        """Remove files of an older revision of the checkpoint. GGUF files stand for themselves."""
-        stale = [name for name in self.sums if name not in wanted and not name.endswith(".gguf")]
+    def prune(self, current: Collection[str]) -> None:
+        """Remove files of an older revision of the checkpoint, all but these. GGUF files stand for themselves."""
+        stale = [name for name in self.sums if name not in current and not name.endswith(".gguf")]
         if stale:
             self.drop(stale)
 
@@ -101,13 +92,13 @@ class Record:
 
 def unfinished(path: Path) -> str | None:
     """Why a model of ours is not complete, or None: it is, or it is not ours."""
-    repo = _repository(path)
+    repo = repository_of(path)
     if repo is None:
         return None
     record = Record.of(repo)
-    if not record.sums or (record.whole if path.is_dir() else record.done.issuperset(_files_of(path, repo))):
+    if not record.sums or (record.whole if path.is_dir() else record.done.issuperset(files_of(path, repo))):
         return None
-    name = repo.relative_to(places.downloads_folder()).as_posix()
+    name = repo.relative_to(paths.downloads_folder()).as_posix()
     name += "" if path.is_dir() else f":{path.relative_to(repo).as_posix()}"
     return f"Its download was interrupted. `logitscope models pull {name}` goes on with it."
 
@@ -120,73 +111,16 @@ def tidy(repo: Path) -> None:
         repo.parent.rmdir()
 
 
-def to_remove(name: str) -> tuple[str, int]:
-    """What `remove` would remove: its full name and its bytes.
-
-    Raises:
-        ModelNotFound: there is none of that name.
-        BadSetting: it is not ours to remove.
-    """
-    path, repo = _ours(name)
-    files = [file for file in repo.rglob("*") if file.is_file()] if path is None else _present(path, repo)
-    return _title(path, repo), sum(file.stat().st_size for file in files)
-
-
-def remove(name: str) -> None:
-    """Remove a model that we downloaded.
-
-    Raises:
-        ModelNotFound, BadSetting: see `to_remove`.
-        DownloadFailed: the disk does not let us.
-    """
-    path, repo = _ours(name)
-    try:
-        if path is None:
-            shutil.rmtree(repo)
-        else:
-            Record.of(repo).drop(_files_of(path, repo))
-        tidy(repo)
-    except OSError as error:
-        raise DownloadFailed(f"{error.filename or repo} cannot be removed: {error.strerror}.") from error
-
-
-def _ours(name: str) -> tuple[Path | None, Path]:
-    """The GGUF file to remove, or None for all of its repository; and the folder of the repository."""
-    root = places.downloads_folder()
-    for owner in scan.listed(root):
-        for repo in scan.listed(owner):
-            if f"{owner.name}/{repo.name}".lower() == name.lower():
-                return None, repo
-    path = shelf.find(name)
-    ours = _repository(path)
-    if ours is not None and path.is_file():
-        return path, ours
-    sources = {one.source for one in scan.found() if one.path == path} | (
-        {"shipped"} if shelf.is_shipped(path) else set()
-    )
-    why, hint = next((_OTHERS[one] for one in _OTHERS if one in sources), _OTHERS["folder"])
-    title = shelf.title(path)
-    raise BadSetting(f"{show(name)} {why}.", hint.format(name=title, repo=title.partition(":")[0]))
-
-
-def _repository(path: Path) -> Path | None:
+def repository_of(path: Path) -> Path | None:
     """The folder OWNER/NAME of ours that a model lies in; None if it lies elsewhere."""
-    root = places.downloads_folder()
+    root = paths.downloads_folder()
     if not path.is_relative_to(root) or len(path.relative_to(root).parts) < 2:
         return None
     owner, name = path.relative_to(root).parts[:2]
     return root / owner / name
 
 
-def _title(path: Path | None, repo: Path) -> str:
-    return shelf.title(path) if path is not None else f"{repo.parent.name}/{repo.name}"
-
-
-def _files_of(path: Path, repo: Path) -> list[str]:
+def files_of(path: Path, repo: Path) -> list[str]:
     """Names in the repository of a GGUF file and its other parts."""
     folder = path.parent.relative_to(repo)
-    return [(folder / name).as_posix() for name in scan.parts_of(path.name)]
-
-
-def _present(path: Path, repo: Path) -> list[Path]:
-    return [repo / name for name in _files_of(path, repo) if (repo / name).is_file()]
+    return [(folder / name).as_posix() for name in parts_of(path.name)]

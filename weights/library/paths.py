@@ -28,7 +28,7 @@ def compiled_folder() -> Path:
 
 def named_folders() -> list[Path]:
     """Folders of models that the person names in LOGITSCOPE_MODELS, written as PATH is."""
-    return [_path(one) for one in os.environ.get("LOGITSCOPE_MODELS", "").split(os.pathsep) if one]
+    return [_path(folder) for folder in os.environ.get("LOGITSCOPE_MODELS", "").split(os.pathsep) if folder]
 
 
 def huggingface_cache() -> Path:

@@ -7,29 +7,28 @@ from contextlib import suppress
 from dataclasses import replace
 
 from core.errors import LogitscopeError, OutOfMemory
-from weights.fit import quantization as quantisation
-from weights.fit import requirement as memory
 from weights.fit.available import AvailableMemory
-from weights.fit.requirement import MemoryRequirement
-from weights.library import download_record as downloads
-from weights.library.listing import ShelfEntry
-from weights.library.scan import Found
+from weights.fit.quantization import bits_as_stored, keeps_stored_format
+from weights.fit.requirement import DTYPE_BITS, MemoryRequirement, context_that_fits, requirement_of
+from weights.library.download_record import unfinished
+from weights.library.entry import ModelEntry
+from weights.library.scan import FoundModel
 from weights.model_files import ModelFiles, StoredTensor, check_format
 from weights.open import open_files
 
 
-def look(found: Found, room: AvailableMemory | None = None, context: int | None = None) -> ShelfEntry:
+def look(model: FoundModel, available: AvailableMemory | None = None, context: int | None = None) -> ModelEntry:
     """One line of the listing. What cannot be told is left out, with the reason as its `problem`."""
-    entry = ShelfEntry(name=found.name, path=found.path, source=found.source)
-    if (stopped := downloads.unfinished(found.path)) is not None:
-        return replace(entry, problem=stopped)
+    entry = ModelEntry(name=model.name, path=model.path, source=model.source)
+    if (problem := unfinished(model.path)) is not None:
+        return replace(entry, problem=problem)
     try:
-        files = open_files(found.path)
-        entry = _told(entry, files)
+        files = open_files(model.path)
+        entry = _stated(entry, files)
         layout, config = files.read_config()
         parameters = layout.count_parameters(files.tensors, config)
-        number_format = entry.quantisation or _most_used_format(files.tensors)
-        entry = replace(entry, context=config.context_length, parameters=parameters, quantisation=number_format)
+        number_format = entry.quantization or _most_used_format(files.tensors)
+        entry = replace(entry, context=config.context_length, parameters=parameters, quantization=number_format)
         for name, stored in files.tensors.items():
             if not layout.is_ignored(name):
                 check_format(stored)
@@ -37,20 +36,20 @@ def look(found: Found, room: AvailableMemory | None = None, context: int | None 
     except LogitscopeError as error:
         return replace(entry, problem=error.message)
     bits = None
-    if room is not None and quantisation.keeps_stored_format(room.device, room.dtype):
-        bits = quantisation.bits_as_stored(files.tensors, layout.ends, memory.BITS[room.dtype])
-    return _fitted(entry, memory.requirement_of(config, parameters, bits), room, context)
+    if available is not None and keeps_stored_format(available.device, available.dtype):
+        bits = bits_as_stored(files.tensors, layout.ends, DTYPE_BITS[available.dtype])
+    return _fitted(entry, requirement_of(config, parameters, bits), available, context)
 
 
-def _told(entry: ShelfEntry, files: ModelFiles) -> ShelfEntry:
+def _stated(entry: ModelEntry, files: ModelFiles) -> ModelEntry:
     """What the files say of themselves, whether or not their family is known here."""
-    entry = replace(entry, family=files.kind, quantisation=files.quantisation, bytes=_size(files))
-    entry = replace(entry, context=files.said_context)
+    entry = replace(entry, family=files.kind, quantization=files.quantization, bytes=_size(files))
+    entry = replace(entry, context=files.stated_context)
     with suppress(LogitscopeError):  # what is wrong with a file of weights is told after what is wrong with the config
         stored = files.stored
-        parameters = sum(one.n_values for one in stored.values())
+        parameters = sum(tensor.n_values for tensor in stored.values())
         entry = replace(
-            entry, parameters=parameters or None, quantisation=entry.quantisation or _most_used_format(stored)
+            entry, parameters=parameters or None, quantization=entry.quantization or _most_used_format(stored)
         )
     return entry
 
@@ -71,13 +70,15 @@ def _most_used_format(tensors: Mapping[str, StoredTensor]) -> str | None:
 
 
 def _fitted(
-    entry: ShelfEntry, need: MemoryRequirement, room: AvailableMemory | None, context: int | None
-) -> ShelfEntry:
-    if room is None:
+    entry: ModelEntry, requirement: MemoryRequirement, available: AvailableMemory | None, context: int | None
+) -> ModelEntry:
+    if available is None:
         return entry
-    asked = min(context, need.context) if context else None
+    asked = min(context, requirement.context) if context else None
     try:
-        tokens = memory.context_that_fits(need, room, asked=asked, name=entry.name)
+        tokens = context_that_fits(requirement, available, asked=asked, name=entry.name)
     except OutOfMemory:
-        return replace(entry, needs=need.total(room.dtype, asked or need.least_context), fits=0)
-    return replace(entry, needs=need.total(room.dtype, tokens), fits=tokens if room.free is not None else None)
+        needs = requirement.total(available.dtype, asked or requirement.least_context)
+        return replace(entry, needs=needs, fits=0)
+    fits = tokens if available.free is not None else None
+    return replace(entry, needs=requirement.total(available.dtype, tokens), fits=fits)

@@ -10,6 +10,7 @@ from reprlib import Repr
 from typing import TypeVar
 
 from core.errors import BadCheckpoint, UnsupportedModel
+from weights.untrusted.hints import COPY_AGAIN
 from weights.untrusted.text_file import USUAL, read_text
 
 T = TypeVar("T")
@@ -36,9 +37,9 @@ def read_json(path: Path, *, most: int = USUAL) -> dict[str, object]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadCheckpoint(f"{path} is damaged: it is not JSON.", "Copy or download it again.") from error
+        raise BadCheckpoint(f"{path} is damaged: it is not JSON.", COPY_AGAIN) from error
     if not isinstance(value, dict):
-        raise BadCheckpoint(f"{path} is damaged: it does not hold a JSON object.", "Copy or download it again.")
+        raise BadCheckpoint(f"{path} is damaged: it does not hold a JSON object.", COPY_AGAIN)
     return value
 
 
@@ -67,7 +68,7 @@ class CheckedJson:
             raise self.bad(name, f"a whole number of at least {least}" + (f" and at most {most:,}" if too_many else ""))
         return value
 
-    def said_count(self, name: str) -> int | None:
+    def stated_count(self, name: str) -> int | None:
         """What is there, if that is a number of anything; never an error."""
         value = self._values.get(name)
         return value if type(value) is int and 1 <= value <= MAX_COUNT else None
@@ -113,23 +114,23 @@ class CheckedJson:
     def numbers(self, name: str) -> tuple[float, ...]:
         """A list of finite numbers above 0."""
         value = self.value(name)
-        if not isinstance(value, list) or not all(type(one) in (int, float) and 0 < one < math.inf for one in value):
+        if not isinstance(value, list) or not all(type(n) in (int, float) and 0 < n < math.inf for n in value):
             raise self.bad(name, "a list of numbers above 0")
         return tuple(value)
 
     def ids(self, name: str) -> list[int]:
         """Token ids: a number, a list of them, or none."""
         value = self.value(name)
-        found = value if isinstance(value, list) else [] if value is None else [value]
-        ids = [one for one in found if type(one) is int and one >= 0]
-        if len(ids) < len(found):
+        listed = value if isinstance(value, list) else [] if value is None else [value]
+        ids = [token_id for token_id in listed if type(token_id) is int and token_id >= 0]
+        if len(ids) < len(listed):
             raise self.bad(name, "a token id or a list of them")
         return ids
 
     def texts_ending_with(self, ending: str) -> dict[str, str]:
         """Texts under keys with this ending; a text may also lie one level deeper, as `content`."""
-        found = {name: value for name, value in self._values.items() if name.endswith(ending)}
-        plain = {name: v.get("content") if isinstance(v, dict) else v for name, v in found.items()}
+        values = {name: value for name, value in self._values.items() if name.endswith(ending)}
+        plain = {name: v.get("content") if isinstance(v, dict) else v for name, v in values.items()}
         return {name: text for name, text in plain.items() if isinstance(text, str)}
 
     def table(self, name: str) -> CheckedJson | None:
@@ -163,16 +164,16 @@ class CheckedJson:
         """Keys that hold something and that nobody has asked for."""
         return {name for name, value in self._values.items() if value is not None} - self._asked
 
-    def bad(self, name: str, wanted: str) -> BadCheckpoint:
+    def bad(self, name: str, expected: str) -> BadCheckpoint:
         if self._values.get(name) is None:
-            return BadCheckpoint(f"{self.where} has no {name}.", f"It should be {wanted}.")
-        return BadCheckpoint(f"{self.where} has {show(self._values[name])} as {name}.", f"It should be {wanted}.")
+            return BadCheckpoint(f"{self.where} has no {name}.", f"It should be {expected}.")
+        return BadCheckpoint(f"{self.where} has {show(self._values[name])} as {name}.", f"It should be {expected}.")
 
     def unsupported(self, name: str) -> UnsupportedModel:
-        found = show(self._values.get(name))
+        value = show(self._values.get(name))
         name = name if name.isprintable() else show(name)
         return UnsupportedModel(
-            f"{self.where} has {name} {found}, which would change the result in a way not known here.", _ANOTHER
+            f"{self.where} has {name} {value}, which would change the result in a way not known here.", _ANOTHER
         )
 
     def _or(self, name: str, default: object) -> object:

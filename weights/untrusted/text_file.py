@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.errors import BadCheckpoint
+from weights.untrusted.hints import COPY_AGAIN
 
-_AGAIN = "Copy or download it again."
 USUAL = 10_000_000  # bytes; what is parsed takes some twenty times as much memory
 
 
@@ -22,11 +22,11 @@ def read_text(path: Path, *, most: int = USUAL) -> str:
         with path.open("rb") as file:  # its size is not asked for: that of a device is 0, and it never ends
             content = file.read(most + 1)
     except OSError as error:
-        raise BadCheckpoint(f"{path} cannot be read: {error.strerror}.", _AGAIN) from error
+        raise BadCheckpoint(f"{path} cannot be read: {error.strerror}.", COPY_AGAIN) from error
     if len(content) > most:
-        raise BadCheckpoint(f"{path} is too large: it has more than {most:,} bytes.", _AGAIN)
+        raise BadCheckpoint(f"{path} is too large: it has more than {most:,} bytes.", COPY_AGAIN)
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise BadCheckpoint(f"{path} is damaged: it is not UTF-8 text.", _AGAIN) from error
+        raise BadCheckpoint(f"{path} is damaged: it is not UTF-8 text.", COPY_AGAIN) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")  # as Python reads every text

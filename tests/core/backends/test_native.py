@@ -24,8 +24,8 @@ from core.native import bindings as native
 from core.native import quantize as native_quantize
 from core.native.bandwidth import read_bandwidth
 from core.native.bindings import MAX_STEP_TOKENS
+from core.quantization.formats import Kind
 from core.quantization.layers import install
-from core.quantization.packed import Kind
 from core.quantization.packing import dequantize, quantize
 from tests.core.support.native_models import (
     CPU,

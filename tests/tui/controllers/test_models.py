@@ -20,18 +20,17 @@ from tui.session.open_model import OpenModel
 from tui.widgets.models.model_list import ModelList
 from tui.widgets.prompt.prompt import Prompt
 from tui.widgets.status import StatusBar
-from weights.library import listing as shelf
-from weights.library.listing import ShelfEntry
+from weights.library.entry import ModelEntry
 
-HERE = ShelfEntry(name="scripted", path=Path("/here/scripted"), context=512)
-OTHER = ShelfEntry(name="other", path=Path("/here/other"), family="llama", parameters=5, context=300)
+HERE = ModelEntry(name="scripted", path=Path("/here/scripted"), context=512)
+OTHER = ModelEntry(name="other", path=Path("/here/other"), family="llama", parameters=5, context=300)
 LOAD = Load(model="scripted", device="cpu", dtype="float32", context=400)
 
 
 @pytest.fixture
 async def screen(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Screen]:
     monkeypatch.setenv("LOGITSCOPE_DATA", str(tmp_path_factory.mktemp("data")))
-    monkeypatch.setattr(shelf, "listing", lambda: [HERE, OTHER])
+    monkeypatch.setattr("weights.library.listing.listing", lambda: [HERE, OTHER])
     engine = ScriptedEngine()
     app = LogitscopeApp(engine, Settings(), model="scripted", load=LOAD)
     async with app.run_test(size=(80, 24)) as pilot:

@@ -17,10 +17,11 @@ from tui.controllers import notes
 from tui.downloads.fetch import Fetching, _Speed
 from tui.downloads.progress import Fetch
 from tui.format import duration
-from weights.library import listing as shelf
+from weights.library.listing import listing
+from weights.library.names import BUNDLED
 
 ROOT = Path(__file__).resolve().parents[3]
-WEIGHTS = (shelf.BUNDLED / "textbook" / "model.safetensors").read_bytes()
+WEIGHTS = (BUNDLED / "textbook" / "model.safetensors").read_bytes()
 FAR = 400_000  # bytes of the weights
 
 
@@ -56,7 +57,7 @@ def test_a_model_comes_and_its_end_is_told_once(own_hub: Hub) -> None:
     assert (end.phase, end.name) == ("done", "some/model")
     until(lambda: fetching.take_end() == end)
     assert fetching.take_end() is None
-    assert next(one for one in shelf.listing() if one.name == "some/model").problem is None
+    assert next(one for one in listing() if one.name == "some/model").problem is None
     fetching.forget()
     assert fetching.now == Fetch()
 

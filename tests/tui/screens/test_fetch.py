@@ -23,8 +23,8 @@ from tui.screens.fetch import FetchScreen
 from tui.widgets.models.model_list import ModelList
 from tui.widgets.models.suggestion_list import SuggestionList
 from tui.widgets.status import StatusBar
-from weights.fit import available as room
-from weights.fit import requirement as memory
+from weights.fit.available import available_memory_without_torch
+from weights.fit.requirement import what_would_fit
 from weights.library.suggestions import SUGGESTIONS
 
 Chat = tuple[LogitscopeApp, ScriptedEngine, Pilot[None]]
@@ -34,7 +34,7 @@ GB = 10**9
 
 @pytest.fixture(params=[(80, 24), (120, 40)], ids=["80x24", "120x40"])
 async def chat(request: pytest.FixtureRequest, own_hub: Hub, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Chat]:
-    monkeypatch.setattr(room, "free_here", lambda: 5 * GB)
+    monkeypatch.setattr("weights.fit.available.free_here", lambda: 5 * GB)
     engine = ScriptedEngine()
     app = LogitscopeApp(engine, Settings(), model="scripted", load=Load(model="scripted"))
     async with app.run_test(size=request.param) as pilot:
@@ -87,7 +87,7 @@ async def test_suggestions_say_what_they_take_and_whether_they_fit(chat: Chat) -
     text = shown(suggestions)
     for one in SUGGESTIONS:
         assert one.reference in text
-        assert ("✗ " + one.reference in text) == (one.need.weights("bfloat16") > 5 * GB)
+        assert ("✗ " + one.reference in text) == (one.requirement.weights("bfloat16") > 5 * GB)
     assert "~272 MB" in text
     for number, one in enumerate(SUGGESTIONS):
         await pilot.press(*["down"] * min(number, 1))
@@ -98,7 +98,7 @@ async def test_suggestions_say_what_they_take_and_whether_they_fit(chat: Chat) -
         assert (": it fits, 5.00 GB are free." in said) != ("too much." in said)
         assert suggestions.wanted == one.reference
         if "too much." in said:
-            assert memory.what_would_fit(one.need, suggestions._room, 2_048) in said
+            assert what_would_fit(one.requirement, suggestions._room, 2_048) in said
     await pilot.press("up", *["down"] * 30)
     assert suggestions.chosen == SUGGESTIONS[-1]
 
@@ -260,7 +260,7 @@ async def until_ended(pilot: Pilot[None], fetching: Fetching) -> None:
 
 
 async def test_without_knowing_what_is_free_nothing_is_promised() -> None:
-    found = room.available_memory_without_torch("cuda", "bfloat16")
+    found = available_memory_without_torch("cuda", "bfloat16")
     assert (found.device, found.dtype, found.free) == ("cuda", "bfloat16", None)
     suggestions = SuggestionList()
     suggestions._room = found

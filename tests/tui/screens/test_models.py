@@ -19,11 +19,11 @@ from tui.screens.fetch import FetchScreen
 from tui.screens.models import ModelsScreen
 from tui.widgets.models.model_list import ModelList
 from weights.fit.available import AvailableMemory
-from weights.library.listing import ShelfEntry
+from weights.library.entry import ModelEntry
 
 
-def entry(name: str, **known: object) -> ShelfEntry:
-    return ShelfEntry(name=name, path=Path("/models") / name, **known)  # type: ignore[arg-type]
+def entry(name: str, **known: object) -> ModelEntry:
+    return ModelEntry(name=name, path=Path("/models") / name, **known)  # type: ignore[arg-type]
 
 
 SHELF = [
@@ -36,19 +36,19 @@ SHELF = [
 
 
 async def opened(
-    pilot: Pilot[None], listing: Callable[[], Sequence[ShelfEntry]] = lambda: SHELF
-) -> tuple[ModelsScreen, list[ShelfEntry | None]]:
-    ended: list[ShelfEntry | None] = []
+    pilot: Pilot[None], listing: Callable[[], Sequence[ModelEntry]] = lambda: SHELF
+) -> tuple[ModelsScreen, list[ModelEntry | None]]:
+    ended: list[ModelEntry | None] = []
     fetch = partial(FetchScreen, Fetching(), lambda: AvailableMemory(device="cpu", dtype="float32", free=None))
     screen = ModelsScreen(listing, current="bundled", fetch=fetch)
     await pilot.app.push_screen(screen, ended.append)
     return screen, ended
 
 
-def behind(gate: threading.Event) -> Callable[[], Sequence[ShelfEntry]]:
+def behind(gate: threading.Event) -> Callable[[], Sequence[ModelEntry]]:
     """A listing that takes until somebody opens the gate."""
 
-    def slow() -> Sequence[ShelfEntry]:
+    def slow() -> Sequence[ModelEntry]:
         gate.wait(20)
         return SHELF
 
@@ -176,7 +176,7 @@ async def test_a_listing_that_comes_after_the_screen_is_gone_hurts_nobody() -> N
 
 @pytest.mark.parametrize("error", [BadCheckpoint("The cache is damaged.", "Copy it again."), PermissionError(13, "No")])
 async def test_a_listing_that_fails_is_told(error: Exception) -> None:
-    def failing() -> Sequence[ShelfEntry]:
+    def failing() -> Sequence[ModelEntry]:
         raise error
 
     app: App[None] = App()

@@ -1,18 +1,17 @@
-"""How much memory is needed, how much there is, and what is said where that is not enough."""
+"""How much memory is needed, and what is said where there is not enough."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from core.config import ModelConfig
 from core.errors import OutOfMemory
-from weights.fit.available import AvailableMemory, _of_vm_stat, free_here
-from weights.fit.quantization import BITS as BITS_QUANTISED
-from weights.fit.requirement import BITS, MemoryRequirement, context_that_fits, first_that_fits, requirement_of
+from core.quantization.formats import BITS
+from weights.fit.available import AvailableMemory
+from weights.fit.requirement import DTYPE_BITS, MemoryRequirement, context_that_fits, first_that_fits, requirement_of
 from weights.library.listing import listing
 
 # The shape of an 8-billion Llama 3.1: 32 layers, 8 key heads of 128 channels, so 65,536 numbers a token.
@@ -20,7 +19,7 @@ LLAMA = MemoryRequirement(n_parameters=8_030_261_248, cache_values=2 * 32 * 8 * 
 GB = 10**9
 
 
-def room(free: float, dtype: str = "bfloat16") -> AvailableMemory:
+def memory(free: float, dtype: str = "bfloat16") -> AvailableMemory:
     return AvailableMemory(device="cpu", dtype=dtype, free=round(free * GB))
 
 
@@ -33,134 +32,81 @@ def test_the_arithmetic() -> None:
 
 
 def test_all_of_the_context_where_there_is_room_and_a_shorter_one_where_nobody_chose() -> None:
-    assert context_that_fits(LLAMA, room(40), asked=None, name="m") == 131_072
-    shorter = context_that_fits(LLAMA, room(18), asked=None, name="m")
+    assert context_that_fits(LLAMA, memory(40), asked=None, name="m") == 131_072
+    shorter = context_that_fits(LLAMA, memory(18), asked=None, name="m")
     assert 2_048 <= shorter < 131_072
     assert shorter % 1_024 == 0
     assert LLAMA.total("bfloat16", shorter) <= 18 * GB
-    assert context_that_fits(LLAMA, room(18), asked=4_096, name="m") == 4_096
+    assert context_that_fits(LLAMA, memory(18), asked=4_096, name="m") == 4_096
     unknown = AvailableMemory(device="cpu", dtype="float32", free=None)
     assert context_that_fits(LLAMA, unknown, asked=None, name="m") == 131_072
     tiny = MemoryRequirement(n_parameters=1_000, cache_values=10, context=16)
-    assert context_that_fits(tiny, room(0.1), asked=None, name="m") == 16
+    assert context_that_fits(tiny, memory(0.1), asked=None, name="m") == 16
 
 
 def test_too_large_a_context_says_by_how_much_and_which_would_fit() -> None:
     with pytest.raises(OutOfMemory) as caught:
-        context_that_fits(LLAMA, room(20), asked=100_000, name="some/model")
+        context_that_fits(LLAMA, memory(20), asked=100_000, name="some/model")
     # 16.06 + 100,000 * 131,072 bytes = 13.11, together 29.17
     assert caught.value.message == (
         "some/model needs 29.2 GB in bfloat16 with a context of 100,000 tokens, 9.2 GB more than cpu has free."
     )
     hit = re.fullmatch(r"It would fit with --context (\d+) or with --quantize int4\.", caught.value.hint)
     assert hit
-    assert context_that_fits(LLAMA, room(20), asked=int(hit[1]), name="m") == int(hit[1])
+    assert context_that_fits(LLAMA, memory(20), asked=int(hit[1]), name="m") == int(hit[1])
     with pytest.raises(OutOfMemory):
-        context_that_fits(LLAMA, room(20), asked=int(hit[1]) + 1_024, name="m")
+        context_that_fits(LLAMA, memory(20), asked=int(hit[1]) + 1_024, name="m")
 
 
 def test_a_smaller_number_format_is_offered_where_it_fits() -> None:
     with pytest.raises(OutOfMemory) as caught:
-        context_that_fits(LLAMA, room(20, "float32"), asked=None, name="m")
+        context_that_fits(LLAMA, memory(20, "float32"), asked=None, name="m")
     assert caught.value.hint == "It would fit with --dtype bfloat16 or with --quantize int8."
     with pytest.raises(OutOfMemory) as caught:
-        context_that_fits(LLAMA, room(17, "float32"), asked=20_000, name="m")
+        context_that_fits(LLAMA, memory(17, "float32"), asked=20_000, name="m")
     ways = r"It would fit with --dtype bfloat16 --context (\d+) or with --quantize int8\."
     hit = re.fullmatch(ways, caught.value.hint)
     assert hit
-    assert context_that_fits(LLAMA, room(17), asked=int(hit[1]), name="m") == int(hit[1])
+    assert context_that_fits(LLAMA, memory(17), asked=int(hit[1]), name="m") == int(hit[1])
 
 
 @pytest.mark.parametrize(("free", "best"), [(9, "int8"), (8.6, "int4"), (5, "int4")])
-def test_else_the_first_quantisation_that_fits(free: float, best: str) -> None:
+def test_else_the_first_quantization_that_fits(free: float, best: str) -> None:
     # 8.03 B weights in 8.5 and 4.5 bits are 8.53 and 4.52 GB; 2,048 tokens of cache are 0.27 GB
     with pytest.raises(OutOfMemory) as caught:
-        context_that_fits(LLAMA, room(free), asked=None, name="m")
+        context_that_fits(LLAMA, memory(free), asked=None, name="m")
     assert caught.value.hint == f"It would fit with --quantize {best}."
-    assert first_that_fits(LLAMA, room(free)) == best
-    assert context_that_fits(replace(LLAMA, bits=BITS_QUANTISED[best]), room(free), asked=None, name="m") >= 2_048
+    assert first_that_fits(LLAMA, memory(free)) == best
+    assert context_that_fits(replace(LLAMA, bits=BITS[best]), memory(free), asked=None, name="m") >= 2_048
 
 
 def test_else_that_nothing_would_do() -> None:
     with pytest.raises(OutOfMemory, match="Not even in 4 bits") as caught:
-        context_that_fits(LLAMA, room(4.7), asked=None, name="m")
+        context_that_fits(LLAMA, memory(4.7), asked=None, name="m")
     assert "smaller model" in caught.value.hint
-    quantised = replace(LLAMA, bits=BITS_QUANTISED["int4"])
+    quantized = replace(LLAMA, bits=BITS["int4"])
     with pytest.raises(OutOfMemory, match="Not even in 4 bits"):  # and what is in 4 bits already is not offered them
-        context_that_fits(quantised, room(4.6), asked=None, name="m")
+        context_that_fits(quantized, memory(4.6), asked=None, name="m")
 
 
 def test_auto_is_the_first_that_fits() -> None:
-    assert first_that_fits(LLAMA, room(17)) == "none"
-    assert first_that_fits(LLAMA, room(1)) == "int4"
+    assert first_that_fits(LLAMA, memory(17)) == "none"
+    assert first_that_fits(LLAMA, memory(1)) == "int4"
     assert first_that_fits(LLAMA, AvailableMemory(device="cpu", dtype="float32", free=None)) == "none"
 
 
 def test_every_number_format_that_can_be_chosen_is_known() -> None:
     from core.backends.device import DTYPES
 
-    assert {name: dtype.itemsize * 8 for name, dtype in DTYPES.items()} == BITS
-
-
-def test_what_this_machine_has_free() -> None:
-    free = free_here()
-    assert free is not None
-    total = re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())
-    assert total
-    assert 0 < free <= int(total[1]) * 1024
-
-
-def put(root: Path, **files: str) -> Path:
-    for name, text in files.items():
-        path = root / name.replace("__", "/").replace("_DOT_", ".")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return root
-
-
-def test_the_limit_of_a_container_counts(tmp_path: Path) -> None:
-    """Fake trees as the kernel lays them out (cgroups(7)): the smallest of what is left anywhere."""
-    put(tmp_path, proc__meminfo="MemTotal: 9000 kB\nMemAvailable:    8000 kB\n", proc__self__cgroup="0::/a/b\n")
-    assert free_here(tmp_path) == 8_000 * 1024
-    base = tmp_path / "sys" / "fs" / "cgroup"
-    put(base / "a" / "b", memory_DOT_max="max\n", memory_DOT_current="1000\n", memory_DOT_stat="inactive_file 1\n")
-    assert free_here(tmp_path) == 8_000 * 1024
-    put(
-        base / "a",
-        memory_DOT_max="5000000",
-        memory_DOT_current="3000000",
-        memory_DOT_stat="anon 1\ninactive_file 500000\n",
-    )
-    assert free_here(tmp_path) == 5_000_000 - 3_000_000 + 500_000
-
-
-def test_the_limit_of_an_older_container_counts(tmp_path: Path) -> None:
-    put(
-        tmp_path,
-        proc__meminfo="MemAvailable: 8000 kB\n",
-        proc__self__cgroup="9:cpu,memory:/x\n1:name=systemd:/x\n0::/\n",
-    )
-    group = tmp_path / "sys" / "fs" / "cgroup" / "memory" / "x"
-    put(group, memory_DOT_limit_in_bytes="4000000", memory_DOT_usage_in_bytes="1000000", memory_DOT_stat="cache 7\n")
-    assert free_here(tmp_path) == 3_000_000
-
-
-def test_what_a_mac_says() -> None:
-    text = (
-        "Mach Virtual Memory Statistics: (page size of 16384 bytes)\nPages free:              100.\n"
-        "Pages active:            999.\nPages inactive:           20.\nPages speculative:         3.\n"
-        "Pages wired down:        999.\nPages purgeable:           4.\n"
-    )
-    assert _of_vm_stat(text) == 16_384 * 127
-    assert _of_vm_stat("nothing") is None
+    assert {name: dtype.itemsize * 8 for name, dtype in DTYPES.items()} == DTYPE_BITS
 
 
 def test_a_model_is_opened_with_the_context_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the listing says it needs is enough, and a byte less is not."""
-    from weights import assemble as tensors
+    from weights import assemble
     from weights import load as loading
 
-    entry = next(one for one in listing(room=room(1, "float32")) if one.name == "textbook")
+    entry = next(one for one in listing(available=memory(1, "float32")) if one.name == "textbook")
     assert entry.context is not None
     assert entry.needs is not None
     assert loading.load("textbook", device="cpu", dtype="float32").context_length == entry.context
@@ -171,8 +117,8 @@ def test_a_model_is_opened_with_the_context_there_is_room_for(monkeypatch: pytes
     def read(*_: object) -> None:
         raise AssertionError("weights were read")
 
-    monkeypatch.setattr(loading, "room", little)
+    monkeypatch.setattr(loading, "available_memory", little)
     assert loading.load("textbook", device="cpu", dtype="float32", context=100).context_length == 100
-    monkeypatch.setattr(tensors, "_read_all", read)
+    monkeypatch.setattr(assemble, "_read_all", read)
     with pytest.raises(OutOfMemory, match=r"textbook needs 1\.\d MB in float32"):
         loading.load("textbook", device="cpu", dtype="float32")

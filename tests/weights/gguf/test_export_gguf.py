@@ -23,7 +23,7 @@ from core.model import Model
 from core.records import Finished
 from core.settings import Settings
 from tests.support import export_gguf
-from weights.library.listing import BUNDLED
+from weights.library.names import BUNDLED
 from weights.load import load
 
 ROOT = Path(__file__).parents[3]

@@ -17,12 +17,14 @@ from gguf import GGUFReader, GGUFWriter
 from core.errors import BadCheckpoint, LogitscopeError, OutOfMemory, UnsupportedModel
 from tests.weights.support import tiny, tiny_gguf
 from tests.weights.support.gguf_bytes import HOSTILE, whole
-from weights.fit import quantization as quantisation
+from weights.fit import quantization
 from weights.fit.available import AvailableMemory
 from weights.gguf.file import GgufFile
 from weights.gguf.header import read_header
 from weights.gguf.tensor import GgufTensor
-from weights.library import listing as shelf
+from weights.library.entry import ModelEntry
+from weights.library.listing import listing
+from weights.library.names import find
 from weights.load import load
 from weights.open import open_files
 
@@ -195,19 +197,19 @@ def test_a_link_in_a_cache_stays_a_link(parts: list[Path], tmp_path: Path) -> No
     (tmp_path / "cache").mkdir()
     for number, part in enumerate(parts):
         (tmp_path / "cache" / part.name).symlink_to(part.rename(tmp_path / f"blob{number}"))
-    assert len(GgufFile(shelf.find(tmp_path / "cache" / parts[0].name)).files) == 4
+    assert len(GgufFile(find(tmp_path / "cache" / parts[0].name)).files) == 4
 
 
 # --- what the listing says -------------------------------------------------------------------------------------------
 
 
-def listed(path: Path, room: AvailableMemory | None = None) -> shelf.ShelfEntry:
-    return next(one for one in shelf.listing([path.parent], room) if one.path == path)
+def listed(path: Path, available: AvailableMemory | None = None) -> ModelEntry:
+    return next(one for one in listing([path.parent], available) if one.path == path)
 
 
 def test_the_listing_says_what_the_model_is(path: Path) -> None:
     entry = listed(path)
-    assert (entry.family, entry.quantisation, entry.context, entry.problem) == ("llama", "F32", 128, None)
+    assert (entry.family, entry.quantization, entry.context, entry.problem) == ("llama", "F32", 128, None)
     assert entry.bytes == path.stat().st_size
     assert entry.parameters == load(path, device="cpu").n_parameters
     path.write_bytes(path.read_bytes()[:1000])
@@ -222,23 +224,23 @@ def test_the_listing_tells_of_an_architecture_that_is_not_known(path: Path) -> N
     tensors = [(t.name, t.shape, int(t.kind), data[t.offset : t.offset + t.n_bytes]) for t in good.tensors]
     path.write_bytes(whole({"general.architecture": "mamba", "mamba.context_length": 777}, tensors))
     entry = listed(path, AvailableMemory(device="cpu", dtype="float32", free=1 << 40))
-    assert (entry.family, entry.quantisation, entry.context, entry.parameters) == ("mamba", "F32", 777, parameters)
+    assert (entry.family, entry.quantization, entry.context, entry.parameters) == ("mamba", "F32", 777, parameters)
     assert entry.problem == "GGUF files of architecture 'mamba' cannot be run here."
     path.write_bytes(
         whole({"general.architecture": "mamba", "mamba.context_length": "777", "general.file_type": 15}, tensors)
     )
     entry = listed(path)
-    assert (entry.quantisation, entry.context, entry.parameters) == ("Q4_K_M", None, parameters)
+    assert (entry.quantization, entry.context, entry.parameters) == ("Q4_K_M", None, parameters)
 
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_memory_is_that_of_the_weights_as_they_are_held(
     kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the listing says it needs is enough to open a quantised file, and a byte less is not."""
+    """What the listing says it needs is enough to open a quantized file, and a byte less is not."""
     sizes = {"hidden_size": 256, "intermediate_size": 256, "num_key_value_heads": 2, "max_position_embeddings": 128}
     monkeypatch.setitem(tiny.CASES, "wide", ("llama", tiny.SIZES | sizes))
-    monkeypatch.setattr(quantisation, "library", lambda: object() if kept else None)
+    monkeypatch.setattr(quantization, "library", lambda: object() if kept else None)
     path, model = tiny_gguf.write("wide", tmp_path / "model.gguf", kind=Kind.Q4_0)
     needed = listed(path, AvailableMemory(device="cpu", dtype="float32", free=1 << 40)).needs
     cache = 2 * 3 * 2 * 64 * 128  # keys and values of 3 layers, 2 heads, 64 channels, 128 tokens
@@ -247,7 +249,7 @@ def test_memory_is_that_of_the_weights_as_they_are_held(
     assert needed == (int(bits / 8) if kept else 4 * model.num_parameters()) + 4 * cache
     for free, fits in ((needed, True), (needed - 1, False)):
         room = AvailableMemory(device="cpu", dtype="float32", free=free)
-        monkeypatch.setattr("weights.load.room", lambda *_, room=room: room)
+        monkeypatch.setattr("weights.load.available_memory", lambda *_, there=room: there)
         if fits:
             assert load(path, device="cpu", dtype="float32", context=128).transformer.config.context_length == 128
         else:

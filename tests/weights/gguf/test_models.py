@@ -193,14 +193,14 @@ def test_every_readable_format_is_tested() -> None:
 def test_weights_of_every_format_are_those_of_ggml(kind: Kind, wide: PreTrainedModel, tmp_path: Path) -> None:
     """ggml turns the file into float32; then the weights are bit by bit the same, and llama.cpp says the same text.
 
-    On the quantised file itself llama.cpp also rounds what it multiplies them with, to 8 bits; the gap is printed.
+    On the quantized file itself llama.cpp also rounds what it multiplies them with, to 8 bits; the gap is printed.
     """
     pytest.importorskip("llama_cpp", reason=_LLAMA_CPP)
-    from tests.weights.support.llama_cpp_oracle import Oracle, dequantised
+    from tests.weights.support.llama_cpp_oracle import Oracle, dequantized
 
     block = tiny_gguf.random_blocks if kind in tiny_gguf.SCALES else None
     path = tiny_gguf.write_model(wide, tmp_path / "model.gguf", kind=kind, block=block)
-    plain = dequantised(path, tmp_path / "float32.gguf")
+    plain = dequantized(path, tmp_path / "float32.gguf")
     ours, by_ggml = opened(path), opened(plain)
     for got, want in zip(ours.transformer.parameters(), by_ggml.transformer.parameters(), strict=True):
         assert torch.equal(got, want)
@@ -212,15 +212,15 @@ def test_weights_of_every_format_are_those_of_ggml(kind: Kind, wide: PreTrainedM
     print(f"{kind.name}: {(got - want).abs().max():.1e}; with llama.cpp's rounding {(got - rounded).abs().max():.1e}")
 
 
-def test_quantised_experts_are_those_of_ggml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quantized_experts_are_those_of_ggml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stacks of matrices, of which one is read at a time."""
     pytest.importorskip("llama_cpp", reason=_LLAMA_CPP)
-    from tests.weights.support.llama_cpp_oracle import dequantised
+    from tests.weights.support.llama_cpp_oracle import dequantized
 
     options = tiny.QWEN3_MOE | {"norm_topk_prob": True, "moe_intermediate_size": 64}
     monkeypatch.setitem(tiny.CASES, "experts", ("qwen3_moe", options))
     path, _ = tiny_gguf.write("experts", tmp_path / "model.gguf", kind=Kind.Q8_0)
-    ours, by_ggml = opened(path), opened(dequantised(path, tmp_path / "float32.gguf"))
+    ours, by_ggml = opened(path), opened(dequantized(path, tmp_path / "float32.gguf"))
     for got, want in zip(ours.transformer.parameters(), by_ggml.transformer.parameters(), strict=True):
         assert torch.equal(got, want)
 

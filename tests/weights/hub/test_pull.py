@@ -17,12 +17,14 @@ from huggingface_hub import constants
 from core.errors import BadSetting, DownloadFailed, LogitscopeError, ModelNotFound, UnsupportedModel
 from tests.weights.support.loopback_hub import Hub, Repo, cut, damaged, git_sum, hold, status, without_ranges
 from tests.weights.support.repositories import TEXTS, noise
-from weights.hub import errors as hub_errors
-from weights.hub import http as fetch
-from weights.hub import pull as hub
+from weights.hub import http
+from weights.hub.errors import explained
+from weights.hub.pull import Progress, _alone, pull
+from weights.hub.remove import remove
 from weights.hub.repository import parse
-from weights.library import listing as shelf
-from weights.library.download_record import Record, remove
+from weights.library.download_record import Record
+from weights.library.listing import listing
+from weights.library.names import BUNDLED, find, title
 
 TRICK = b'{"weight_map": {"a": "../x.safetensors"}}'
 WEIGHTS = noise(300_000)
@@ -36,7 +38,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no token"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(fetch, "WAITS", (0.0, 0.0))
+    monkeypatch.setattr(http, "WAITS", (0.0, 0.0))
     for name, folder in (("HF_HUB_CACHE", "hf"), ("OLLAMA_MODELS", "ollama"), ("HOME", "home")):
         monkeypatch.setenv(name, str(tmp_path / folder))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -56,22 +58,22 @@ def files_in(folder: Path) -> set[str]:
 
 
 def test_only_what_is_needed_comes_and_is_what_was_sent(server: Hub, folder: Path) -> None:
-    told: list[hub.Progress] = []
-    assert hub.pull("some/model", told.append) == "some/model"
+    told: list[Progress] = []
+    assert pull("some/model", told.append) == "some/model"
     assert files_in(folder) == {*TEXTS, "model.safetensors"}
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
     assert sorted(server.fetched()) == sorted([*TEXTS, "model.safetensors"])
     assert told[-1].done == told[-1].total == len(WEIGHTS) + sum(map(len, TEXTS.values()))
-    assert shelf.find("Some/Model") == folder
-    assert shelf.title(folder) == "some/model"
+    assert find("Some/Model") == folder
+    assert title(folder) == "some/model"
 
 
 def test_what_was_fetched_can_be_opened(server: Hub) -> None:
     from weights.load import load
 
-    files = {path.name: path.read_bytes() for path in (shelf.BUNDLED / "textbook").iterdir()}
+    files = {path.name: path.read_bytes() for path in (BUNDLED / "textbook").iterdir()}
     server.repos["some/textbook"] = Repo(files)
-    fetched, own = load(hub.pull("some/textbook"), device="cpu"), load("textbook", device="cpu")
+    fetched, own = load(pull("some/textbook"), device="cpu"), load("textbook", device="cpu")
     assert fetched.name == "some/textbook"
     weights = own.transformer.state_dict()
     assert weights
@@ -80,21 +82,21 @@ def test_what_was_fetched_can_be_opened(server: Hub) -> None:
 
 @pytest.mark.parametrize("again", ["some/model", "SOME/Model", "https://huggingface.co/some/model", "hf.co/some/model"])
 def test_what_is_here_is_not_fetched_again(again: str, server: Hub, folder: Path) -> None:
-    hub.pull("some/model")
+    pull("some/model")
     server.asked.clear()
-    assert hub.pull(again) == "some/model"
+    assert pull(again) == "some/model"
     assert server.fetched() == []
 
 
 def test_a_new_revision_brings_what_has_changed(server: Hub, folder: Path) -> None:
-    hub.pull("some/model")
+    pull("some/model")
     server.asked.clear()
     index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
     shards = {name: noise(2_000, n) for n, name in enumerate(index["weight_map"].values())}
     stray = {"consolidated.safetensors": noise(4_000, 3)}
     changed = {**TEXTS, "tokenizer_config.json": b"{ }", "model.safetensors.index.json": json.dumps(index).encode()}
     server.repos["some/model"] = Repo({**changed, **shards, **stray}, revision="b" * 40)
-    hub.pull("some/model")
+    pull("some/model")
     assert sorted(server.fetched()) == sorted(["tokenizer_config.json", "model.safetensors.index.json", *shards])
     assert files_in(folder) == {*changed, *shards}, "the old weights are gone"
     assert (folder / "tokenizer_config.json").read_bytes() == b"{ }"
@@ -103,7 +105,7 @@ def test_a_new_revision_brings_what_has_changed(server: Hub, folder: Path) -> No
 @pytest.mark.parametrize("fault", [cut(100_000), status(503), status(429)])
 def test_a_break_in_the_middle_goes_on_from_there(fault: object, server: Hub, folder: Path) -> None:
     server.faults["model.safetensors"] = [fault, cut(50_000), status(500)]  # type: ignore[list-item]
-    hub.pull("some/model")
+    pull("some/model")
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
     stored = [one for one in server.asked if one.path.startswith("/stored") and one.method == "GET"]
     starts = [int((one.range or "bytes=0-")[6:-1]) for one in stored]
@@ -114,13 +116,13 @@ def test_a_break_in_the_middle_goes_on_from_there(fault: object, server: Hub, fo
 def test_a_connection_that_always_breaks_is_given_up_but_what_came_is_kept(server: Hub, folder: Path) -> None:
     server.faults["model.safetensors"] = [cut(70_000), *[cut(0)] * 9]
     with pytest.raises(DownloadFailed, match="broke off") as caught:
-        hub.pull("some/model")
+        pull("some/model")
     assert "goes on from there" in caught.value.hint
-    entry = next(one for one in shelf.listing() if one.name == "some/model")
+    entry = next(one for one in listing() if one.name == "some/model")
     assert "`logitscope models pull some/model` goes on with it" in (entry.problem or "")
     server.faults.clear()
     server.asked.clear()
-    hub.pull("some/model")
+    pull("some/model")
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
     assert server.fetched() == ["model.safetensors"]
     assert server.ranges("model.safetensors") == ["bytes=70000-"] * 2, "before and after the redirect"
@@ -129,7 +131,7 @@ def test_a_connection_that_always_breaks_is_given_up_but_what_came_is_kept(serve
 
 def test_a_server_without_ranges_sends_all_of_it_again(server: Hub, folder: Path) -> None:
     server.faults["model.safetensors"] = [cut(70_000), without_ranges]
-    hub.pull("some/model")
+    pull("some/model")
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
 
 
@@ -137,7 +139,7 @@ def test_a_server_without_ranges_sends_all_of_it_again(server: Hub, folder: Path
 def test_a_wrong_check_sum_is_noticed_and_nothing_kept(name: str, server: Hub, folder: Path) -> None:
     server.faults[name] = [damaged]
     with pytest.raises(DownloadFailed, match=f"{name} came with a wrong check sum"):
-        hub.pull("some/model")
+        pull("some/model")
     assert not (folder / name).exists()
     assert not list(folder.glob("*.part"))
 
@@ -145,15 +147,15 @@ def test_a_wrong_check_sum_is_noticed_and_nothing_kept(name: str, server: Hub, f
 def test_a_damaged_beginning_from_an_earlier_try_costs_only_time(server: Hub, folder: Path) -> None:
     server.faults["model.safetensors"] = [cut(70_000), *[cut(0)] * 9]
     with pytest.raises(DownloadFailed):
-        hub.pull("some/model")
+        pull("some/model")
     server.faults.clear()
     (part,) = folder.glob("model.safetensors.*.part")
     part.write_bytes(b"x" * 70_000)
-    hub.pull("some/model")
+    pull("some/model")
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
     (folder / "model.safetensors").unlink()  # what the record calls done, but is not here
     part.write_bytes(WEIGHTS + b"more than there should be")
-    hub.pull("some/model")
+    pull("some/model")
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
 
 
@@ -161,8 +163,8 @@ def test_a_mirror_that_tells_only_names_is_asked_for_the_files_themselves(server
     server.repos["some/model"].bare = True
     server.faults["model.safetensors"] = [damaged]
     with pytest.raises(DownloadFailed, match="wrong check sum"):
-        hub.pull("some/model")
-    hub.pull("some/model")
+        pull("some/model")
+    pull("some/model")
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
 
 
@@ -185,11 +187,11 @@ GGUFS = {
 )
 def test_one_gguf_file_of_many(chosen: str, files: list[str], server: Hub, folder: Path) -> None:
     server.repos["some/model"] = Repo({**GGUFS, "README.md": b""})
-    name = hub.pull(f"some/model:{chosen}")
+    name = pull(f"some/model:{chosen}")
     assert name == f"some/model:{files[0]}"
     assert server.fetched() == files
-    assert shelf.find(name) == shelf.find("some/model") == shelf.find(f"some/model:{chosen}") == folder / files[0]
-    assert shelf.title(folder / files[0]) == name
+    assert find(name) == find("some/model") == find(f"some/model:{chosen}") == folder / files[0]
+    assert title(folder / files[0]) == name
     assert all((folder / file).read_bytes() == GGUFS[file] for file in files)
 
 
@@ -197,7 +199,7 @@ def test_several_gguf_files_and_none_chosen_are_listed_with_their_sizes(server: 
     server.repos["some/model"] = Repo(GGUFS)
     for asked, said in (("some/model", "has 3 GGUF files"), ("some/model:Q2_K", "no file 'Q2_K'")):
         with pytest.raises(ModelNotFound, match=said) as caught:
-            hub.pull(asked)
+            pull(asked)
         for line in ("some/model:tiny-Q8_0.gguf (0.0 MB)", "some/model:big/tiny-F16-00001-of-00002.gguf (0.0 MB)"):
             assert line in caught.value.hint
         assert "mmproj" not in caught.value.hint
@@ -208,7 +210,7 @@ def test_several_gguf_files_and_none_chosen_are_listed_with_their_sizes(server: 
 def test_pickles_are_not_fetched(server: Hub, folder: Path) -> None:
     server.repos["some/model"] = Repo({**TEXTS, "pytorch_model.bin": noise(5_000)})
     with pytest.raises(UnsupportedModel, match="only as pickles"):
-        hub.pull("some/model")
+        pull("some/model")
     assert server.fetched() == []
 
 
@@ -232,7 +234,7 @@ def test_what_cannot_be_opened_is_refused_before_its_weights_come(
     files = {**TEXTS, "model.safetensors": WEIGHTS, **changed}
     server.repos["some/model"] = Repo({name: data for name, data in files.items() if data is not None})
     with pytest.raises(LogitscopeError) as caught:
-        hub.pull("some/model")
+        pull("some/model")
     assert said in caught.value.message
     assert "model.safetensors" not in server.fetched()
     assert not folder.parent.exists(), "nothing is left behind"
@@ -247,7 +249,7 @@ def test_names_that_lead_out_of_the_folder_are_not_followed(server: Hub, folder:
         "\x1b[2J.gguf": b"x",
     }
     server.repos["some/model"] = Repo({**tricks, "fine.gguf": b"x"})
-    assert hub.pull("some/model") == "some/model:fine.gguf"
+    assert pull("some/model") == "some/model:fine.gguf"
     assert server.fetched() == ["fine.gguf"]
 
 
@@ -256,15 +258,15 @@ def test_a_gated_model_says_what_to_do_and_comes_with_the_right_token(
 ) -> None:
     server.repos["some/model"].terms = True
     with pytest.raises(DownloadFailed, match="gated") as caught:
-        hub.pull("some/model")
+        pull("some/model")
     assert f"{server.address}/some/model" in caught.value.hint
     assert "HF_TOKEN" in caught.value.hint
     assert not folder.parent.exists(), "nothing is left behind"
     monkeypatch.setenv("HF_TOKEN", "another")
     with pytest.raises(DownloadFailed, match="this HF_TOKEN may not"):
-        hub.pull("some/model")
+        pull("some/model")
     monkeypatch.setenv("HF_TOKEN", "accepted")
-    hub.pull("some/model")
+    pull("some/model")
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
     kept = [one for one in server.asked if one.path.startswith("/stored")]
     assert kept
@@ -275,19 +277,19 @@ def test_what_is_not_there(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None
     server.repos["some/secret"] = Repo(TEXTS, private=True)
     for name in ("some/nothing", "some/secret"):
         with pytest.raises(ModelNotFound, match=f"no model {name} on {server.address}"):
-            hub.pull(name)
+            pull(name)
     monkeypatch.setenv("HF_TOKEN", "mine")
     with pytest.raises(ModelNotFound, match="no model some/nothing"):
-        hub.pull("some/nothing")
+        pull("some/nothing")
     monkeypatch.setenv("HF_TOKEN", "wrong")
     with pytest.raises(DownloadFailed, match="does not let this HF_TOKEN"):
-        hub.pull("some/model")
+        pull("some/model")
 
 
 def test_a_hub_with_a_fault_of_its_own(server: Hub) -> None:
     server.faults["config.json"] = [status(503)] * 9
     with pytest.raises(DownloadFailed, match=r"a fault of its own \(503\)"):
-        hub.pull("some/model")
+        pull("some/model")
 
 
 def test_no_network_and_no_hub(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,34 +298,34 @@ def test_no_network_and_no_hub(server: Hub, monkeypatch: pytest.MonkeyPatch) -> 
         closed = f"http://127.0.0.1:{unused.getsockname()[1]}"
         monkeypatch.setenv("HF_ENDPOINT", closed)
         with pytest.raises(DownloadFailed, match=f"{closed} cannot be reached"):
-            hub.pull("some/model")
+            pull("some/model")
     monkeypatch.setenv("HF_ENDPOINT", f"{server.address}/some/model/resolve/main/config.json?")
     with pytest.raises(DownloadFailed, match="does not answer like a hub"):
-        hub.pull("some/model")
+        pull("some/model")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(DownloadFailed, match="HF_HUB_OFFLINE"):
-        hub.pull("some/model")
+        pull("some/model")
 
 
 def test_the_disk_is_looked_at_first(server: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 100_000))
     with pytest.raises(DownloadFailed, match=r"has 0\.1 MB free: 0\.2 MB too little") as caught:
-        hub.pull("some/model")
+        pull("some/model")
     assert "LOGITSCOPE_DATA" in caught.value.hint
     assert "model.safetensors" not in server.fetched()
 
 
 def test_a_disk_that_is_full_in_the_middle() -> None:
-    with pytest.raises(DownloadFailed, match="disk is full") as caught, hub_errors.explained("a/b", "http://hub"):
+    with pytest.raises(DownloadFailed, match="disk is full") as caught, explained("a/b", "http://hub"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert "goes on from there" in caught.value.hint
 
 
 def test_two_at_once(server: Hub, folder: Path) -> None:
-    with hub._alone(folder), pytest.raises(DownloadFailed, match="Another process"):
-        hub.pull("some/model")
-    hub.pull("some/model")
+    with _alone(folder), pytest.raises(DownloadFailed, match="Another process"):
+        pull("some/model")
+    pull("some/model")
 
 
 @pytest.mark.parametrize("text", ["", "model", "a/b/c", "../x", "a/..", "a b/c", "a/b:", "\x1b[2J/x", "http://x/y"])
@@ -335,9 +337,9 @@ def test_what_is_no_reference(text: str) -> None:
 
 def test_removing(server: Hub, folder: Path) -> None:
     server.repos["some/ggufs"] = Repo(GGUFS)
-    hub.pull("some/model")
+    pull("some/model")
     for file in ("Q4_K_M", "F16"):
-        hub.pull(f"some/ggufs:{file}")
+        pull(f"some/ggufs:{file}")
     remove("some/ggufs:F16")
     assert [path.name for path in (folder.parent / "ggufs").rglob("*.gguf")] == ["tiny-Q4_K_M.gguf"]
     assert Record.of(folder.parent / "ggufs").done == {"tiny-Q4_K_M.gguf"}
@@ -360,37 +362,37 @@ class _Enough(Exception):
 
 
 def test_who_is_told_can_stop_it_and_what_came_stays(server: Hub, folder: Path) -> None:
-    def tell(progress: hub.Progress) -> None:
+    def tell(progress: Progress) -> None:
         if progress.name == "model.safetensors":
             raise _Enough
 
     server.faults["model.safetensors"] = [cut(100_000), hold(0, threading.Event())]
     with pytest.raises(_Enough):
-        hub.pull("some/model", tell)
+        pull("some/model", tell)
     (part,) = folder.glob("model.safetensors.*.part")
     there = part.read_bytes()
     assert there
     assert WEIGHTS.startswith(there)
     assert not (folder / "model.safetensors").exists()
-    assert "goes on with it" in (next(one for one in shelf.listing() if one.name == "some/model").problem or "")
+    assert "goes on with it" in (next(one for one in listing() if one.name == "some/model").problem or "")
     server.asked.clear()
     server.faults.clear()
-    hub.pull("some/model")
+    pull("some/model")
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
     assert server.ranges("model.safetensors") == [f"bytes={len(there)}-"] * 2, "before and after the redirect"
 
 
 def test_the_total_is_right_from_the_first_word_and_what_was_here_has_not_come(server: Hub, folder: Path) -> None:
     server.faults["model.safetensors"] = [cut(70_000), *[cut(0)] * 9]
-    told: list[hub.Progress] = []
+    told: list[Progress] = []
     with pytest.raises(DownloadFailed):
-        hub.pull("some/model", told.append)
+        pull("some/model", told.append)
     size = len(WEIGHTS) + sum(map(len, TEXTS.values()))
     assert {one.total for one in told} == {size}
     assert told[-1].came == told[-1].done == size - len(WEIGHTS) + 70_000
     told.clear()
     server.faults.clear()
-    hub.pull("some/model", told.append)
+    pull("some/model", told.append)
     assert {one.total for one in told} == {size}
     assert told[0].came == 0
     assert (told[-1].done, told[-1].came) == (size, len(WEIGHTS) - 70_000)

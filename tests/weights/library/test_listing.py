@@ -9,8 +9,9 @@ import pytest
 
 from core.errors import ModelNotFound
 from tests.weights.support import tiny
-from weights.library import listing as shelf
-from weights.library.listing import find, listing
+from weights.library import names
+from weights.library.listing import listing
+from weights.library.names import find
 from weights.load import load
 from weights.text_side import load_tokenizer
 
@@ -22,7 +23,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(variable, str(tmp_path / "empty"))
     monkeypatch.delenv("LOGITSCOPE_MODELS", raising=False)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(shelf, "_OWN", {name: tmp_path / "package" / name for name in ("bundled", "textbook")})
+    monkeypatch.setattr(names, "_SHIPPED", {name: tmp_path / "package" / name for name in ("bundled", "textbook")})
     return tmp_path / "hub"
 
 
@@ -119,7 +120,7 @@ def test_the_listing_says_why_a_model_cannot_be_opened(cache: Path) -> None:
     said = {name: entry.problem or "" for name, entry in entries.items()}
     assert "'mamba'" in said["a/1-kind"]
     told = entries["a/1-kind"]
-    assert (told.family, told.context, told.quantisation) == ("mamba", 128, "F32")
+    assert (told.family, told.context, told.quantization) == ("mamba", 128, "F32")
     assert told.parameters == tiny.random_model("llama").num_parameters()
     assert "has no model.safetensors" in said["a/2-weights"]
     assert "damaged or not complete" in said["a/3-cut"]

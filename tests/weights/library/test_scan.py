@@ -14,10 +14,10 @@ import pytest
 
 from core.errors import BadSetting, ModelNotFound
 from weights.fit.available import AvailableMemory
-from weights.library import listing as shelf
-from weights.library import paths as places
-from weights.library.download_record import remove
-from weights.library.scan import is_model_file, parts_of, quantisation_in
+from weights.hub.remove import remove
+from weights.library import paths
+from weights.library.listing import listing
+from weights.library.names import find, title
 
 PLENTY = AvailableMemory(device="cpu", dtype="bfloat16", free=10**9)
 
@@ -29,8 +29,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("LOGITSCOPE_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(places, "OLLAMA_SERVICE", tmp_path / "none")
-    monkeypatch.setattr(shelf, "_OWN", {"bundled": tmp_path / "none", "textbook": tmp_path / "none"})
+    monkeypatch.setattr(paths, "OLLAMA_SERVICE", tmp_path / "none")
+    monkeypatch.setattr("weights.library.names._SHIPPED", {"bundled": tmp_path / "none", "textbook": tmp_path / "none"})
     return tmp_path
 
 
@@ -74,7 +74,7 @@ def put_ollama(root: Path, name: str, blob: Path | None, kind: str = "model", di
 
 
 def names() -> list[str]:
-    return [one.name for one in shelf.listing()]
+    return [one.name for one in listing()]
 
 
 def test_ollama(home: Path) -> None:
@@ -89,9 +89,9 @@ def test_ollama(home: Path) -> None:
     blob = root / "blobs" / ("sha256-" + "ab" * 32)
     assert names() == ["hf.co/owner/repo:Q4_K_M", "llama3.2:latest", "somebody/tiny:q8"]
     for name in ("llama3.2:latest", "llama3.2", "LLAMA3.2"):
-        assert shelf.find(name) == blob
-    entry = next(one for one in shelf.listing(room=PLENTY) if one.name == "llama3.2:latest")
-    assert (entry.source, entry.family, entry.quantisation, entry.context) == ("Ollama", "llama", "Q8_0", 4096)
+        assert find(name) == blob
+    entry = next(one for one in listing(available=PLENTY) if one.name == "llama3.2:latest")
+    assert (entry.source, entry.family, entry.quantization, entry.context) == ("Ollama", "llama", "Q8_0", 4096)
     assert (entry.problem, entry.fits) == (None, 4096), "though its name does not say that it is a GGUF file"
     with pytest.raises(BadSetting, match="belongs to Ollama") as caught:
         remove("llama3.2")
@@ -114,11 +114,11 @@ def test_lm_studio_and_the_hugging_face_cache(home: Path) -> None:
         "owner/repo-GGUF:tiny-Q6_K.gguf",
         str(old),  # the second of a name is called by its path
     ]
-    assert shelf.find("a/b-GGUF") == snapshot / "b-Q5_0.gguf"
-    assert shelf.title(snapshot / "b-Q5_0.gguf") == "a/b-GGUF:b-Q5_0.gguf"
-    assert shelf.find("owner/repo-gguf:q6_k").name == "tiny-Q6_K.gguf"
+    assert find("a/b-GGUF") == snapshot / "b-Q5_0.gguf"
+    assert title(snapshot / "b-Q5_0.gguf") == "a/b-GGUF:b-Q5_0.gguf"
+    assert find("owner/repo-gguf:q6_k").name == "tiny-Q6_K.gguf"
     with pytest.raises(ModelNotFound, match="2 models") as caught:
-        shelf.find("owner/repo-GGUF")
+        find("owner/repo-GGUF")
     assert "owner/repo-GGUF:tiny-Q6_K.gguf" in caught.value.hint
 
 
@@ -131,15 +131,15 @@ def test_a_folder_that_the_person_names(home: Path, monkeypatch: pytest.MonkeyPa
     (folder / "web" / "config.json").write_text("{}")
     (folder / "deep" / "round").symlink_to(folder)
     assert names() == []
-    found = [entry.path for entry in shelf.listing([folder])]
+    found = [entry.path for entry in listing([folder])]
     assert found == [folder / "one.gguf", folder / "deep" / "er" / "two-00001-of-00002.gguf"]
-    two = shelf.listing([folder], PLENTY)[1]
+    two = listing([folder], PLENTY)[1]
     assert (two.parameters, two.problem) == (6_410, None)
     assert two.bytes == sum(part.stat().st_size for part in found[1].parent.iterdir())
     with pytest.raises(ModelNotFound, match="holds 2 models") as caught:
-        shelf.find(folder)
+        find(folder)
     assert str(folder / "one.gguf") in caught.value.hint
-    assert shelf.find(folder / "deep") == found[1]
+    assert find(folder / "deep") == found[1]
     monkeypatch.setenv("LOGITSCOPE_MODELS", f"{folder}{os.pathsep}{home / 'not there'}")
     assert names() == [str(path) for path in found]
 
@@ -157,14 +157,14 @@ def test_a_folder_that_the_person_names(home: Path, monkeypatch: pytest.MonkeyPa
 )
 def test_the_number_format_of_a_file(name: str, file_type: int, said: str, home: Path) -> None:
     write_gguf(home / "m" / name, file_type=file_type)
-    (entry,) = shelf.listing([home / "m"])
-    assert (entry.quantisation, entry.problem) == (said, None)
+    (entry,) = listing([home / "m"])
+    assert (entry.quantization, entry.problem) == (said, None)
 
 
 def test_what_is_said_of_a_file_that_cannot_be_opened(home: Path) -> None:
     path = write_gguf(home / "m" / "x.gguf", architecture="mamba")
-    (entry,) = shelf.listing([home / "m"], PLENTY)
-    assert (entry.family, entry.quantisation, entry.bytes) == ("mamba", "Q8_0", path.stat().st_size)
+    (entry,) = listing([home / "m"], PLENTY)
+    assert (entry.family, entry.quantization, entry.bytes) == ("mamba", "Q8_0", path.stat().st_size)
     assert entry.problem == "GGUF files of architecture 'mamba' cannot be run here."
     assert entry.needs is entry.fits is None
 
@@ -173,10 +173,10 @@ def test_whether_it_fits(home: Path) -> None:
     write_gguf(home / "m" / "a.gguf")
     weights, cache = 2 * 6_410, 2 * 2 * 2 * 32  # bytes, and bytes a token, in 16 bits
     for free, tokens in ((10**9, 4096), (weights + 3_000 * cache, 2_048), (weights + 1_000 * cache, 0)):
-        (entry,) = shelf.listing([home / "m"], AvailableMemory(device="cpu", dtype="float16", free=free))
+        (entry,) = listing([home / "m"], AvailableMemory(device="cpu", dtype="float16", free=free))
         assert entry.fits == tokens
         assert entry.needs == weights + (tokens or 2_048) * cache
-    (entry,) = shelf.listing([home / "m"], PLENTY, context=100)
+    (entry,) = listing([home / "m"], PLENTY, context=100)
     assert (entry.fits, entry.needs) == (100, weights + 100 * cache)
 
 
@@ -191,37 +191,7 @@ def test_a_damaged_file_is_a_line_of_the_listing(home: Path) -> None:
             place = random_.randrange(min(len(data) - 8, 600))
             data[place : place + 8] = random_.choice([b"\xff" * 8, struct.pack("<Q", 1 << 40), random_.randbytes(8)])
         path.write_bytes(data)
-        (entry,) = shelf.listing([home / "m"], PLENTY)
+        (entry,) = listing([home / "m"], PLENTY)
         said += [entry.problem] if entry.problem else []
     assert len(said) > 150
     assert not any("\n" in message for message in said)
-
-
-@pytest.mark.parametrize(
-    ("name", "format_"),
-    [
-        ("Llama-3.2-1B-Instruct-Q4_K_M.gguf", "Q4_K_M"),
-        ("qwen2.5-0.5b-instruct-q8_0.gguf", "Q8_0"),
-        ("model-IQ4_XS-00001-of-00003.gguf", "IQ4_XS"),
-        ("gpt-oss-20b-MXFP4.gguf", "MXFP4"),
-        ("tinyllama-1.1b-chat-v1.0.Q2_K.gguf", "Q2_K"),
-        ("gemma-3-4b-it-BF16.gguf", "BF16"),
-        ("Qwen2-7B.gguf", None),
-        ("x/y:big/tiny-F16.gguf", "F16"),
-    ],
-)
-def test_the_number_format_in_a_name(name: str, format_: str | None) -> None:
-    assert quantisation_in(name) == format_
-
-
-def test_names_of_parts() -> None:
-    assert parts_of("a.gguf") == ["a.gguf"]
-    assert parts_of("a-00001-of-00003.gguf") == [f"a-0000{n}-of-00003.gguf" for n in (1, 2, 3)]
-    assert len(parts_of("a-00001-of-99999.gguf")) == 1000
-    for name, is_one in (
-        ("a.GGUF", True),
-        ("a-00002-of-00003.gguf", False),
-        ("mmproj-a.gguf", False),
-        ("a.txt", False),
-    ):
-        assert is_model_file(name) is is_one

@@ -17,8 +17,8 @@ from transformers import (
     SmolLM3Config,
 )
 
+from core.quantization.formats import BITS
 from weights.families import FAMILIES, read_config
-from weights.fit.quantization import BITS
 from weights.fit.requirement import requirement_of
 from weights.gguf.architectures import ARCHITECTURES
 from weights.hub.repository import parse
@@ -61,10 +61,10 @@ def test_the_numbers_are_those_of_a_model_that_transformers_builds(suggestion: S
         built = AutoModelForCausalLM.from_config(config)
     n_parameters = sum(one.numel() for one in built.parameters())
     _, ours = read_config({**config.to_dict(), "architectures": [type(built).__name__]})
-    kept = None if suggestion.quantisation == "BF16" else BITS["int8"]  # as they are stored, or nearly
-    assert suggestion.need == requirement_of(ours, n_parameters, kept)
+    kept = None if suggestion.quantization == "BF16" else BITS["int8"]  # as they are stored, or nearly
+    assert suggestion.requirement == requirement_of(ours, n_parameters, kept)
     assert suggestion.family == config.model_type.removesuffix("_text")
-    bits = _BITS[suggestion.quantisation]
+    bits = _BITS[suggestion.quantization]
     # Where the head is stored beside the embedding though it is the same, a file is larger than its model.
     assert n_parameters * bits / 8 * 0.97 < suggestion.download < n_parameters * bits / 8 * 1.3
 
@@ -77,5 +77,5 @@ def test_each_can_be_asked_for_and_opened_and_stands_there_once() -> None:
         assert one.family in (ARCHITECTURES if file else FAMILIES) or one.family == "gemma3"
         assert len(f"Good for: {one.good_for}.") <= 71, "one line at 80 cells"
     assert set(Counter(one.reference for one in SUGGESTIONS).values()) == {1}
-    sizes = [one.need.n_parameters for one in SUGGESTIONS]
+    sizes = [one.requirement.n_parameters for one in SUGGESTIONS]
     assert sizes == sorted(sizes)

@@ -67,7 +67,7 @@ class Oracle:
         return {n for n in range(self.llama.n_vocab()) if llama_cpp.llama_vocab_is_eog(vocabulary, n)}
 
 
-def dequantised(path: Path, target: Path) -> Path:
+def dequantized(path: Path, target: Path) -> Path:
     """The same model with every tensor in float32, by ggml's own hand."""
     options = llama_cpp.llama_model_quantize_default_params()
     options.ftype = 0  # LLAMA_FTYPE_ALL_F32

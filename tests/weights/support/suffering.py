@@ -27,7 +27,7 @@ from core.records import Finished
 from core.settings import Settings
 from tests.weights.support.damage import Damage, Good
 from weights.library.probe import look
-from weights.library.scan import Found
+from weights.library.scan import FoundModel
 from weights.load import load
 
 SECONDS = 5  # of the processor's time, to open one input or to talk to it; that a busy machine takes longer is no fault
@@ -63,7 +63,7 @@ def suffer(damage: Damage, good: Good) -> dict[str, object]:
         damage.change(folder)
         try:
             signal.setitimer(signal.ITIMER_PROF, SECONDS)
-            listed = look(Found(name="x", path=_path(folder), source="folder")).problem
+            listed = look(FoundModel(name="x", path=_path(folder), source="folder")).problem
             said = speak(_path(folder))
         except LogitscopeError as error:
             found = {"error": type(error).__name__, "message": error.message, "hint": error.hint}

@@ -14,9 +14,9 @@ from tui.format import data_size, magnitude
 from tui.sanitize import visible
 from tui.widgets.panels.panel import Line, fitting, wrapped
 from tui.widgets.panels.table import Column, Table
-from weights.library.listing import ShelfEntry
+from weights.library.entry import ModelEntry
 
-_COLUMNS: tuple[Column[ShelfEntry], ...] = (
+_COLUMNS: tuple[Column[ModelEntry], ...] = (
     Column(title="parameters", width=11, said=lambda e: magnitude(e.parameters) if e.parameters else ""),
     Column(title="size", width=9, said=lambda e: data_size(e.bytes) if e.bytes else ""),
     Column(title="context", width=9, said=lambda e: f"{e.context:,}" if e.context else ""),
@@ -24,23 +24,23 @@ _COLUMNS: tuple[Column[ShelfEntry], ...] = (
 )
 
 
-class ModelList(Table[ShelfEntry]):
+class ModelList(Table[ModelEntry]):
     """Models to choose from."""
 
     @dataclass
     class Opened(Message):
         """A person wants this one."""
 
-        entry: ShelfEntry
+        entry: ModelEntry
 
     def __init__(self, current: str, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._current = current
-        self._entries: Sequence[ShelfEntry] | None = None  # None: still looking
+        self._entries: Sequence[ModelEntry] | None = None  # None: still looking
         self._filter = ""
         self._failure = ""
 
-    def fill(self, entries: Sequence[ShelfEntry], failure: str = "", *, choose: str = "") -> None:
+    def fill(self, entries: Sequence[ModelEntry], failure: str = "", *, choose: str = "") -> None:
         """What was found, and why it may not be all.
 
         Args:
@@ -69,16 +69,16 @@ class ModelList(Table[ShelfEntry]):
         else:
             self.app.bell()
 
-    def columns(self) -> Sequence[Column[ShelfEntry]]:
+    def columns(self) -> Sequence[Column[ModelEntry]]:
         return _COLUMNS
 
-    def name_of(self, item: ShelfEntry) -> str:
+    def name_of(self, item: ModelEntry) -> str:
         return visible(item.name)
 
-    def mark(self, item: ShelfEntry) -> str:
+    def mark(self, item: ModelEntry) -> str:
         return "● " if item.name == self._current else "✗ " if item.problem else "  "
 
-    def is_faded(self, item: ShelfEntry) -> bool:
+    def is_faded(self, item: ModelEntry) -> bool:
         return item.problem is not None
 
     def instead(self) -> str:

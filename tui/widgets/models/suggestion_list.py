@@ -78,10 +78,10 @@ class SuggestionList(Table[Suggestion]):
 
     def columns(self) -> Sequence[Column[Suggestion]]:
         return (
-            Column(title="parameters", width=11, said=lambda s: magnitude(s.need.n_parameters)),
+            Column(title="parameters", width=11, said=lambda s: magnitude(s.requirement.n_parameters)),
             Column(title="download", width=10, said=lambda s: f"~{data_size(s.download)}"),
             Column(title="memory", width=10, said=lambda s: f"~{data_size(self._needs(s))}"),
-            Column(title="format", width=8, said=lambda s: s.quantisation),
+            Column(title="format", width=8, said=lambda s: s.quantization),
             Column(title="family", width=9, said=lambda s: s.family),
             Column(title="licence", width=21, said=lambda s: s.licence),
         )
@@ -97,7 +97,7 @@ class SuggestionList(Table[Suggestion]):
 
     def _needs(self, item: Suggestion) -> int:
         """Bytes of memory, with the least context that is useful."""
-        return item.need.total(self._room.dtype, item.need.least_context)
+        return item.requirement.total(self._room.dtype, item.requirement.least_context)
 
     def details(self, width: int) -> list[Line]:
         fetch = self._fetch
@@ -125,18 +125,18 @@ class SuggestionList(Table[Suggestion]):
         one = self.chosen
         assert one is not None
         gated = "; gated: accept it, then set HF_TOKEN" if one.gated else ""
-        facts = f"{one.family}, {one.quantisation}, {one.licence}{gated}."
+        facts = f"{one.family}, {one.quantization}, {one.licence}{gated}."
         lines = [f"Good for: {one.good_for}.", facts, self._fitting(one)]
         return [row for line in lines for row in wrapped(line, width)]
 
     def _fitting(self, one: Suggestion) -> str:
-        room, needs, context = self._room, self._needs(one), one.need.least_context
+        room, needs, context = self._room, self._needs(one), one.requirement.least_context
         said = f"Takes about {data_size(needs)} in {room.dtype}, context {context:,}"
         if room.free is None:
             return f"{said}."
         if needs <= room.free:
             return f"{said}: it fits, {data_size(room.free)} are free."
-        return f"{said}, {data_size(needs - room.free)} too much. {what_would_fit(one.need, room, context)}"
+        return f"{said}, {data_size(needs - room.free)} too much. {what_would_fit(one.requirement, room, context)}"
 
     def _of_typed(self, width: int) -> list[Line]:
         if not self._typed:
