@@ -123,13 +123,13 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
 
     def concat(self, pieces: Iterable[str]) -> str:
         """What makes the output of a template, a macro and a block out of its pieces."""
-        pieces, length = [], 0
+        kept, length = [], 0
         for piece in pieces:
-            pieces.append(piece)
+            kept.append(piece)
             length += len(piece)
-            self._check(length + len(pieces))
+            self._check(length + len(kept))
         self.tick(length)
-        return "".join(pieces)
+        return "".join(kept)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         self.tick()
@@ -205,12 +205,12 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
                 raise TooMuch("it makes a text far too wide")
 
     def _to_join(self, between: Any, values: Iterable[Any]) -> list[Any]:
-        pieces, length = [], 0
+        joinable, length = [], 0
         for value in values:
-            pieces.append(value)
+            joinable.append(value)
             length += len(str(between)) + (len(value) if isinstance(value, str) else 1)
             self._check(length)
-        return pieces
+        return joinable
 
     def _limited(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """A filter that looks at what it is given before, and at what it has made after."""
@@ -244,13 +244,13 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
 
     def _to_add(self, values: Iterable[Any]) -> list[Any]:
         """Lists are added up by copying all that is there each time."""
-        pieces, length = [], 0
+        addable, length = [], 0
         for value in values:
-            pieces.append(value)
+            addable.append(value)
             if isinstance(value, list | tuple):
                 length += len(value)
                 self.tick(length * _PER_ITEM)
-        return pieces
+        return addable
 
 
 def _width(*values: Any) -> int:

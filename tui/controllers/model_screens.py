@@ -77,8 +77,7 @@ class ModelScreens:
         self.fetching = self.fetching or Fetching()
         state = self._state.now
         dtype = self._open_model.load.dtype or state.precision
-        room = partial(
-            available_memory_without_torch, state.device or "cpu", dtype if dtype in DTYPE_BITS else "float32"
-        )
+        dtype = dtype if dtype in DTYPE_BITS else "float32"
+        available = partial(available_memory_without_torch, state.device or "cpu", dtype)
         fetch = partial(FetchScreen, self.fetching, available)
         return ModelsScreen(listing, current=state.model, fetch=fetch)
