@@ -65,6 +65,6 @@ def install(transformer: nn.Module, packed: Mapping[str, Packed], dtype: torch.d
 
 
 def packed_in(module: nn.Module) -> list[Packed]:
-    """The quantised matrices of a module; one that is used twice counts once."""
+    """The quantized matrices of a module; one that is used twice counts once."""
     layers = [layer for layer in module.modules() if isinstance(layer, QuantizedLinear | QuantizedEmbedding)]
     return list({id(layer.packed): layer.packed for layer in layers}.values())

@@ -20,7 +20,7 @@ ROWS = 16  # of a block
 
 @dataclass(frozen=True, kw_only=True)
 class Packed:
-    """A matrix (rows, columns), quantised."""
+    """A matrix (rows, columns), quantized."""
 
     kind: Kind
     rows: int

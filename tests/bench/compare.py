@@ -51,7 +51,7 @@ class Group:
             self._weight_bytes = gguf_files.weight_bytes(self._file)
         else:
             need = requirement_of(self._config, layout.count_parameters(files.tensors, self._config))
-            self._weight_bytes = (need if precision == "bf16" else need.quantised(precision)).weights("bfloat16")
+            self._weight_bytes = (need if precision == "bf16" else need.quantized(precision)).weights("bfloat16")
         limit = self._config.context_length
         self._contexts = sorted({min(context, limit - asked.steps - 1) for context in asked.contexts})
         self._room = min(limit, max(*self._contexts, PREFILL) + asked.steps + 64)

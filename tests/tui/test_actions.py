@@ -11,8 +11,8 @@ import pytest
 from textual.binding import BindingType
 
 from core.settings import Settings
+from tests.tui.support.screen import until
 from tests.tui.support.scripted import ScriptedEngine
-from tests.tui.test_app import until
 from tui import actions
 from tui.action import Action, WidgetKeys
 from tui.app import LogitscopeApp

@@ -23,7 +23,7 @@ from core.engine import Engine
 from core.errors import BadSetting
 from core.model import Model
 from core.transformer import Transformer
-from tests.core.support.gpu_models import FIXED, quantised
+from tests.core.support.gpu_models import FIXED, quantized_model
 from tests.core.support.recorders import Again, step_of, written
 from tests.core.support.transformers import SMALL, assert_same, new_cache, random_transformer, some_tokens
 
@@ -145,7 +145,7 @@ def test_every_arrangement_is_one_graph(name: str) -> None:
 @pytest.mark.parametrize("kind", ["int8", "int4"])
 def test_quantised_models_are_one_graph(kind: str) -> None:
     transformer = random_transformer(dataclasses.replace(SMALL, d_ff=64, qkv_bias=True))
-    compiled_and_compared(quantised(transformer, kind), Compiler(as_one_graph))
+    compiled_and_compared(quantized_model(transformer, kind), Compiler(as_one_graph))
 
 
 @needs_a_compiler
@@ -166,7 +166,7 @@ def main() -> None:
     kind = sys.argv[1]
     with torch.inference_mode():
         transformer = random_transformer(dataclasses.replace(SMALL, n_layers=1, d_ff=64, qkv_bias=True))
-        compiled_and_compared(quantised(transformer, kind), Compiler())
+        compiled_and_compared(quantized_model(transformer, kind), Compiler())
     counted = torch._dynamo.utils.counters["inductor"]
     print(counted["fxgraph_cache_hit"], counted["fxgraph_cache_miss"])
 

@@ -19,7 +19,7 @@ from core.quantization.layers import packed_in
 from core.quantization.packed import Packed
 from core.quantization.packing import dequantize, quantize
 from core.transformer import Transformer
-from tests.core.support.gpu_models import FIXED, quantised
+from tests.core.support.gpu_models import FIXED, quantized_model
 from tests.core.support.transformers import SMALL, random_transformer, some_tokens
 from tests.support.decoders import decoder_of
 
@@ -82,7 +82,7 @@ def test_compiled_it_is_the_ordinary_pass(name: str) -> None:
 @pytest.mark.parametrize("kind", ["int8", "int4"])
 @pytest.mark.parametrize("compiled", [False, True])
 def test_quantised(kind: str, compiled: bool) -> None:
-    transformer = quantised(random_transformer(dataclasses.replace(SMALL, d_ff=64)).to(GPU), kind)
+    transformer = quantized_model(random_transformer(dataclasses.replace(SMALL, d_ff=64)).to(GPU), kind)
     assert all(one.weights.is_cuda for one in packed_in(transformer))
     compared(transformer, compiler=Compiler() if compiled else None)
 

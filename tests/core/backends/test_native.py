@@ -36,7 +36,7 @@ from tests.core.support.native_models import (
     cache_of,
     exactly,
     model,
-    quantise,
+    quantize_model,
     some_ids,
     without_gradients,
 )
@@ -82,7 +82,7 @@ def test_the_number_of_threads_changes_no_bit(kind: str, target: str) -> None:
     dtype = torch.float32 if kind == "float32" else torch.bfloat16
     transformer = model(SMALL, dtype)
     if kind in ("int8", "int4"):
-        quantise(transformer, kind)
+        quantize_model(transformer, kind)
     ids = some_ids(SMALL)
     alone = by_c(transformer, ids, dtype=dtype, n_threads=1)
     for n_threads in (2, 3, 7):
@@ -95,7 +95,7 @@ def test_quantised_weights_give_what_torch_computes_with_the_same_numbers(kind: 
     experts = {"expert_layers": frozenset({1}), "n_experts": 4, "n_experts_used": 2, "d_expert": 32}
     config = replace(SMALL, d_model=64, d_head=16, d_ff=96, **experts)
     transformer = model(config)
-    quantise(transformer, kind)
+    quantize_model(transformer, kind)
     ids = some_ids(config)
     ours, theirs = by_c(transformer, ids), by_torch(transformer, ids)
     assert (ours - theirs).std() < 0.02 * theirs.std()
@@ -142,7 +142,7 @@ def test_inputs_that_are_no_numbers_give_logits_that_are_none(kind: str, odd: fl
     """So that a damaged norm is noticed, whatever the matrix after it is held in."""
     transformer = model(SMALL)
     if kind != "float32":
-        quantise(transformer, "int8")
+        quantize_model(transformer, "int8")
         transformer.head.packed = quantize(torch.randn(SMALL.vocab_size, SMALL.d_model), kind)
     hidden = torch.randn(MAX_STEP_TOKENS, SMALL.d_model)
     hidden[3, 5] = odd
@@ -208,7 +208,7 @@ def test_a_short_prompt_of_a_quantised_model_is_read_in_c(count: int) -> None:
     """In groups, and to the same bits as one token after another; torch would unpack every matrix for it."""
     config = replace(SMALL, d_model=64, d_head=16, d_ff=96)
     transformer = model(config)
-    quantise(transformer, "int8")
+    quantize_model(transformer, "int8")
     ids = some_ids(config, count)
     at_once, in_turn = (decoder_of(transformer, device=CPU, dtype=torch.float32) for _ in range(2))
     assert list(at_once.prefill(ids)) == [count]

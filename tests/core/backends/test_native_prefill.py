@@ -26,7 +26,7 @@ from tests.core.support.native_models import (
     cache_of,
     exactly,
     model,
-    quantise,
+    quantize_model,
     some_ids,
     using,
     without_gradients,
@@ -65,7 +65,7 @@ def halves(name: str) -> Transformer:
 def kind_of(kind: str) -> Transformer:
     transformer = model(QUANTISED, BF16)
     if kind != "bfloat16":
-        quantise(transformer, kind)
+        quantize_model(transformer, kind)
     return transformer
 
 

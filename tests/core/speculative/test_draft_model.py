@@ -30,7 +30,7 @@ from core.speculative.draft_length import DraftLength
 from core.speculative.draft_model import DraftModel, DraftProposer
 from core.text.tokenizer import Tokenizer
 from core.transformer import Transformer
-from tests.core.support.native_models import LONG, quantise
+from tests.core.support.native_models import LONG, quantize_model
 from tests.core.support.replies import HELLO, PLAIN, answer
 from tests.core.support.transformers import CONFIGS, SMALL
 from tests.support.decoders import decoder_of
@@ -104,9 +104,9 @@ def test_no_bit_of_any_logit_changes(way: str, kind: str, target: str) -> None:
     transformer = Transformer(SMALL).to(dtype).eval()
     smaller = agreeing(transformer, 0.02) if way != "another family" else Transformer(OTHER).to(dtype).eval()
     if kind in ("int8", "int4"):
-        quantise(transformer, kind)
+        quantize_model(transformer, kind)
     if way == "itself":
-        quantise(smaller, "int4")
+        quantize_model(smaller, "int4")
     plain, drafted = decoders(transformer, draft_of(smaller, Always(7), shared=way == "itself"))
     logits = [[], []]
     for decoder, heard in zip((plain, drafted), logits, strict=True):

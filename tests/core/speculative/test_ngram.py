@@ -15,7 +15,7 @@ from core.decoding.decoder import Decoder
 from core.native import bindings as native
 from core.speculative.ngram import PromptLookup
 from core.transformer import Transformer
-from tests.core.support.native_models import LONG, quantise
+from tests.core.support.native_models import LONG, quantize_model
 from tests.core.support.transformers import SMALL
 from tests.support.decoders import decoder_of
 
@@ -73,7 +73,7 @@ def test_no_bit_of_any_logit_changes(kind: str, target: str) -> None:
     dtype = torch.float32 if kind == "float32" else torch.bfloat16
     transformer = Transformer(SMALL).to(dtype).eval()
     if kind in ("int8", "int4"):
-        quantise(transformer, kind)
+        quantize_model(transformer, kind)
     ids = [*REPEATS, 5, 6, 7, 1, 2, 3, 5, 6, 7, 8, 9, 99, *REPEATS]
     plain = decoder_of(transformer, device=CPU, dtype=dtype)
     guessing = decoder_of(transformer, device=CPU, dtype=dtype, speculate=True)

@@ -15,7 +15,7 @@ from tests.core.support.transformers import CONFIGS
 FIXED = {name: config for name, config in CONFIGS.items() if not config.expert_layers}
 
 
-def quantised(transformer: Transformer, kind: Any) -> Transformer:
+def quantized_model(transformer: Transformer, kind: Any) -> Transformer:
     """With matrices as they are held on a GPU."""
     matrices = {name: in_rows(quantize(one, kind)) for name, one in transformer.named_parameters() if one.dim() == 2}
     if transformer.config.tied_embeddings:

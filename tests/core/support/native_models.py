@@ -68,7 +68,7 @@ def model(config: ModelConfig, dtype: torch.dtype = torch.float32) -> Transforme
 
 
 def exactly(transformer: Transformer) -> Transformer:
-    """The same weights, and those that are quantised unpacked, in float64."""
+    """The same weights, and the quantized ones dequantized, in float64."""
     weights = dict(transformer.state_dict())
     for name, module in transformer.named_modules():
         if isinstance(module, QuantizedLinear | QuantizedEmbedding):
@@ -113,7 +113,7 @@ def some_ids(config: ModelConfig, count: int = 50) -> list[int]:
     return torch.randint(0, config.vocab_size, (count,)).tolist()
 
 
-def quantise(transformer: Transformer, kind: str) -> None:
+def quantize_model(transformer: Transformer, kind: str) -> None:
     names = ("query", "key", "value", "output", "gate", "up", "down")  # of experts too
     packed = {
         f"{name}.weight": quantize(module.weight, kind)
