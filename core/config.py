@@ -36,13 +36,13 @@ class RopeConfig:
 
     def __post_init__(self) -> None:
         if self.width is not None and (self.width <= 0 or self.width % 2):
-            raise ValueError(f"rotary width must be an even number above 0, not {self.width}")
+            raise ValueError(f"rope width must be an even number above 0, not {self.width}")
         factors = ("factor", "low_frequency_factor", "high_frequency_factor", "magnitude")
         for name in ("theta", "original_context", *factors):
             if not 1e-9 < getattr(self, name) < 1e15:  # beyond, the arithmetic of the scalings overflows
-                raise ValueError(f"rotary {name} must lie between 1e-9 and 1e15, not {getattr(self, name)}")
+                raise ValueError(f"rope {name} must lie between 1e-9 and 1e15, not {getattr(self, name)}")
         if self.scaling == "yarn" and self.theta == 1.0:
-            raise ValueError("rotary theta 1.0 turns every pair alike, and yarn tells them apart")
+            raise ValueError("rope theta 1.0 rotates every pair alike, and yarn tells them apart")
         if self.factors and self.scaling not in ("none", "linear"):
             raise ValueError(f"{self.scaling} stretches each pair in its own way, which factors would change")
         if len(self.short_factors) != len(self.long_factors):
@@ -141,10 +141,10 @@ class ModelConfig:
     def _check_rope(self, rope: RopeConfig) -> None:
         width = rope.width or self.d_head
         if width > self.d_head:
-            raise ValueError(f"rotary width {rope.width} is more than the {self.d_head} channels of a head")
+            raise ValueError(f"rope width {rope.width} is more than the {self.d_head} channels of a head")
         if width % 2:
-            raise ValueError(f"rotary positions turn pairs of channels, and {self.d_head} is odd")
+            raise ValueError(f"rope rotates pairs of channels, and {self.d_head} is odd")
         if rope.factors and len(rope.factors) != width // 2:
-            raise ValueError(f"rotary positions need {width // 2} factors, one per pair, not {len(rope.factors)}")
+            raise ValueError(f"rope needs {width // 2} factors, one per pair, not {len(rope.factors)}")
         if rope.scaling == "longrope" and len(rope.short_factors) != width // 2:
             raise ValueError(f"longrope needs {width // 2} factors, one per pair, not {len(rope.short_factors)}")

@@ -96,4 +96,4 @@ class KVCache:
         """
         if not 0 <= length <= self.length:
             raise ValueError(f"cannot rewind to {length}: {self.length} positions are filled")
-        self.length = length
+        self.length, self.text_length = length, 0

@@ -1,6 +1,6 @@
 """What there is to know of a setting of sampling, and how its values are checked, read and written.
 
-Must not know which settings there are.
+Must not know the settings themselves: those are in setting_specs.py.
 """
 
 from __future__ import annotations

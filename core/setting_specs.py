@@ -1,4 +1,4 @@
-"""Every setting of sampling, said once: meaning, range, default, words. Must not know what reads it.
+"""Every setting of sampling, said once: meaning, range, default, words. Must not know numpy or torch.
 
 `Settings`, the command line, the panels and the help screen are made from this table.
 """

@@ -100,15 +100,27 @@ def test_a_look_back_up_the_road_would_be_seen(
     assert "core is not allowed to import weights" in out
 
 
+_NO_TEXTUAL = "tui.session, tui.engines and tui.downloads know no textual"
+
+
 @pytest.mark.parametrize(
     ("module", "line", "broken"),
     [
         ("tui/widgets/status.py", "import tui.engines.protocol", "tui.widgets know no engine"),
         ("tui/widgets/status.py", "import tui.session.chat", "tui.widgets know no engine"),
-        ("tui/session/chat.py", "import textual", "tui.session and tui.engines know no textual"),
-        ("tui/engines/outbox.py", "import tui.widgets.panels.bars", "tui.session and tui.engines know no textual"),
+        ("tui/session/chat.py", "import textual", _NO_TEXTUAL),
+        (
+            "tui/engines/outbox.py",
+            "import tui.widgets.panels.bars",
+            _NO_TEXTUAL,
+        ),
         ("tui/cli/tables.py", "import tui.widgets.panels.bars", "tui.cli knows no textual"),
         ("tui/session/chat.py", "import tui.controllers.notes", "tui: from the command line to the engines"),
+        ("tui/downloads/progress.py", "import textual", _NO_TEXTUAL),
+        ("core/native/quantize.py", "import core.text.tokenizer", "core.native is a leaf"),
+        ("core/decoding/decoder.py", "import core.sampling.dice", "backends and decoding know no text and no sampling"),
+        ("core/text/prompt.py", "import torch", "text and sampling know no model"),
+        ("core/engine.py", "import core.backends.native", "a backend is chosen in core.backends.choose alone"),
     ],
 )
 def test_a_way_through_a_wall_of_the_house_would_be_seen(tmp_path: Path, module: str, line: str, broken: str) -> None:

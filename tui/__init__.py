@@ -1,1 +1,1 @@
-"""Talks and remembers: the Textual application and the command line."""
+"""Talks and remembers: the Textual application and the command line. Must not compute: that is core's."""

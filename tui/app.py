@@ -152,7 +152,7 @@ class LogitscopeApp(App[None]):
         self._settings.set(event.name, event.value)
 
     def action_nudge(self, delta: float) -> None:
-        self._panes.temperature.nudge(delta)
+        self._settings.nudge_temperature(delta)
 
     def action_reorder(self, order: Order) -> None:
         self._settings.set("order", order)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.backends.native import fallback_reason
+from core.backends.choose import lookahead_obstacle
 from core.errors import BadDraft, LogitscopeError
 from core.model import Model
 from core.speculative.draft_model import DraftModel
@@ -43,7 +43,7 @@ def load_with_draft(source: str | Path, options: LoadOptions, on_progress: Progr
     located = locate(source, options, tell)
     reason = ""
     if options.draft is not None:
-        no_step = fallback_reason(located.config, located.device, located.dtype)
+        no_step = lookahead_obstacle(located.config, located.device, located.dtype)
         try:
             if no_step is None:
                 return _read_both(located, options.draft, options, tell)

@@ -1,4 +1,4 @@
-"""Tokens that end a turn by what they are called, as no file names them all. Knows no format."""
+"""Tokens that end a turn by what they are called, as no file names them all. Must not know how files are read."""
 
 from __future__ import annotations
 

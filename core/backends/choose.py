@@ -15,7 +15,13 @@ from core.backends.cuda_graph.compiler import Compiler
 from core.backends.cuda_graph.static_forward import unsupported_reason
 from core.backends.eager import EagerBackend
 from core.backends.native import NativeBackend
+from core.config import ModelConfig
 from core.transformer import Transformer
+
+
+def lookahead_obstacle(config: ModelConfig, device: torch.device, dtype: torch.dtype) -> str | None:
+    """Why reading several tokens in a step would gain nothing for such a model; None if it would gain something."""
+    return native.fallback_reason(config, device, dtype)
 
 
 def choose_backend(

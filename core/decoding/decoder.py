@@ -168,7 +168,7 @@ class Decoder:
         """
         length, known = len(self.ids) + len(ids), 0
         if self._runner.needs_reprefill(length):
-            known = len(self.ids) if self._runner.is_long(length) else 0
+            known = len(self.ids) if self._runner.uses_long_rope(length) else 0
             ids = self.ids + ids
             self.rewind(0)
         for chunk in self._runner.chunks(ids):

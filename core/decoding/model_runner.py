@@ -52,10 +52,10 @@ class ModelRunner:
 
     def needs_reprefill(self, length: int) -> bool:
         """Whether a text of this length has another rope than what was read so far, at every position."""
-        return self.is_long(length) != self.cache.long
+        return self.uses_long_rope(length) != self.cache.long
 
-    def is_long(self, length: int) -> bool:
-        """Whether a text of this length has the rope of long texts."""
+    def uses_long_rope(self, length: int) -> bool:
+        """See `ModelConfig.uses_long_rope`."""
         return self.backend.transformer.config.uses_long_rope(length)
 
     def rewind(self, length: int) -> None:

@@ -1,4 +1,5 @@
-"""Multi-head attention (MHA, GQA, MQA): each token looks at those before it. Must not know a cache or another layer.
+"""Multi-head attention (MHA, GQA, MQA): each token looks at those before it. Must not know which cache it writes to,
+or another layer.
 
 Axes are named in core/transformer.py. Rope, sliding windows, softcap and norms of queries and keys are choices of
 `ModelConfig`.

@@ -112,7 +112,7 @@ def test_the_names_of_the_weights_stay() -> None:
     assert set(random_transformer(SMALL).state_dict()) == want | {"embedding.weight", "norm.weight", "head.weight"}
 
 
-@pytest.mark.parametrize("name", ["plain", "textbook", "yarn", "some do not turn"])
+@pytest.mark.parametrize("name", ["plain", "textbook", "yarn", "some without rope"])
 def test_one_graph_for_the_compiler(name: str) -> None:
     """Training compiles the forward pass; a break in its graph would be an error here."""
     transformer = random_transformer(CONFIGS[name])
@@ -268,7 +268,7 @@ def test_bfloat16_stays_near_float32(name: str) -> None:
         ({"windowed_layers": frozenset({1})}, "window of at least 1 token, not None"),
         ({"windowed_layers": frozenset({1}), "window": 0}, "window of at least 1 token, not 0"),
         ({"windowed_layers": frozenset({3}), "window": 4}, "windowed_layers has layer 3, but there are only 3 layers"),
-        ({"rope": RopeConfig(width=10)}, "rotary width 10 is more than the 8 channels"),
+        ({"rope": RopeConfig(width=10)}, "rope width 10 is more than the 8 channels"),
         ({"d_head": 9}, "9 is odd"),
         ({"positions": "sinusoidal", "d_model": 33}, "d_model 33 is odd"),
         ({"nope_layers": frozenset({3})}, "nope_layers has layer 3, but there are only 3 layers"),
@@ -276,7 +276,7 @@ def test_bfloat16_stays_near_float32(name: str) -> None:
         ({"expert_layers": frozenset({0}), "n_experts_used": 2}, "a token cannot use 2 of 1 experts"),
         ({"n_experts": 0}, "n_experts must be at least 1, not 0"),
         ({"rope": RopeConfig(scaling="longrope")}, "longrope needs 4 factors, one per pair, not 0"),
-        ({"rope_local": RopeConfig(width=10)}, "rotary width 10 is more than the 8 channels"),
+        ({"rope_local": RopeConfig(width=10)}, "rope width 10 is more than the 8 channels"),
         ({"rope": RopeConfig(factors=(1.0,) * 3)}, "need 4 factors, one per pair, not 3"),
         ({"rope": RopeConfig(factors=(1.0,) * 4, width=6)}, "need 3 factors, one per pair, not 4"),
     ],

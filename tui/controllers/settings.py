@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.setting_spec import Value
+from core.setting_specs import SPECS
 from core.settings import Settings
 from tui.controllers.last_token import LastToken
 from tui.controllers.panes import Panes
@@ -13,6 +14,7 @@ from tui.controllers.replies import Replies
 from tui.engines.protocol import Change, EngineLink
 from tui.session.chosen_settings import ChosenSettings
 from tui.session.open_model import OpenModel
+from tui.widgets.panels.temperature import tidy
 
 
 class LiveSettings:
@@ -44,13 +46,21 @@ class LiveSettings:
         return self._chosen.given
 
     def set(self, name: str, value: Value) -> None:
-        """The person wants a setting to be this.
+        """The person has moved a setting to this, in its own panel.
 
         Raises:
             BadSetting: the value is out of its range.
         """
         self._chosen.choose(name, value)
         self._take_effect()
+
+    def nudge_temperature(self, delta: float) -> None:
+        """Hotter or colder by so much, not below the lowest there is, and seen on its slider."""
+        lowest = SPECS["temperature"].low
+        value = tidy(max(float(lowest), self.settings.temperature + delta))
+        if value != self.settings.temperature:
+            self._panes.temperature.set_value(value)
+            self.set("temperature", value)
 
     def recommend(self, sampling: Mapping[str, float]) -> None:
         """What the open model's makers recommend, where the person has chosen nothing."""

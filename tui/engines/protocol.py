@@ -105,7 +105,7 @@ class Capabilities:
     full_distribution: bool = True  # a `Prediction` accounts for the whole vocabulary
     inspect: bool = True  # it answers `Inspect`
     live_settings: bool = True  # `Change` acts on the reply under way
-    prompt_probabilities: bool = True  # it knows how likely the prompt's own tokens were
+    prompt_probabilities: bool = False  # it knows how likely the prompt's own tokens were
     token_ids: bool = True  # the ids it tells are those of the model's vocabulary, and can be given back to it
 
 

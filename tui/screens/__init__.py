@@ -1,1 +1,1 @@
-"""The full screens beside the chat."""
+"""The full screens beside the chat: help, models, fetching. Must not know the engine."""

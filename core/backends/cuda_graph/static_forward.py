@@ -56,7 +56,7 @@ def forward_one(transformer: Transformer, token: Tensor, slots: Slots, long: boo
     What lies behind its position in the slots is multiplied by zero, so it must be finite.
 
     Args:
-        long: how positions turn, see `ModelConfig.uses_long_rope`.
+        long: which rope, see `ModelConfig.uses_long_rope`.
         fused: this is compiled.
     """
     length = slots.keys[0].shape[2]

@@ -39,7 +39,7 @@ ALL = {name: config for name, config in (CONFIGS | ODD).items() if not config.ex
     "wide": replace(SMALL, d_model=96, d_head=80, n_heads=3, n_kv_heads=1, d_ff=100, qkv_bias=True),
     "whole steps": replace(SMALL, d_model=64, d_head=32, d_ff=96, qk_norm=True),
     "many heads to a key": replace(SMALL, n_heads=20, n_kv_heads=2, attention_softcap=1.5),
-    "odd, half turns": replace(SMALL, d_model=50, d_head=10, d_ff=37, rope=RopeConfig(width=4), qk_norm=True),
+    "odd, half rope": replace(SMALL, d_model=50, d_head=10, d_ff=37, rope=RopeConfig(width=4), qk_norm=True),
 }
 QUANTISED = replace(SMALL, d_model=64, d_head=16, d_ff=96, mlp_bias=True)
 GARBAGE = -1  # as bits: a number that is none

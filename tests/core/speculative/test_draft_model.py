@@ -37,7 +37,7 @@ from tests.support.decoders import decoder_of
 from tests.support.tiny import tiny_model
 
 CPU = torch.device("cpu")
-OTHER = replace(CONFIGS["parallel, part turns"], n_layers=1, d_ff=20)
+OTHER = replace(CONFIGS["parallel, partial rope"], n_layers=1, d_ff=20)
 
 pytestmark = pytest.mark.skipif(native.library() is None, reason="the C library is not built")
 

@@ -40,14 +40,14 @@ CONFIGS = {
     "soft caps, sandwich": dataclasses.replace(
         SMALL, attention_softcap=2.0, logit_softcap=3.0, residual="sandwich", window=7, windowed_layers=frozenset({1})
     ),
-    "parallel, part turns": dataclasses.replace(SMALL, residual="parallel", rope=RopeConfig(width=4), norm="layer"),
+    "parallel, partial rope": dataclasses.replace(SMALL, residual="parallel", rope=RopeConfig(width=4), norm="layer"),
     "one key head": dataclasses.replace(SMALL, n_kv_heads=1),
     "stretched": dataclasses.replace(SMALL, rope=RopeConfig(scaling="llama3", factor=8.0, original_context=32)),
     "a factor per pair": dataclasses.replace(
         SMALL, rope=RopeConfig(scaling="linear", factor=2.0, factors=(1.0, 1.5, 4.0, 8.0))
     ),
     "yarn": dataclasses.replace(SMALL, rope=RopeConfig(scaling="yarn", factor=4.0, original_context=16, magnitude=1.1)),
-    "some do not turn": dataclasses.replace(
+    "some without rope": dataclasses.replace(
         SMALL, nope_layers=frozenset({1, 2}), window=6, windowed_layers=frozenset({0, 1})
     ),
     "norms of branches, across heads": dataclasses.replace(

@@ -50,7 +50,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "phi": tiny.CASES["phi"],
     "phi3": ("phi3", tiny.SIZES | {"num_key_value_heads": 2, "sliding_window": None}),
-    "phi3, part of a head turns": tiny.CASES["phi3, part of a head turns"],
+    "phi3, partial rope": tiny.CASES["phi3, partial rope"],
     "gpt2": tiny.CASES["gpt2"],
     "granite": tiny.CASES["granite"],
     "granite, biases, tied": (
@@ -76,7 +76,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "phi3",
         tiny.CASES["longrope"][1] | {"original_max_position_embeddings": 300, "max_position_embeddings": 600},
     ),
-    "longrope, a part turns": ("phi3", tiny.CASES["longrope, a part turns"][1] | {"sliding_window": None}),
+    "longrope, partial rope": ("phi3", tiny.CASES["longrope, partial rope"][1] | {"sliding_window": None}),
 }
 # llama.cpp looks GELU up in a table of half precision, and it shows.
 _GELU = ("gemma", "phi", "gpt2", "neox")

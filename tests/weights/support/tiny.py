@@ -110,7 +110,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "phi": ("phi", SIZES | {"num_key_value_heads": 2}),
     "phi3": ("phi3", SIZES | {"num_key_value_heads": 2, "sliding_window": 7}),
-    "phi3, part of a head turns": ("phi3", SIZES | {"partial_rotary_factor": 0.5}),
+    "phi3, partial rope": ("phi3", SIZES | {"partial_rotary_factor": 0.5}),
     "gpt2": ("gpt2", GPT_SIZES),
     "gpt2, relu, no scale": (
         "gpt2",
@@ -181,7 +181,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "phi3",
         SIZES | {"original_max_position_embeddings": 48, "rope_parameters": LONGROPE, "rope_theta": 500.0},
     ),
-    "longrope, a part turns": (
+    "longrope, partial rope": (
         "phi3",
         SIZES
         | {"original_max_position_embeddings": 48, "partial_rotary_factor": 0.5, "sliding_window": 60}

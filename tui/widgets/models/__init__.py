@@ -1,1 +1,1 @@
-"""Lists of models to choose from. Must not know where they come from."""
+"""Lists of models to choose from. Must not know who looks for them or fetches them."""

@@ -1,6 +1,6 @@
 """Messages one below the other, in one widget that draws the lines in view. Must not know who says what.
 
-There is no widget per message, because mounting, styling and laying out hundreds of them takes seconds. A message is an
+There is no widget per message, because mounting, styling and laying out hundreds of them takes seconds. A message is a
 `TranscriptMessage` that makes its rows when they are needed; what is drawn of a row is kept until the theme or the
 width changes.
 """
