@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,7 @@ def mutants(config: ModelConfig) -> Iterator[tuple[str, ModelConfig]]:
     """The config with one thing wrong at a time: (name of the field, config). What is refused at once is left out."""
     for name, changes in changes_to(config):
         with contextlib.suppress(ValueError):
-            yield name, dataclasses.replace(config, **changes)
+            yield name, replace(config, **changes)
 
 
 def changes_to(config: ModelConfig) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -146,7 +146,7 @@ def changes_to(config: ModelConfig) -> Iterator[tuple[str, dict[str, Any]]]:
     if config.positions == "rope":
         yield from another("nope_layers", config.nope_layers ^ {1})
         for name, changes in rotary_changes(config):
-            yield name, {"rope": dataclasses.replace(config.rope, **changes)}
+            yield name, {"rope": replace(config.rope, **changes)}
 
 
 def window_changes(config: ModelConfig) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -158,7 +158,7 @@ def window_changes(config: ModelConfig) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "windowed_layers", {"windowed_layers": config.windowed_layers - {min(config.windowed_layers)}}
     if not config.windowed_layers <= config.nope_layers:
         local = config.rope_local or config.rope
-        yield "rope_local", {"rope_local": dataclasses.replace(local, theta=local.theta * 2)}
+        yield "rope_local", {"rope_local": replace(local, theta=local.theta * 2)}
 
 
 def expert_changes(config: ModelConfig) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -372,11 +372,11 @@ def write_own(folder: Path, config: ModelConfig) -> Transformer:
     "config",
     [
         TEXTBOOK,
-        dataclasses.replace(
+        replace(
             TEXTBOOK, positions="rope", rope_local=RopeConfig(), window=3, windowed_layers=frozenset({1})
         ),
-        dataclasses.replace(TEXTBOOK, positions="learned", tied_embeddings=True, head_bias=False),
-        dataclasses.replace(
+        replace(TEXTBOOK, positions="learned", tied_embeddings=True, head_bias=False),
+        replace(
             TEXTBOOK,
             positions="rope",
             rope=RopeConfig(scaling="longrope", short_factors=(1.0,) * 4, long_factors=(2.0,) * 4),
@@ -397,6 +397,17 @@ def test_our_own_format_comes_back_as_it_was(config: ModelConfig, tmp_path: Path
     tokens = some_tokens(30)
     torch.testing.assert_close(logits(model.transformer, tokens), logits(written, tokens), rtol=0, atol=0)
     assert model.n_parameters == sum(parameter.numel() for parameter in written.parameters())
+
+
+def test_the_first_files_of_our_own_format_are_still_read(tmp_path: Path) -> None:
+    """They called rope rotary, and layers without it unturned."""
+    rope, local = RopeConfig(theta=50.0), RopeConfig(theta=7.0)
+    config = replace(TEXTBOOK, positions="rope", rope=rope, rope_local=local, nope_layers=frozenset({1}))
+    write_own(tmp_path, config)
+    old = {"rope": "rotary", "rope_local": "rotary_local", "nope_layers": "unturned_layers"}
+    fields = {old.get(name, name): value for name, value in fields_of(config).items()} | {"positions": "rotary"}
+    tiny.change_json(tmp_path / "config.json", transformer=fields)
+    assert opened(tmp_path).transformer.config == config
 
 
 def test_a_field_of_our_own_format_that_a_later_version_added(tmp_path: Path) -> None:
@@ -540,7 +551,7 @@ def test_torchs_compiler_is_not_loaded(folder: Folder) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_memory_stays_near_the_size_of_the_weights(dtype: str, tmp_path: Path) -> None:
     """200 MB in two matrices: at its highest the process grows by less than 1.2 times what it keeps."""
-    write_own(tmp_path, dataclasses.replace(TEXTBOOK, n_layers=1, d_model=512, d_head=256, d_ff=48_000))
+    write_own(tmp_path, replace(TEXTBOOK, n_layers=1, d_model=512, d_head=256, d_ff=48_000))
     code = (
         "import sys; from weights.load import load\n"
         "def peak(): return next(int(line.split()[1]) for line in open('/proc/self/status') if 'VmHWM' in line)\n"

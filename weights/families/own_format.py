@@ -8,12 +8,17 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from core.config import ModelConfig, RopeConfig
 from weights.untrusted.checked_json import MAX_COUNT, CheckedJson
 
+# What the first files call fields and choices.
+_RENAMED = {"rotary": "rope", "rotary_local": "rope_local", "unturned_layers": "nope_layers"}
+_ROTARY = {"rotary": "rope"}
+
 
 def read_own(keys: CheckedJson) -> ModelConfig:
     """Our own format: the fields of `ModelConfig`, as they are."""
     fields = keys.table("transformer")
     if fields is None:
         raise keys.bad("transformer", "an object with the fields of a transformer")
+    fields = fields.renamed(_RENAMED)
     values = _read_fields(ModelConfig, fields)
     for name in ("rope", "rope_local"):
         if table := fields.table(name):
@@ -33,6 +38,8 @@ def _read_fields(kind: type, keys: CheckedJson) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for field_ in dataclasses.fields(kind):
         value = keys.value(field_.name)
+        if field_.name == "positions" and isinstance(value, str):
+            value = _ROTARY.get(value, value)
         if value is None and field_.default is dataclasses.MISSING:
             raise keys.bad(field_.name, "a whole number of at least 1")
         if value is None:

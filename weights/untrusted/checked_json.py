@@ -60,6 +60,11 @@ class CheckedJson:
         self._asked.add(name)
         return self._values.get(name)
 
+    def renamed(self, new_names: Mapping[str, str]) -> CheckedJson:
+        """The same object with some keys called as they are today."""
+        values = {new_names.get(name, name): value for name, value in self._values.items()}
+        return CheckedJson(values, where=self.where)
+
     def count(self, name: str, default: int | None = None, *, least: int = 1, most: int = MAX_COUNT) -> int:
         """A whole number of at least `least` and at most `most`."""
         value = self._or(name, default)
