@@ -11,6 +11,7 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ from core.sampling.distribution import Distribution
 from core.settings import Settings
 from core.speculative.draft_model import DraftModel
 from core.speculative.proposers import proposers_for
-from core.text.prompt import prompt_ids
+from core.text.prompt import Prompt, make_prompt
 
 TOP = 20  # candidates recorded one by one
 _TINY = 1e-300  # below, a probability has lost digits that its logarithm still has
@@ -111,12 +112,15 @@ class Engine:
             total, right = self._decoder.lookahead.proposed - before[0], self._decoder.lookahead.accepted - before[1]
             return reply.finish(reason, seed=self._seed, guesses=total, right_guesses=right)
 
-        ids, dropped = self._prompt(conversation)
+        (ids, remarks), dropped = self._prompt(conversation)
         thinking = reply.ask(ids)
         reused = self._decoder.keep_common(ids)
-        yield Prefill(done=reused, total=len(ids), reused=reused, dropped=dropped, thinking=thinking)
+        prefill = Prefill(
+            done=reused, total=len(ids), reused=reused, dropped=dropped, thinking=thinking, remarks=remarks
+        )
+        yield prefill
         for done in self._decoder.prefill(ids[reused:]):
-            yield Prefill(done=done, total=len(ids), reused=reused, dropped=dropped, thinking=thinking)
+            yield replace(prefill, done=done)
             if stopped() and done < len(ids):
                 yield finished("stopped")
                 return
@@ -175,15 +179,16 @@ class Engine:
     def _seed_of(self, settings: Settings) -> int:
         return self._seed if settings.seed is None else settings.seed
 
-    def _prompt(self, conversation: Conversation) -> tuple[list[int], int]:
-        """The prompt's ids, and how many of the oldest messages had to be left out to leave room for an answer."""
+    def _prompt(self, conversation: Conversation) -> tuple[Prompt, int]:
+        """The prompt, and how many of the oldest messages had to be left out to leave room for an answer."""
 
-        def ids_of(part: Conversation) -> list[int]:
-            return prompt_ids(part, self.model.template, self.model.tokenizer)
+        def prompt_of(part: Conversation) -> Prompt:
+            return make_prompt(part, self.model.template, self.model.tokenizer)
 
         limit = self._decoder.limit
-        kept, dropped = fit(conversation, limit - min(_ROOM, limit // 4), lambda part: len(ids_of(part)))
-        ids = ids_of(kept)
+        kept, dropped = fit(conversation, limit - min(_ROOM, limit // 4), lambda part: len(prompt_of(part).ids))
+        prompt = prompt_of(kept)
+        ids = prompt.ids
         if not ids:
             raise EmptyPrompt("There is nothing to read: the prompt is empty.", "Type something first.")
         if len(ids) >= limit:
@@ -191,7 +196,7 @@ class Engine:
                 f"This message makes a prompt of {len(ids):,} tokens, and the model's context is {limit:,}.",
                 "Shorten it, or choose a model with a larger context.",
             )
-        return ids, dropped
+        return prompt, dropped
 
     def _write(
         self, reply: ReplyBuilder, settings: Callable[[], Settings], stopped: Callable[[], bool]

@@ -121,6 +121,7 @@ class Prefill:
     reused: int  # of those, already there from before
     dropped: int  # oldest messages left out because they no longer fit
     thinking: bool = False  # the prompt ends inside a thought, so the reply begins there
+    remarks: tuple[str, ...] = ()  # what does not stand in it where it was said, in sentences for the person
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -64,7 +64,8 @@ class ReplyBuilder:
         last = ends or self._is_full(settings) or position + 1 == self._limit
         if last and not ends:
             text += self._stream.flush()
-        text = self._stops.push(text, settings.stop)
+        silent = "" if ends or chosen not in self._tokenizer.silent_ids else self._tokenizer.token_text(chosen)
+        text = self._stops.push(text, settings.stop, silent=silent)
         if last and not self._stops.hit:
             text += self._stops.flush()
         self._text += text

@@ -23,7 +23,8 @@ SPECS: dict[str, SettingSpec] = {
             hint="0 always takes the likeliest token.",
             help="every logit is divided by it",
             flag_help="0 takes the likeliest token, 1 is the model as trained",
-            explanation="Divides every logit. 0 always takes the likeliest token, 1 is as trained, more is flatter.",
+            explanation="Divides every logit. 0 always takes the likeliest token after the penalties, 1 is as trained, "
+            "more is flatter.",
         ),
         SettingSpec(
             name="top_k",
@@ -87,8 +88,9 @@ SPECS: dict[str, SettingSpec] = {
             flag="--typical-p",
             hint="1 switches it off.",
             help="keep the least surprising mass p",
-            flag_help="keep the tokens of most typical surprise up to this mass; 1 is off",
-            explanation="Keeps the tokens whose surprise is nearest to the expected one, until their chances sum to p.",
+            flag_help="keep the tokens of most typical surprise up to this mass; 1, like temperature 0, is off",
+            explanation="Keeps the tokens whose surprise is nearest to the expected one, until their chances sum to p. "
+            "At temperature 0, which takes the likeliest, it does not act.",
         ),
         SettingSpec(
             name="repetition_penalty",

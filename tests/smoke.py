@@ -19,7 +19,8 @@ COLUMNS, ROWS, PATIENCE = 100, 30, 120
 
 
 def output(command: str, *arguments: str, directory: Path) -> str:
-    done = subprocess.run([command, *arguments], cwd=directory, capture_output=True, text=True, timeout=PATIENCE)
+    quiet = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}  # what is piped would be read too
+    done = subprocess.run([command, *arguments], cwd=directory, timeout=PATIENCE, **quiet)
     assert done.returncode == 0, f"{arguments} ended with {done.returncode}: {done.stderr}"
     return done.stdout
 

@@ -11,6 +11,7 @@ import re
 import unicodedata
 
 _HOSTILE = re.compile("\r\n|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LINE_BREAKS = frozenset(("\r\n", "\r", "\v", "\f", "\x85", "\u2028", "\u2029"))
 _BLANKS = {" ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍", "\v": "␋", "\f": "␌"}
 _INVISIBLE = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"))
@@ -23,6 +24,11 @@ def visible(text: str) -> str:
     Newline, tab and all other printable text stay, so applying it twice changes nothing more.
     """
     return _HOSTILE.sub(_symbol, text)
+
+
+def whole_characters(text: str) -> str:
+    """The same text with � for every lone surrogate, such as a byte of the command line that is no character."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 class VisibleStream:

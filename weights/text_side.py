@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.conversation import Message
 from core.errors import BadTemplate
 from core.text.chat_template import ChatTemplate
+from core.text.placement import place
 from core.text.tokenizer import Tokenizer
 from weights.library.names import find
 from weights.model_files import ModelFiles
@@ -50,7 +51,7 @@ def _closing_id(template: ChatTemplate, tokenizer: Tokenizer) -> int | None:
         Message(role="user", text="?"),
     )
     try:
-        text = template.render(turns)
+        text = place(turns, template).text
     except BadTemplate:  # whoever speaks next will be told
         return None
     _, answered, after = text.rpartition(answer)

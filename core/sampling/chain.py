@@ -72,8 +72,11 @@ def top_k(pool: Pool, settings: Settings, history: Sequence[int]) -> Pool:
 
 
 def typical(pool: Pool, settings: Settings, history: Sequence[int]) -> Pool:
-    """Keep tokens whose surprise is closest to the expected one (Meister et al. 2022, arXiv 2202.00666)."""
-    if settings.typical_p >= 1:
+    """Keep tokens whose surprise is closest to the expected one (Meister et al. 2022, arXiv 2202.00666).
+
+    It is the only cut that may take the likeliest away, which temperature 0 promises: then it does not act.
+    """
+    if settings.typical_p >= 1 or settings.temperature == 0:
         return pool
     probabilities = softmax(pool.logits)
     with np.errstate(divide="ignore"):

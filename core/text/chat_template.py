@@ -7,7 +7,7 @@ Templates come from strangers' files, so they run in Jinja's immutable sandbox w
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -18,10 +18,10 @@ from jinja2.parser import Parser
 
 from core.conversation import Conversation
 from core.errors import BadTemplate
-from core.text.sandbox import BudgetEnvironment
+from core.text.sandbox import BudgetEnvironment, TooMuch
 
 _LONGEST_REASON = 200  # characters
-_HINT = "Feed the text as it is (--raw) or choose another model."
+_HINT = "Choose another model."
 _PER_MESSAGE = 100  # characters that a message is worth when a budget is made for it
 
 
@@ -62,14 +62,23 @@ class ChatTemplate:
         """Unlike Jinja's own, as `transformers` has it: nothing is escaped for HTML."""
         return self._environment.concat(json.JSONEncoder(ensure_ascii=ensure_ascii, **options).iterencode(value))
 
-    def render(self, conversation: Conversation, *, add_generation_prompt: bool = True) -> str:
-        """The prompt as text, up to where the assistant is to speak.
+    def render(
+        self, conversation: Conversation, *, typed: Collection[int] = (), add_generation_prompt: bool = True
+    ) -> str:
+        """The prompt as text, up to where the assistant is to speak. What was said may be missing: see `place`.
+
+        Args:
+            typed: the messages whose content is told as a list of typed parts, and not as a text.
 
         Raises:
             BadTemplate: the template refuses this conversation, or fails on it.
         """
-        messages = [{"role": message.role, "content": message.text} for message in conversation]
-        self._environment.refill(sum(len(message.text) + _PER_MESSAGE for message in conversation))
+        messages = [
+            {"role": message.role, "content": _parts(message.text) if n in typed else message.text}
+            for n, message in enumerate(conversation)
+        ]
+        text = sum(len(message.text) + _PER_MESSAGE for message in conversation)
+        self._environment.refill(text, pairs=len(conversation) ** 2)
         try:
             return self._template.render(
                 messages=messages,
@@ -78,10 +87,20 @@ class ChatTemplate:
                 documents=None,
                 **self._specials,
             )
+        except TooMuch as error:
+            raise BadTemplate(
+                f"The model's chat template does too much with this conversation: {_reason(error)}.",
+                "Shorten the conversation, or choose another model.",
+            ) from error
         except Exception as error:  # whatever a stranger's program can run into
             raise BadTemplate(
                 f"The model's chat template refuses this conversation: {_reason(error)}.", _HINT
             ) from error
+
+
+def _parts(text: str) -> list[dict[str, str]]:
+    """A content in typed parts, as models that also take images have it."""
+    return [{"type": "text", "text": text}]
 
 
 def _reason(error: Exception) -> str:

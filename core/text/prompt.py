@@ -2,66 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import NamedTuple
 
 from core.conversation import Conversation, Message
 from core.text.chat_template import ChatTemplate
-from core.text.thinking import CLOSE
+from core.text.placement import Placement, forms, place
 from core.text.tokenizer import Tokenizer
 
 # Private-use characters that stand for a message while its surroundings are rendered.
 _MARK = "\ue000{}\ue001"
 
 
+class Prompt(NamedTuple):
+    """The tokens of a conversation."""
+
+    ids: list[int]
+    remarks: tuple[str, ...] = ()  # what does not stand where it was said, in sentences for the person
+
+
 def prompt_ids(conversation: Conversation, template: ChatTemplate | None, tokenizer: Tokenizer) -> list[int]:
-    """The tokens a model reads before it answers.
+    """The tokens a model reads before it answers; see `make_prompt`."""
+    return make_prompt(conversation, template, tokenizer).ids
+
+
+def make_prompt(conversation: Conversation, template: ChatTemplate | None, tokenizer: Tokenizer) -> Prompt:
+    """The tokens a model reads before it answers, and what to say of them.
 
     A turn that was produced as tokens goes in as those very tokens, and a text that spells a special token goes in
     as plain characters; all the rest is the tokenization of the rendered text. Without a template the texts follow
     each other as they are, for a model that only continues text.
+
+    Raises:
+        BadTemplate: see `place`.
     """
     if template is None:
-        return tokenizer.encode("\n".join(message.text for message in conversation), add_special=True)
-    whole = template.render(conversation)
-    spelled = [tokenizer.has_special(message.text) or _MARK[0] in message.text for message in conversation]
-    produced = [message.ids is not None for message in conversation]
+        texts = [message.text for message in conversation if message.role != "system" or message.text]
+        return Prompt(tokenizer.encode("\n".join(texts), add_special=True))
+    placed = place(conversation, template)
+    return Prompt(_ids_of(placed, template, tokenizer), placed.remarks)
+
+
+def _ids_of(placed: Placement, template: ChatTemplate, tokenizer: Tokenizer) -> list[int]:
+    spelled = [tokenizer.has_special(message.text) or _MARK[0] in message.text for message in placed.conversation]
+    produced = [message.ids is not None for message in placed.conversation]
     # A template may change what the model said, such as cut its thoughts out; what others said is still safe then.
     for apart in ([a or b for a, b in zip(spelled, produced, strict=True)], spelled):
         if any(apart):
-            ids = _spliced(conversation, apart, template, tokenizer, whole)
+            ids = _spliced(placed, apart, template, tokenizer)
             if ids is not None:
                 return ids
-    return tokenizer.encode(whole)
+    return tokenizer.encode(placed.text)
 
 
-def _spliced(
-    conversation: Conversation, apart: list[bool], template: ChatTemplate, tokenizer: Tokenizer, whole: str
-) -> list[int] | None:
+def _spliced(placed: Placement, apart: list[bool], template: ChatTemplate, tokenizer: Tokenizer) -> list[int] | None:
     """The prompt with some messages' own tokens in place; None if the template does more than place or trim them."""
+    conversation, whole = placed.conversation, placed.text
     marked = tuple(
         Message(role=message.role, text=_MARK.format(n)) if apart[n] else message
         for n, message in enumerate(conversation)
     )
     own = [message for n, message in enumerate(conversation) if apart[n]]
-    around = _split(template.render(marked), [_MARK.format(n) for n, is_apart in enumerate(apart) if is_apart])
+    shown = template.render(marked, typed=placed.typed)
+    around = _split(shown, [_MARK.format(n) for n, is_apart in enumerate(apart) if is_apart])
     if around is None or not whole.startswith(around[0]):
         return None
     ids, at = tokenizer.encode(around[0]), len(around[0])
     for message, following in zip(own, around[1:], strict=True):
-        text = next((text for text in _forms(message.text) if whole.startswith(text + following, at)), None)
+        text = next((text for text in forms(message.text) if whole.startswith(text + following, at)), None)
         if text is None:
             return None
         ids += _own_ids(message, text, tokenizer) + tokenizer.encode(following)
         at += len(text) + len(following)
     return ids if at == len(whole) else None
-
-
-def _forms(text: str) -> Iterator[str]:
-    """How a template may put what was said: as it is, trimmed, or without the thought that came before it."""
-    yield from (text, text.strip(), text.lstrip("\n"))
-    if CLOSE in text:
-        answer = text.rpartition(CLOSE)[2]
-        yield from (answer, answer.strip(), answer.lstrip("\n"))
 
 
 def _own_ids(message: Message, text: str, tokenizer: Tokenizer) -> list[int]:

@@ -24,8 +24,8 @@ from jinja2.utils import generate_lorem_ipsum
 from core.text.sandbox_globals import SafeDict, SafeNamespace
 from core.text.sandbox_metering import MeteringTransformer
 
-_STEPS = 500_000  # turns of loops, calls, filters; a message takes some twenty
-_SECONDS = 2.0  # of this thread's own time, should the steps be slow ones
+_STEPS = 100_000  # turns of loops, calls, filters; a message takes some twenty
+_SECONDS_PER_STEP = 4e-5  # several times what one takes: a wall for what is slow within a step, not for a long text
 _CHARACTERS = 2_000_000  # of a text, or of all texts in a list; more than a prompt has
 _ITEMS = 250_000  # of a list, counted through all that is in it
 _PER_STEP = 128  # characters that cost as much as a step
@@ -52,11 +52,17 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
         self.globals |= {"dict": SafeDict(), "namespace": SafeNamespace}
         self.globals["lipsum"] = self._limited("lipsum", generate_lorem_ipsum)
 
-    def refill(self, text: int = 0) -> None:
-        """A new budget, for a run over so much text."""
+    def refill(self, text: int = 0, pairs: int = 0) -> None:
+        """A new budget, for a run over so much text. What ends a run over an honest text are steps, not seconds, so
+        that it is the same on every machine.
+
+        Args:
+            pairs: of messages: some templates look at all the others for each of them.
+        """
         self._extra = text
-        self._left = _STEPS + 4 * text
-        self._ends_at = time.thread_time() + _SECONDS
+        self._steps = self._left = _STEPS + 4 * text + pairs
+        self._seconds = self._steps * _SECONDS_PER_STEP
+        self._ends_at = time.thread_time() + self._seconds
 
     def limit_filters(self) -> None:
         """To be called once all filters are there."""
@@ -67,8 +73,10 @@ class BudgetEnvironment(ImmutableSandboxedEnvironment):
     def tick(self, cost: int = 0) -> str:
         """One step more, and so many characters or items."""
         self._left -= 1 + cost // _PER_STEP
-        if self._left < 0 or time.thread_time() > self._ends_at:
-            raise TooMuch("it does not come to an end")
+        if self._left < 0:
+            raise TooMuch(f"it is not through after {self._steps:,} steps, more than a text of this length can need")
+        if time.thread_time() > self._ends_at:
+            raise TooMuch(f"it is not through after {self._seconds:.0f} seconds of work")
         return ""
 
     def made(self, value: Any) -> Any:

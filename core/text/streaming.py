@@ -42,27 +42,42 @@ class StopStrings:
 
     def __init__(self) -> None:
         self._held = ""
+        self._silent: list[bool] = []  # of each character held, whether it is only looked at
         self.hit = False
 
-    def push(self, text: str, stops: Iterable[str]) -> str:
+    def push(self, text: str, stops: Iterable[str], *, silent: str = "") -> str:
         """What may be shown by now; sets `hit` when a stop string has been completed, and nothing after it is.
 
         The one completed first counts, of two the longer, so that it never matters how the text was cut up.
+
+        Args:
+            silent: what comes after the text and is never shown, such as the name of a special token: a stop string
+                may name it all the same.
         """
-        self._held += text
+        self._held += text + silent
+        self._silent += [False] * len(text) + [True] * len(silent)
+        seen = [n for n, silent in enumerate(self._silent) if not silent]
+        shown = "".join(self._held[n] for n in seen)
         stops = tuple(stops)
         hits = [(at + len(stop), at) for stop in stops if (at := self._held.find(stop)) >= 0]
+        hits += [(seen[at + len(stop) - 1] + 1, seen[at]) for stop in stops if (at := shown.find(stop)) >= 0]
         if hits:
             self.hit = True
-            shown, self._held = self._held[: min(hits)[1]], ""
+            shown = self._take(min(hits)[1])
+            self._held, self._silent = "", []
             return shown
-        keep = max((_overlap(self._held, stop) for stop in stops), default=0)
-        shown, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
-        return shown
+        begun = [len(self._held) - _overlap(self._held, stop) for stop in stops]
+        begun += [seen[len(shown) - n] for stop in stops if (n := _overlap(shown, stop))]
+        return self._take(min(begun, default=len(self._held)))
 
     def flush(self) -> str:
-        shown, self._held = self._held, ""
-        return shown
+        return self._take(len(self._held))
+
+    def _take(self, count: int) -> str:
+        """The first so many characters that were held, those left out that are never shown."""
+        taken = "".join(c for c, silent in zip(self._held[:count], self._silent, strict=False) if not silent)
+        self._held, self._silent = self._held[count:], self._silent[count:]
+        return taken
 
 
 def _overlap(text: str, stop: str) -> int:

@@ -33,10 +33,11 @@ from core.records import Finished, Prefill, Shown, Token, TokenRecord
 from core.sampling.dice import dice
 from core.sampling.distribution import Distribution
 from core.settings import Settings
+from core.text.placement import SYSTEM_MOVED
 from core.text.prompt import prompt_ids
 from core.text.tokenizer import Tokenizer
 from tests.core.support.replies import HELLO, PLAIN, Answer, answer
-from tests.support.tiny import CHATML, tiny_model
+from tests.support.tiny import CHATML, START, tiny_model
 
 
 def grown(conversation: Conversation, said: Answer, question: str = "What is the weather like?") -> Conversation:
@@ -218,6 +219,27 @@ def test_a_reply_ends_before_a_stop_string(model: Model, start: int, length: int
     assert "".join(record.text for record in said.steps) == said.finished.text
     assert said.finished.ids is None  # the cut may lie inside a token
     assert len(said.steps) == said.finished.completion_tokens < 24 or whole.endswith(stop)
+
+
+@pytest.mark.parametrize(("before", "after"), [("", ""), (" is", ""), ("", " the")])
+def test_a_reply_ends_before_a_special_token_that_a_stop_string_names(
+    model: Model, before: str, after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [token_id for text in ("This is", START, " the town") for token_id in model.tokenizer.encode(text)]
+    script = iter(ids)
+    monkeypatch.setattr(Distribution, "draw", lambda self, uniform: next(script))
+    settings = Settings(max_tokens=len(ids), stop=(before + START + after,))
+    said = answer(Engine(model), settings=settings)
+    assert (said.finished.reason, said.finished.text) == ("stop string", "This is".removesuffix(before))
+    assert "".join(record.text for record in said.steps) == said.finished.text
+
+
+def test_a_special_token_that_no_stop_string_names_stays_unseen(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = [token_id for text in ("This is", START, " the town") for token_id in model.tokenizer.encode(text)]
+    script = iter(ids)
+    monkeypatch.setattr(Distribution, "draw", lambda self, uniform: next(script))
+    said = answer(Engine(model), settings=Settings(max_tokens=len(ids), stop=(START[:-1] + "!", "never")))
+    assert (said.finished.reason, said.finished.text) == ("length", "This is the town")
 
 
 def test_a_stop_string_that_never_completes_takes_nothing_away(model: Model) -> None:
@@ -567,6 +589,15 @@ def test_there_is_nothing_to_look_at_before_the_first_token(model: Model) -> Non
     next(engine.tokens(HELLO, lambda: PLAIN))  # another reply has begun
     with pytest.raises(ValueError, match="no token"):
         engine.record()
+
+
+def test_what_a_template_moves_or_loses_is_told_with_the_prompt(tokenizer: Tokenizer) -> None:
+    users = "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}"
+    conversation = (Message(role="system", text="Be brief."), *HELLO)
+    told = answer(Engine(tiny_model(tokenizer, template=users)), conversation).prefills
+    assert {prefill.remarks for prefill in told} == {(SYSTEM_MOVED,)}
+    told = answer(Engine(tiny_model(tokenizer)), conversation).prefills
+    assert {prefill.remarks for prefill in told} == {()}
 
 
 # --- thoughts ---------------------------------------------------------------------------------------------------------

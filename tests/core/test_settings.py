@@ -86,6 +86,13 @@ def test_refused_with_the_name_the_value_and_what_to_do(refused: dict[str, Any])
     assert str(caught.value) == f"{caught.value.message} {caught.value.hint}"
 
 
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("name", ["temperature", "top_p", "repetition_penalty", "presence_penalty"])
+def test_a_number_without_end_is_refused_for_that(name: str, value: float) -> None:
+    with pytest.raises(BadSetting, match=f"{name} must be a finite number, (at least|between) .*, not {value}"):
+        Settings(**{name: value})
+
+
 @pytest.mark.parametrize("stop", [("",), ("END", "")])
 def test_an_empty_stop_string_is_refused(stop: tuple[str, ...]) -> None:
     with pytest.raises(BadSetting):

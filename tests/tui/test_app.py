@@ -238,6 +238,22 @@ async def test_messages_that_no_longer_fit_are_told(screen: Screen) -> None:
     await until(pilot, lambda: "2 oldest messages" in notes(app))
 
 
+async def test_what_a_template_moves_is_told_once_and_again_in_a_new_chat(screen: Screen) -> None:
+    app, engine, pilot = screen
+    await send(pilot, "Hi")
+    read = Prefill(done=4, total=4, reused=0, dropped=0, remarks=("It has no place for a system message.",))
+    engine.tell(read, read, record(10, "Yes"), finished("Yes"))
+    await until(pilot, lambda: not app.query_one(Prompt).busy)
+    await send(pilot, "And?")
+    engine.tell(read, record(10, "Yes"), finished("Yes"))
+    await until(pilot, lambda: not app.query_one(Prompt).busy)
+    assert notes(app).count("no place for a system message") == 1
+    await pilot.press("ctrl+n")
+    await send(pilot, "Hi")
+    engine.tell(read)
+    await until(pilot, lambda: "no place for a system message" in notes(app))
+
+
 async def test_text_from_a_model_is_neither_markup_nor_control(screen: Screen) -> None:
     app, engine, pilot = screen
     await send(pilot, "Hi")

@@ -118,6 +118,15 @@ def test_json_has_the_tags_and_marks_the_tokens(
     else:
         assert spelled == reply.marked
     assert last["thought_tokens"] == sum(token["thought"] for token in tokens)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        for event in events:
+            _print_json(event, thoughts=False)
+    *answering, last = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert answering == [token for token in tokens if not token["thought"]]
+    end = events[-1]
+    assert isinstance(end, Finished)
+    assert last["text"] == end.shown.answer.lstrip("\n")
 
 
 def drawn(events: list[Event]) -> tuple[Transcript, LiveReply]:

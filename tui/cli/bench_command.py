@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from core.conversation import Message
 from core.errors import BadSetting
 from tui.cli import tables
+from tui.cli.json_records import json_line
 
 if TYPE_CHECKING:
     from core.decoding.decoder import Decoder
@@ -53,7 +53,7 @@ def bench(engine: Engine, arguments: argparse.Namespace) -> None:
         **_limit(model, decode, arguments.prompt_tokens + arguments.new_tokens // 2),
     }
     if arguments.json:
-        print(json.dumps(record))
+        print(json_line(record))
     else:
         tables.show_bench(record)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -11,16 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.conversation import Conversation, Message
-from core.errors import BadSetting, EmptyPrompt
-from core.records import Finished, Prediction, Shown, Token, TokenRecord
+from core.errors import BadSetting, BadTemplate, EmptyPrompt
+from core.records import Finished, Prediction, Prefill, Shown, Token, TokenRecord
 from core.settings import Settings
 from core.text.prompt import prompt_ids
 from tui.cli import tables
 from tui.cli.bench_command import bench
-from tui.cli.json_records import finished_record, next_record, token_record
+from tui.cli.given_text import exact_text, message
+from tui.cli.json_records import finished_record, json_line, next_record, token_record
 from tui.cli.options import Options
 from tui.engines.open_engine import open_engine
-from tui.sanitize import visible
+from tui.sanitize import visible, whole_characters
 
 if TYPE_CHECKING:
     from core.engine import Engine
@@ -28,46 +28,63 @@ if TYPE_CHECKING:
 
 def ask(options: Options) -> None:
     """Stream the answer to one prompt."""
-    prompt = _text(options.arguments.prompt, "a prompt", 'logitscope ask "Tell me a joke."')
+    prompt = message(options.arguments.prompt, "a prompt", 'logitscope ask "Tell me a joke."')
     if not prompt.strip():
         raise EmptyPrompt("The prompt is empty.", 'Say something, for example: logitscope ask "Tell me a joke."')
     conversation: Conversation = (Message(role="user", text=prompt),)
-    if options.arguments.system:
-        conversation = (Message(role="system", text=options.arguments.system), *conversation)
+    if options.arguments.system is not None:  # an empty one takes the place of the template's own
+        conversation = (Message(role="system", text=whole_characters(options.arguments.system)), *conversation)
     engine = engine_of(options)
     settings = _settings(options, engine)
+    thoughts = not options.arguments.no_thoughts
+    remarked: set[str] = set()
     if options.arguments.json:
         for record in engine.reply(conversation, lambda: settings, top=options.arguments.top):
-            _print_json(record)
+            _remark(record, remarked)
+            _print_json(record, thoughts=thoughts)
         return
-    show = _Printer(thoughts=not options.arguments.no_thoughts)
+    show = _Printer(thoughts=thoughts)
     for event in engine.tokens(conversation, lambda: settings):
+        _remark(event, remarked)
         show(event)
+
+
+def _remark(event: object, remarked: set[str]) -> None:
+    """What the person should know of how the prompt was made, once."""
+    if isinstance(event, Prefill):
+        for remark in event.remarks:
+            if remark not in remarked:
+                print(f"logitscope: {visible(remark)}", file=sys.stderr)
+        remarked.update(event.remarks)
 
 
 def next_token(options: Options) -> None:
     """Show the distribution of the token after a text."""
-    text = _text(options.arguments.text, "a text", 'logitscope next "Once upon a"', keep_space=options.arguments.raw)
+    read = exact_text if options.arguments.raw else message
+    text = read(options.arguments.text, "a text", 'logitscope next "Once upon a"')
     engine = engine_of(options, writes=False)
     tokenizer = engine.model.tokenizer
     if options.arguments.raw:
         ids = tokenizer.encode(text, add_special=True)
     else:
-        ids = prompt_ids((Message(role="user", text=text),), engine.model.template, tokenizer)
+        try:
+            ids = prompt_ids((Message(role="user", text=text),), engine.model.template, tokenizer)
+        except BadTemplate as error:
+            raise BadTemplate(error.message, "Feed the text as it is with --raw, or choose another model.") from error
     if not ids:
         raise EmptyPrompt("There is nothing to go on from: the text is empty.", "Give at least one character.")
     engine.read(ids)
     chosen, drawn, prediction = engine.inspect(len(ids), _settings(options, engine), top=options.arguments.top)
     prediction = _at_most(prediction, options.arguments.top)
     if options.arguments.json:
-        print(json.dumps(next_record(engine.model.name, ids, prediction)))
+        print(json_line(next_record(engine.model.name, ids, prediction)))
     else:
         tables.show_prediction(engine.model.name, prediction, chosen=chosen, drawn=drawn)
 
 
 def tokens(options: Options) -> None:
     """Show how a text is cut into tokens."""
-    text = _text(options.arguments.text, "a text", 'logitscope tokens "Hello world"', keep_space=True)
+    text = exact_text(options.arguments.text, "a text", 'logitscope tokens "Hello world"')
     from weights.text_side import load_tokenizer
 
     tokenizer = load_tokenizer(options.load.model)
@@ -76,7 +93,7 @@ def tokens(options: Options) -> None:
         for i in tokenizer.encode(text)
     ]
     if options.arguments.json:
-        print(json.dumps({"model": options.load.model, "text": text, "tokens": found}))
+        print(json_line({"model": options.load.model, "text": text, "tokens": found}))
     else:
         tables.show_tokens(found)
 
@@ -96,7 +113,7 @@ def models(options: Options) -> None:
     entries = listing([_folder(text) for text in options.arguments.folder], available, options.load.context)
     if options.arguments.json:
         for entry in entries:
-            print(json.dumps(asdict(entry) | {"device": available.device, "dtype": available.dtype}, default=str))
+            print(json_line(asdict(entry) | {"device": available.device, "dtype": available.dtype}))
     else:
         tables.show_models(entries, available)
 
@@ -131,16 +148,6 @@ def _settings(options: Options, engine: Engine) -> Settings:
     return Settings(**{**engine.model.sampling, **options.given})
 
 
-def _text(given: str | None, what: str, example: str, *, keep_space: bool = False) -> str:
-    """The command's text, or all of standard input where none was given or it is "-"."""
-    if given is not None and given != "-":
-        return given
-    if sys.stdin.isatty():
-        raise BadSetting(f"This needs {what}.", f"For example: {example}, or pipe it in.")
-    piped = sys.stdin.buffer.read().decode("utf-8", "replace")
-    return piped if keep_space else piped.strip()
-
-
 class _Printer:
     """Prints a reply as it comes. A terminal shows thoughts dimmed; a pipe or file gets the text as it is."""
 
@@ -171,11 +178,11 @@ class _Printer:
             print(dimmed + answer, end="", flush=True)
 
 
-def _print_json(event: object) -> None:
-    if isinstance(event, TokenRecord):
-        print(json.dumps(token_record(event)), flush=True)
+def _print_json(event: object, *, thoughts: bool = True) -> None:
+    if isinstance(event, TokenRecord) and (thoughts or event.channel != "thought"):
+        print(json_line(token_record(event)), flush=True)
     elif isinstance(event, Finished):
-        print(json.dumps(finished_record(event)), flush=True)
+        print(json_line(finished_record(event, thoughts=thoughts)), flush=True)
 
 
 def _at_most(prediction: Prediction, top: int) -> Prediction:

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from core.records import Candidate, Finished, Prediction, TokenRecord
+from tui.sanitize import whole_characters
+
+
+def json_line(record: dict[str, Any]) -> str:
+    """A record as one line of JSON. What is no character, as in a name of a file, is �: not every reader takes it."""
+    return json.dumps(_printable(record), default=str)
+
+
+def _printable(value: Any) -> Any:
+    match value:
+        case str():
+            return whole_characters(value)
+        case dict():
+            return {_printable(key): _printable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_printable(item) for item in value]
+    return value
 
 
 def token_record(record: TokenRecord) -> dict[str, Any]:
@@ -29,12 +47,16 @@ def token_record(record: TokenRecord) -> dict[str, Any]:
     }
 
 
-def finished_record(end: Finished) -> dict[str, Any]:
-    """The last line of a reply."""
+def finished_record(end: Finished, *, thoughts: bool = True) -> dict[str, Any]:
+    """The last line of a reply.
+
+    Args:
+        thoughts: its text begins with what the model thought, tags included.
+    """
     rate = end.tokens_per_second
     return {
         "done": True,
-        "text": end.text,
+        "text": end.text if thoughts else end.shown.answer.lstrip("\n"),
         "finish_reason": end.reason,
         "prompt_tokens": end.prompt_tokens,
         "completion_tokens": end.completion_tokens,

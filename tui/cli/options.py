@@ -12,6 +12,7 @@ from core.setting_spec import SettingSpec
 from core.setting_specs import SPECS
 from core.settings import Settings
 from tui.engines.protocol import Load
+from tui.sanitize import whole_characters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ def parse(argv: Sequence[str]) -> Options:
     settings = {name: given.pop(name) for name in SPECS if name in given}
     for name, value in settings.items():
         if SPECS[name].kind == "texts":
-            settings[name] = tuple(value)
+            settings[name] = tuple(map(whole_characters, value))
     if given.get("context") is not None and given["context"] < 2:
         raise BadSetting(
             f"--context must be at least 2 tokens, not {given['context']}.", "Leave it out for all there is."
@@ -88,8 +89,12 @@ def build_parser() -> argparse.ArgumentParser:
         return commands.add_parser(name, help=summary, description=summary, parents=[common])
 
     ask = command("ask", "Answer one prompt, streamed to standard output.")
-    ask.add_argument("prompt", nargs="?", help="what to say; left out, it is read from standard input")
-    ask.add_argument("--system", metavar="S", help="a system message before it")
+    ask.add_argument("prompt", nargs="?", help="what to say; what is piped in goes before it, or stands alone")
+    ask.add_argument(
+        "--system",
+        metavar="S",
+        help="a system message before it; an empty one takes away what the template says of itself",
+    )
     ask.add_argument("--no-thoughts", action="store_true", help="leave out what a model thinks before it answers")
     ask.add_argument("--json", action="store_true", help="one JSON object a line per token, and one at the end")
     ask.add_argument("--top", type=_count, default=20, metavar="N", help="candidates per token in the JSON (20)")

@@ -31,6 +31,7 @@ class Replies:
         self._chat = Chat()
         self._live_reply: LiveReply | None = None
         self._dropped = 0  # messages that the last prompt had no room for
+        self._remarks: set[str] = set()  # what has been said of how this model's prompts are made
 
     @property
     def is_running(self) -> bool:
@@ -60,6 +61,7 @@ class Replies:
         """Forget the conversation; an answer under way is stopped, and what still comes of it ignored."""
         self.stop()
         self._chat.clear()
+        self._remarks.clear()
         self._end("")
         self._panes.transcript.clear()
         self._last_token.clear()
@@ -69,6 +71,7 @@ class Replies:
         """What was said so far stays, as text."""
         self.stop()
         self._chat.forget_ids()
+        self._remarks.clear()
         self._last_token.engine_forgets()
 
     def rename(self, model: str) -> None:
@@ -133,6 +136,10 @@ class Replies:
         if event.dropped > self._dropped:
             self._panes.transcript.add_note(notes.dropped(event.dropped), "warning")
         self._dropped = event.dropped
+        for remark in event.remarks:
+            if remark not in self._remarks:
+                self._panes.transcript.add_note(remark, "warning")
+        self._remarks.update(event.remarks)
         if event.thinking and self._live_reply is not None:
             self._live_reply.open_thought()
 

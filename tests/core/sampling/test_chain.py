@@ -296,6 +296,34 @@ def test_temperature_0_takes_the_lowest_id_of_the_likeliest(order: Order, logits
     assert softmax(pool.logits).tolist() == [1.0]
 
 
+@given(
+    seed=st.integers(0, 999),
+    order=st.sampled_from(ORDERS),
+    typical=st.floats(0, 1),
+    p=st.floats(0, 1),
+    min_p=st.floats(0, 1),
+    k=st.integers(0, 5),
+    penalty=st.sampled_from([1.0, 1.3]),
+)
+def test_temperature_0_takes_what_transformers_takes_without_sampling(
+    seed: int, order: Order, typical: float, p: float, min_p: float, k: int, penalty: float
+) -> None:
+    """Which then runs the penalties and none of the warpers."""
+    logits, history = random_logits(seed, 40), (3, 7, 7)
+    settings = Settings(
+        temperature=0,
+        typical_p=typical,
+        top_p=p,
+        min_p=min_p,
+        top_k=k,
+        order=order,
+        repetition_penalty=penalty,
+        penalty_window=-1,
+    )
+    expected = oracle(RepetitionPenaltyLogitsProcessor(penalty), logits, history) if penalty != 1 else logits
+    assert run_chain(logits, settings, history).ids.tolist() == [int(np.argmax(expected))]
+
+
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("value", [1e-38, 5e-324, 1e-5])
 def test_a_temperature_near_0_shares_the_chance_among_equals(order: Order, value: float) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +219,8 @@ def test_no_template_runs_forever_or_fills_the_memory() -> None:
     *said, peak = done.stdout.splitlines() or [""]
     assert len(said) == len(ENDLESS), f"{ENDLESS[min(len(said), len(ENDLESS) - 1)]} ended it: {done.stderr[-300:]}"
     for source, sentence in zip(ENDLESS, said, strict=True):
-        assert "refuses this conversation" in sentence or "cannot be read" in sentence, f"{source}: {sentence}"
+        expected = ("does too much with this conversation", "refuses this conversation", "cannot be read")
+        assert any(words in sentence for words in expected), f"{source}: {sentence}"
         assert len(sentence) < 400
     assert int(peak) < 800_000, "kB"
 
@@ -228,6 +230,45 @@ def test_the_budget_is_enough_for_a_long_conversation() -> None:
     for source in (CHATML, THINKING, FEATURES, "{% set ns = namespace(t='') %}{% for m in messages %}"
                    "{% set ns.t = ns.t ~ m.content %}{% endfor %}{{ ns.t }}"):  # fmt: skip
         assert len(ChatTemplate(source, SPECIALS).render(turns)) > 400_000
+
+
+# As Gemma 4's does it: for each message it looks back for the newest one that is not of a tool.
+LOOKING_BACK = (
+    "{%- for m in messages %}{%- set p = namespace(role=None, found=false) %}"
+    "{%- for j in range(loop.index0 - 1, -1, -1) %}{%- if not p.found %}{%- if messages[j].role != 'tool' %}"
+    "{%- set p.role = messages[j].role %}{%- set p.found = true %}{%- endif %}{%- endif %}{%- endfor %}"
+    "{{- '<|turn>' + m.role + '\n' + m.content | trim + '<turn|>\n' }}{%- endfor %}"
+)
+
+
+def test_what_comes_to_an_end_does_so_on_a_slow_machine_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A template whose steps grow with the square of the messages, on a processor four times as slow as this one."""
+    turns = talk(*(("user" if n % 2 == 0 else "assistant", f"{n:4} {'word ' * 11}") for n in range(801)))
+    began, now = time.thread_time(), time.thread_time
+    monkeypatch.setattr(time, "thread_time", lambda: began + 4 * (now() - began))
+    expected = reference(LOOKING_BACK).apply_chat_template(as_dicts(turns), tokenize=False)
+    assert ChatTemplate(LOOKING_BACK, SPECIALS).render(turns) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "steps"),
+        ("{{ 'x' * 99999999 }}", "99,999,999 characters"),
+    ],
+)
+def test_what_a_template_does_too_much_of_is_said(source: str, named: str) -> None:
+    with pytest.raises(BadTemplate, match="does too much with this conversation") as caught:
+        ChatTemplate(source, SPECIALS).render(CONVERSATIONS["turns"])
+    assert named in caught.value.message
+    assert "come to an end" not in caught.value.message
+
+
+def test_slow_steps_have_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    began, now = time.thread_time(), time.thread_time
+    monkeypatch.setattr(time, "thread_time", lambda: began + 10_000 * (now() - began))
+    with pytest.raises(BadTemplate, match=r"not through after \d+ seconds of work"):
+        ChatTemplate("{% for a in range(9999) %}{% endfor %}", SPECIALS).render(CONVERSATIONS["turns"])
 
 
 def test_a_reason_is_short_and_on_one_line() -> None:
@@ -241,9 +282,9 @@ def test_a_reason_is_short_and_on_one_line() -> None:
 @pytest.mark.parametrize("source", ATTACKS + FAULTS)
 def test_what_fails_in_a_template_is_said_in_a_sentence(source: str) -> None:
     template = ChatTemplate(source, SPECIALS)
-    with pytest.raises(BadTemplate, match="refuses this conversation") as caught:
+    with pytest.raises(BadTemplate, match=r"(refuses|does too much with) this conversation") as caught:
         template.render(CONVERSATIONS["one question"])
-    assert "--raw" in caught.value.hint
+    assert "another model" in caught.value.hint
 
 
 @pytest.mark.parametrize("source", UNREADABLE, ids=lambda source: source[:20])

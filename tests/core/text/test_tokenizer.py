@@ -371,3 +371,24 @@ def test_only_what_may_become_a_stop_string_is_held_back() -> None:
     assert holder.push("END"[:2], ["END"]) == ""
     assert holder.push("x", []) == "ENx"  # the stop strings were taken away meanwhile
     assert not holder.hit
+
+
+def test_a_stop_string_may_name_what_is_never_shown() -> None:
+    holder = StopStrings()
+    stops = ["<|end|>\nUser", "<|eot|>"]
+    assert holder.push("Hello", stops) == "Hello"
+    assert holder.push("", stops, silent="<|end|>") == ""
+    assert holder.push("\nUs", stops) == ""
+    assert holder.push("ual", stops) == "\nUsual", "and the name is not shown even now"
+    assert holder.push(" ", stops, silent="<|eot|>") == " "
+    assert holder.hit
+
+
+def test_what_is_never_shown_does_not_hide_a_stop_string_that_is() -> None:
+    holder = StopStrings()
+    assert holder.push("x E", ["END"], silent="<|mark|>") == "x "
+    assert holder.push("ND.", ["END"]) == ""
+    assert holder.hit
+    holder = StopStrings()
+    assert holder.push("x E", ["END"], silent="<|mark|>") == "x "
+    assert holder.flush() == "E"

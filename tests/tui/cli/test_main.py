@@ -251,3 +251,5 @@ def test_a_thought_is_marked_and_can_be_left_out(folder: str, tmp_path: Path) ->
     assert last["thought_tokens"] == 6
     assert succeed("ask", "Hello", *options).strip() == last["text"].strip()
     assert succeed("ask", "Hello", "--no-thoughts", *options).strip() == ""
+    *tokens, last = [json.loads(x) for x in succeed("ask", "Hello", "--json", "--no-thoughts", *options).splitlines()]
+    assert (tokens, last["text"], last["thought_tokens"]) == ([], "", 6)
