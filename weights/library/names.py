@@ -12,7 +12,7 @@ from weights.library.scan import FoundModel
 from weights.untrusted.checked_json import show
 
 BUNDLED = Path(__file__).resolve().parents[1] / "bundled"
-_SHIPPED = {"bundled": BUNDLED, "textbook": BUNDLED / "textbook"}
+_SHIPPED = dict(zip(scan.SHIPPED_NAMES, (BUNDLED, BUNDLED / "textbook"), strict=True))
 
 
 def find(name: str | os.PathLike[str]) -> Path:
@@ -44,7 +44,7 @@ def find(name: str | os.PathLike[str]) -> Path:
 def shipped() -> list[FoundModel]:
     """The models that came with Logitscope, as far as they are there."""
     there = [(name, path) for name, path in _SHIPPED.items() if (path / "config.json").is_file()]
-    return [FoundModel(name=name, path=path, source="shipped") for name, path in there]
+    return [FoundModel(name=name, path=path, source="shipped", licence="MIT") for name, path in there]
 
 
 def is_shipped(path: Path) -> bool:
