@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -14,12 +12,12 @@ from weights.gguf.names import is_model_file
 from weights.library import paths
 from weights.library.entry import ModelSource
 from weights.library.packages import packaged_models
+from weights.ollama.manifest import read_manifest
 
 SHIPPED_NAMES = ("bundled", "textbook")
 _MAX_DEPTH = 4  # levels below a folder that are looked into
 _MAX_FOLDERS = 5_000  # looked into below one folder, so that naming a whole disk ends too
 _CHECKPOINT = (".safetensors", ".safetensors.index.json", ".bin", ".pt", ".pth", "tokenizer.json")
-_DIGEST = re.compile(r"sha256[:-]([0-9a-f]{64})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,31 +124,17 @@ def _of_repo(repo: str, folder: Path, source: ModelSource) -> Iterator[FoundMode
 
 
 def _ollama(root: Path) -> Iterator[FoundModel]:
-    """Models of Ollama: a manifest, HOST/OWNER/NAME/TAG, names the blob that is the GGUF file."""
+    """Models of Ollama: a manifest, HOST/OWNER/NAME/TAG, is one. Several may share a file of weights."""
     manifests = root / "manifests"
     for host in listed(manifests):
         for owner in listed(host):
             for model in listed(owner):
                 for tag in listed(model):
-                    if (blob := _ollama_blob(tag)) is not None:
+                    if read_manifest(tag) is not None:
                         plain = (host.name, owner.name) == ("registry.ollama.ai", "library")
                         place = "" if plain else f"{owner.name}/"
                         place = place if host.name == "registry.ollama.ai" else f"{host.name}/{place}"
-                        path = root / "blobs" / f"sha256-{blob}"
-                        yield FoundModel(name=f"{place}{model.name}:{tag.name}", path=path, source="Ollama")
-
-
-def _ollama_blob(manifest: Path) -> str | None:
-    """The digest of the layer that holds the weights; None if the manifest names none."""
-    try:
-        if manifest.stat().st_size > 1_000_000:
-            return None
-        layers = json.loads(manifest.read_bytes())["layers"]
-        digests = [layer["digest"] for layer in layers if layer["mediaType"] == "application/vnd.ollama.image.model"]
-        digest = _DIGEST.fullmatch(digests[0])  # anything else could lead out of the folder
-    except (OSError, ValueError, KeyError, IndexError, TypeError, RecursionError):
-        return None
-    return digest[1] if digest else None
+                        yield FoundModel(name=f"{place}{model.name}:{tag.name}", path=tag, source="Ollama")
 
 
 def listed(folder: Path) -> list[Path]:

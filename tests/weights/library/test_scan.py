@@ -99,7 +99,7 @@ def test_ollama(home: Path) -> None:
     blob = root / "blobs" / ("sha256-" + "ab" * 32)
     assert names() == ["hf.co/owner/repo:Q4_K_M", "llama3.2:latest", "somebody/tiny:q8"]
     for name in ("llama3.2:latest", "llama3.2", "LLAMA3.2"):
-        assert find(name) == blob
+        assert find(name) == root / "manifests" / "registry.ollama.ai" / "library" / "llama3.2" / "latest"
     entry = next(one for one in listing(available=PLENTY) if one.name == "llama3.2:latest")
     assert (entry.source, entry.family, entry.quantization, entry.context) == ("Ollama", "llama", "Q8_0", 4096)
     assert (entry.problem, entry.fits) == (None, 4096), "though its name does not say that it is a GGUF file"
