@@ -36,6 +36,8 @@ def ask(options: Options) -> None:
         conversation = (Message(role="system", text=options.arguments.system), *conversation)
     engine = engine_of(options)
     settings = _settings(options, engine)
+    if engine.model.template is None:
+        print(f"logitscope: {visible(engine.model.name)} {tables.NO_TEMPLATE}", file=sys.stderr)
     if options.arguments.json:
         for record in engine.reply(conversation, lambda: settings, top=options.arguments.top):
             _print_json(record)

