@@ -6,10 +6,11 @@ from pathlib import Path
 
 from weights.huggingface.checkpoint import Checkpoint
 from weights.model_files import ModelFiles
+from weights.ollama.manifest import is_manifest
 
 
 def open_files(path: Path) -> ModelFiles:
-    """A directory of the Hugging Face hub, or a GGUF file, whatever it is called.
+    """A directory of the Hugging Face hub, a GGUF file, whatever it is called, or a manifest of Ollama's.
 
     Raises:
         ModelNotFound: there is neither.
@@ -19,6 +20,10 @@ def open_files(path: Path) -> ModelFiles:
         from weights.gguf.file import GgufFile  # its library is not needed for a directory
 
         return GgufFile(path)
+    if is_manifest(path):
+        from weights.ollama.model import OllamaModel
+
+        return OllamaModel(path)
     return Checkpoint(path)
 
 

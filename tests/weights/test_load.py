@@ -372,9 +372,7 @@ def write_own(folder: Path, config: ModelConfig) -> Transformer:
     "config",
     [
         TEXTBOOK,
-        replace(
-            TEXTBOOK, positions="rope", rope_local=RopeConfig(), window=3, windowed_layers=frozenset({1})
-        ),
+        replace(TEXTBOOK, positions="rope", rope_local=RopeConfig(), window=3, windowed_layers=frozenset({1})),
         replace(TEXTBOOK, positions="learned", tied_embeddings=True, head_bias=False),
         replace(
             TEXTBOOK,

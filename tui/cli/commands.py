@@ -38,6 +38,8 @@ def ask(options: Options) -> None:
     settings = _settings(options, engine)
     thoughts = not options.arguments.no_thoughts
     remarked: set[str] = set()
+    if engine.model.template is None:
+        print(f"logitscope: {visible(engine.model.name)} {tables.NO_TEMPLATE}", file=sys.stderr)
     if options.arguments.json:
         for record in engine.reply(conversation, lambda: settings, top=options.arguments.top):
             _remark(record, remarked)

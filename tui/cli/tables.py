@@ -13,12 +13,14 @@ from rich.text import Text
 from core.records import Prediction
 from tui.format import UNKNOWN, percent
 from tui.sanitize import visible, visible_token
+from weights.library.suggestions import SUGGESTIONS
 
 if TYPE_CHECKING:
     from weights.fit.available import AvailableMemory
     from weights.library.entry import ModelEntry
 
 _BAR_WIDTH = 24
+NO_TEMPLATE = "has no chat template that can be used here: it continues the text it is given, and does not answer."
 
 
 def show_prediction(model: str, prediction: Prediction, *, chosen: int, drawn: float) -> None:
@@ -72,12 +74,20 @@ def show_tokens(tokens: Sequence[Mapping[str, Any]]) -> None:
 
 def show_models(entries: Sequence[ModelEntry], available: AvailableMemory) -> None:
     """One row per model on this machine, and whether it fits where it would be opened."""
-    columns = ("name", "where", "family", "parameters", "size", "stored as", "context", "memory", "")
+    columns = ("name", "where", "licence", "family", "parameters", "size", "stored as", "context", "memory", "")
     table = Table(*columns, box=None, pad_edge=False)
-    for column in (3, 4, 6, 7):
+    for column in (4, 5, 7, 8):
         table.columns[column].justify = "right"
     for e in entries:
-        cells = [e.name, e.source, e.family or "", _short(e.parameters), _size(e.bytes), e.quantization or ""]
+        cells = [
+            e.name,
+            e.origin or e.source,
+            e.licence or "",
+            e.family or "",
+            _short(e.parameters),
+            _size(e.bytes),
+            e.quantization or "",
+        ]
         cells += [f"{e.context:,}" if e.context else "", _size(e.needs), _note(e)]
         table.add_row(*(Text(visible(cell)) for cell in cells), style="dim" if e.problem or e.fits == 0 else None)
     console = Console(highlight=False)
@@ -85,6 +95,14 @@ def show_models(entries: Sequence[ModelEntry], available: AvailableMemory) -> No
     free = f", {_size(available.free)} free" if available.free is not None else ""
     where = f"{available.device} in {available.dtype}{free}"
     console.print(Text(f"Memory is for {where}. Open one with --model NAME.", style="dim"))
+    for e in entries:
+        if e.good_for is not None:
+            console.print(Text(visible(f"{e.name} is good for {e.good_for}."), style="dim"))
+    names = {e.name for e in entries}
+    for package in (one.package for one in SUGGESTIONS):
+        if package is not None and package.name not in names:
+            offer = f"{package.name} ({_size(package.download)}) can be added, good for {package.good_for}"
+            console.print(Text(f"{offer}: {package.command}", style="dim"))
 
 
 def _note(entry: ModelEntry) -> str:

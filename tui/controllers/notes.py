@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from core.records import FinishReason, TokenRecord
 from tui.engines.protocol import Inspected, LocalInfo, ModelInfo, Ready
 from tui.session.open_model import Outcome
+from weights.library.names import installed_package
+from weights.library.suggestions import good_for
 
 if TYPE_CHECKING:
     from tui.downloads.progress import Fetch
@@ -30,14 +32,26 @@ def introduction(model: ModelInfo) -> list[str]:
     """What there is to know of a model before one talks to it."""
     sentences = []
     if not model.has_template:
-        sentences.append("This model has no chat template: it continues the text you give it.")
+        sentences.append(
+            "This model has no chat template that can be used here: it continues the text you give it, and does not "
+            "answer."
+        )
     if model.n_parameters is not None and model.n_parameters < _POCKET:
         millions = f"{model.n_parameters / 1e6:.1f} million"
         sentences.append(
             f"{model.name} is a pocket model of {millions} parameters, to play with and to look inside of: do not "
             "trust its facts. For real help open a bigger one: Ctrl+O shows what is here and fetches others."
+            f"{_offered()}"
         )
+    elif (known := good_for(model.name)) is not None:
+        sentences.append(f"{model.name} is good for {known}.")
     return sentences
+
+
+def _offered() -> str:
+    """The model in a package that is suggested, if it is here."""
+    package = installed_package()
+    return f" {package.name} is here, good for {package.good_for}." if package is not None else ""
 
 
 def opened(ready: Ready, outcome: Outcome, wanted: str, given: Mapping[str, Any]) -> list[str]:

@@ -16,6 +16,10 @@ _NOT_OURS = {  # by where a model lies: why it stays, and who can remove it
     "Hugging Face": ("lies in the cache of Hugging Face", "Remove it there: hf cache rm model/{repo}."),
     "Ollama": ("belongs to Ollama", "Remove it there: ollama rm {name}."),
     "LM Studio": ("belongs to LM Studio", "Remove it there, under My Models."),
+    "package": (
+        "came in a package of Python's",
+        "Remove that with the pip of its environment: pip uninstall {package}.",
+    ),
     "folder": ("was not fetched by Logitscope", "Remove it yourself if you are sure."),
 }
 
@@ -65,12 +69,16 @@ def _ours(name: str) -> tuple[Path | None, Path]:
 
 
 def _not_ours(name: str, path: Path) -> BadSetting:
-    sources = {model.source for model in scan.found_models() if model.path == path}
+    models = [model for model in scan.found_models() if model.path == path]
+    sources = {model.source for model in models}
+    package = next((model.origin.split()[1] for model in models if model.origin), "")
     if is_shipped(path):
         sources.add("shipped")
     why, hint = next((_NOT_OURS[source] for source in _NOT_OURS if source in sources), _NOT_OURS["folder"])
     full_name = title(path)
-    return BadSetting(f"{show(name)} {why}.", hint.format(name=full_name, repo=full_name.partition(":")[0]))
+    return BadSetting(
+        f"{show(name)} {why}.", hint.format(name=full_name, repo=full_name.partition(":")[0], package=package)
+    )
 
 
 def _present(path: Path, repo: Path) -> list[Path]:

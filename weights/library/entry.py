@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-ModelSource = Literal["shipped", "downloaded", "Hugging Face", "Ollama", "LM Studio", "folder"]
+ModelSource = Literal["shipped", "downloaded", "Hugging Face", "Ollama", "LM Studio", "package", "folder"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +16,10 @@ class ModelEntry:
     name: str
     path: Path
     source: ModelSource = "folder"
+    origin: str | None = None  # what it came in, such as a package and its version
+    page: str | None = None  # where that has its home
+    licence: str | None = None
+    good_for: str | None = None  # what one needs to know to choose, where somebody has tried it
     family: str | None = None
     parameters: int | None = None
     bytes: int | None = None

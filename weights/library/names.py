@@ -7,12 +7,14 @@ from pathlib import Path
 
 from core.errors import ModelNotFound
 from weights.gguf.names import quantization_in
-from weights.library import scan
+from weights.library import paths, scan
+from weights.library.packages import packaged_models
 from weights.library.scan import FoundModel
+from weights.library.suggestions import SUGGESTIONS, Package
 from weights.untrusted.checked_json import show
 
 BUNDLED = Path(__file__).resolve().parents[1] / "bundled"
-_SHIPPED = {"bundled": BUNDLED, "textbook": BUNDLED / "textbook"}
+_SHIPPED = dict(zip(scan.SHIPPED_NAMES, (BUNDLED, BUNDLED / "textbook"), strict=True))
 
 
 def find(name: str | os.PathLike[str]) -> Path:
@@ -44,7 +46,13 @@ def find(name: str | os.PathLike[str]) -> Path:
 def shipped() -> list[FoundModel]:
     """The models that came with Logitscope, as far as they are there."""
     there = [(name, path) for name, path in _SHIPPED.items() if (path / "config.json").is_file()]
-    return [FoundModel(name=name, path=path, source="shipped") for name, path in there]
+    return [FoundModel(name=name, path=path, source="shipped", licence="MIT") for name, path in there]
+
+
+def installed_package() -> Package | None:
+    """The suggested package with a model in it, if it is installed here."""
+    here = {model.name for model in packaged_models(paths.package_folders())}
+    return next((one.package for one in SUGGESTIONS if one.package is not None and one.package.name in here), None)
 
 
 def is_shipped(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from platformdirs import user_cache_path, user_data_path
@@ -32,12 +33,15 @@ def named_folders() -> list[Path]:
 
 
 def huggingface_cache() -> Path:
-    """Where the Hugging Face libraries keep what they download (huggingface_hub, environment variables)."""
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    hub = os.environ.get("HF_HUB_CACHE") or os.path.join(
-        os.environ.get("HF_HOME") or os.path.join(home, "huggingface"), "hub"
-    )
-    return _path(os.path.expandvars(hub))
+    """Where the Hugging Face libraries keep what they download (huggingface_hub 2.4, constants.py).
+
+    A variable that is empty is none: there it would be the folder one happens to stand in.
+    """
+    hub = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")  # the second is its older name
+    if not hub:
+        home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        hub = os.path.join(os.environ.get("HF_HOME") or os.path.join(home, "huggingface"), "hub")
+    return Path(os.path.expandvars(os.path.expanduser(hub)))
 
 
 def ollama_folders() -> list[Path]:
@@ -51,6 +55,11 @@ def ollama_folders() -> list[Path]:
 def lmstudio_folders() -> list[Path]:
     """Where LM Studio keeps models, today and before version 0.3.9."""
     return [_path("~/.lmstudio/models"), _path("~/.cache/lm-studio/models")]
+
+
+def package_folders() -> list[Path]:
+    """Where the packages of this Python may lie: the folders it imports from, but for the one it was started in."""
+    return [Path(folder) for folder in dict.fromkeys(sys.path) if os.path.isabs(folder)]
 
 
 def _path(text: str) -> Path:

@@ -13,13 +13,14 @@ from weights.fit.requirement import DTYPE_BITS, MemoryRequirement, context_that_
 from weights.library.download_record import unfinished
 from weights.library.entry import ModelEntry
 from weights.library.scan import FoundModel
+from weights.library.suggestions import good_for
 from weights.model_files import ModelFiles, StoredTensor, check_format
 from weights.open import open_files
 
 
 def look(model: FoundModel, available: AvailableMemory | None = None, context: int | None = None) -> ModelEntry:
     """One line of the listing. What cannot be told is left out, with the reason as its `problem`."""
-    entry = ModelEntry(name=model.name, path=model.path, source=model.source)
+    entry = ModelEntry(**vars(model), good_for=good_for(model.name))
     if (problem := unfinished(model.path)) is not None:
         return replace(entry, problem=problem)
     try:

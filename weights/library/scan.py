@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import re
+import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +11,13 @@ from pathlib import Path
 from weights.gguf.names import is_model_file
 from weights.library import paths
 from weights.library.entry import ModelSource
+from weights.library.packages import packaged_models
+from weights.ollama.manifest import read_manifest
 
+SHIPPED_NAMES = ("bundled", "textbook")
 _MAX_DEPTH = 4  # levels below a folder that are looked into
 _MAX_FOLDERS = 5_000  # looked into below one folder, so that naming a whole disk ends too
 _CHECKPOINT = (".safetensors", ".safetensors.index.json", ".bin", ".pt", ".pth", "tokenizer.json")
-_DIGEST = re.compile(r"sha256[:-]([0-9a-f]{64})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,9 @@ class FoundModel:
     name: str
     path: Path
     source: ModelSource
+    origin: str | None = None  # what it came in; see `ModelEntry`
+    page: str | None = None
+    licence: str | None = None
 
 
 def found_models(folders: Iterable[Path] = ()) -> Iterator[FoundModel]:
@@ -33,7 +38,7 @@ def found_models(folders: Iterable[Path] = ()) -> Iterator[FoundModel]:
     Args:
         folders: to look into as well, with a single model or several.
     """
-    taken: set[str] = set()
+    taken = set(SHIPPED_NAMES)
     for model in _everywhere(folders):
         name = model.name if model.name.lower() not in taken else str(model.path)
         if name.lower() not in taken:
@@ -45,6 +50,8 @@ def _everywhere(folders: Iterable[Path]) -> Iterator[FoundModel]:
     for root in [*folders, *paths.named_folders()]:
         for path in models_in(root):
             yield FoundModel(name=str(path), path=path, source="folder")
+    for packaged in packaged_models(paths.package_folders()):
+        yield FoundModel(**vars(packaged), source="package")
     yield from _by_owner(paths.downloads_folder(), "downloaded")
     for repo in listed(paths.huggingface_cache()):
         if repo.name.startswith("models--") and (snapshot := _snapshot(repo)) is not None:
@@ -56,21 +63,32 @@ def _everywhere(folders: Iterable[Path]) -> Iterator[FoundModel]:
 
 
 def models_in(root: Path, depth: int = _MAX_DEPTH) -> Iterator[Path]:
-    """The checkpoints and GGUF files in a folder and below. Links to folders are not followed: they may run in circles.
-    Hidden folders are left out."""
-    waiting, looked = [(root, 0)], 0
-    while waiting and looked < _MAX_FOLDERS:
-        folder, level = waiting.pop()
-        looked += 1
+    """The checkpoints and GGUF files in a folder and below. Hidden folders are left out.
+
+    Links to folders come last, and no folder is looked into twice: they may run in circles. One that leads
+    back up is not followed, as what is there was not asked for.
+    """
+    waiting, linked, seen = [(root, 0)], deque[tuple[Path, int]](), set[str]()
+    while (waiting or linked) and len(seen) < _MAX_FOLDERS:
+        folder, level = waiting.pop() if waiting else linked.popleft()
+        place = os.path.realpath(folder)
+        if place in seen or (folder.is_symlink() and level and _is_above(Path(place), folder)):
+            continue
+        seen.add(place)
         entries = listed(folder)
         names = [entry.name for entry in entries if entry.is_file()]
         if "config.json" in names and any(name.endswith(_CHECKPOINT) for name in names):
             yield folder
         yield from (folder / name for name in names if is_model_file(name))
         if level < depth:
-            seen = [entry for entry in entries if not entry.name.startswith(".")]
-            below = [entry for entry in seen if entry.is_dir() and not entry.is_symlink()]
-            waiting += [(entry, level + 1) for entry in reversed(below)]
+            below = [entry for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+            waiting += [(entry, level + 1) for entry in reversed(below) if not entry.is_symlink()]
+            linked += [(entry, level + 1) for entry in below if entry.is_symlink()]
+
+
+def _is_above(place: Path, link: Path) -> bool:
+    """Whether a link leads to a folder that it lies in itself."""
+    return Path(os.path.realpath(link.parent)).is_relative_to(place)
 
 
 def cached_title(snapshot: Path) -> str | None:
@@ -106,31 +124,17 @@ def _of_repo(repo: str, folder: Path, source: ModelSource) -> Iterator[FoundMode
 
 
 def _ollama(root: Path) -> Iterator[FoundModel]:
-    """Models of Ollama: a manifest, HOST/OWNER/NAME/TAG, names the blob that is the GGUF file."""
+    """Models of Ollama: a manifest, HOST/OWNER/NAME/TAG, is one. Several may share a file of weights."""
     manifests = root / "manifests"
     for host in listed(manifests):
         for owner in listed(host):
             for model in listed(owner):
                 for tag in listed(model):
-                    if (blob := _ollama_blob(tag)) is not None:
+                    if read_manifest(tag) is not None:
                         plain = (host.name, owner.name) == ("registry.ollama.ai", "library")
                         place = "" if plain else f"{owner.name}/"
                         place = place if host.name == "registry.ollama.ai" else f"{host.name}/{place}"
-                        path = root / "blobs" / f"sha256-{blob}"
-                        yield FoundModel(name=f"{place}{model.name}:{tag.name}", path=path, source="Ollama")
-
-
-def _ollama_blob(manifest: Path) -> str | None:
-    """The digest of the layer that holds the weights; None if the manifest names none."""
-    try:
-        if manifest.stat().st_size > 1_000_000:
-            return None
-        layers = json.loads(manifest.read_bytes())["layers"]
-        digests = [layer["digest"] for layer in layers if layer["mediaType"] == "application/vnd.ollama.image.model"]
-        digest = _DIGEST.fullmatch(digests[0])  # anything else could lead out of the folder
-    except (OSError, ValueError, KeyError, IndexError, TypeError, RecursionError):
-        return None
-    return digest[1] if digest else None
+                        yield FoundModel(name=f"{place}{model.name}:{tag.name}", path=tag, source="Ollama")
 
 
 def listed(folder: Path) -> list[Path]:

