@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.bar import Bar
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -19,41 +22,67 @@ if TYPE_CHECKING:
     from weights.library.entry import ModelEntry
 
 _BAR_WIDTH = 24
+_NOTE_WIDTH = 24  # columns at least for what stands in a model's way
+_UNLIMITED = 100_000  # columns
+
+
+class _Console(Console):
+    """Standard output. Only a terminal has a width; a pipe whose reader is gone is not Rich's to judge."""
+
+    def __init__(self) -> None:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNLIMITED
+        super().__init__(highlight=False, width=max(1, width))
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+    def fits(self, table: Table, beside: int = 0) -> bool:
+        """Whether nothing of a table would have to be broken or cut, with so many columns left beside it."""
+        return self.measure(table, options=self.options.update(max_width=_UNLIMITED)).maximum + beside <= self.width
 
 
 def show_prediction(model: str, prediction: Prediction, *, chosen: int, drawn: float) -> None:
     """A next-token distribution as rows with bars, the rest of the vocabulary last."""
-    table = Table("", "rank", "token", "id", "after the chain", "", "raw", "cut by", box=None, pad_edge=False)
-    for column in (1, 3, 4, 6):
-        table.columns[column].justify = "right"
+    console = _Console()
+    for line in _summary(visible(model), prediction, drawn):
+        console.print(Text(line), soft_wrap=True)
+    table = _distribution(prediction, chosen, with_bars=True)
+    console.print(table if console.fits(table) else _distribution(prediction, chosen, with_bars=False))
+
+
+def _distribution(prediction: Prediction, chosen: int, *, with_bars: bool) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("", "rank", "token", "id", "after the chain", *([""] if with_bars else []), "raw", "cut by"):
+        numeric = name in ("rank", "id", "after the chain", "raw")
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for c in prediction.candidates:
+        token = Text(visible_token(c.text), style="bold" if c.id == chosen else "")
+        first = ("▶" if c.id == chosen else " ", f"{c.rank:,}", token, str(c.id))
         table.add_row(
-            "▶" if c.id == chosen else " ",
-            f"{c.rank:,}",
-            Text(visible_token(c.text), style="bold" if c.id == chosen else ""),
-            str(c.id),
-            percent(c.probability),
-            Bar(size=1, begin=0, end=c.probability, width=_BAR_WIDTH),
-            percent(c.raw_probability),
+            *first,
+            *_chances(c.probability, c.raw_probability, with_bars),
             c.cut_by or "",
             style=None if c.kept else "dim",
         )
     others = "all others" if prediction.rest_count is None else f"the other {prediction.rest_count:,}"
-    bar = Bar(size=1, begin=0, end=prediction.rest_probability or 0.0, width=_BAR_WIDTH)
-    chances = (percent(prediction.rest_probability), bar, percent(prediction.rest_raw_probability))
+    chances = _chances(prediction.rest_probability, prediction.rest_raw_probability, with_bars)
     table.add_row("", "", others, "", *chances, "")
-    console = Console(highlight=False)
-    console.print(Text(_summary(visible(model), prediction, drawn)))
-    console.print(table)
+    return table
 
 
-def _summary(model: str, prediction: Prediction, drawn: float) -> str:
+def _chances(after: float | None, raw: float | None, with_bars: bool) -> list[str | Bar]:
+    bar = [Bar(size=1, begin=0, end=after or 0.0, width=_BAR_WIDTH)] if with_bars else []
+    return [percent(after), *bar, percent(raw)]
+
+
+def _summary(model: str, prediction: Prediction, drawn: float) -> tuple[str, ...]:
     funnel = " → ".join(f"{stage.name} {stage.alive:,}" for stage in prediction.stages)
     before = _undecided(prediction.entropy_bits, prediction.choices, " real choices")
     after = _undecided(prediction.chain_entropy_bits, prediction.chain_choices)
     return (
-        f"{model} · temperature {prediction.settings.temperature:g} · drawn {drawn:.3f}\n"
-        f"model: {before} · after the chain: {after}\n{funnel}"
+        f"{model} · temperature {prediction.settings.temperature:g} · drawn {drawn:.3f}",
+        f"model: {before} · after the chain: {after}",
+        funnel,
     )
 
 
@@ -63,28 +92,56 @@ def _undecided(bits: float | None, choices: float | None, unit: str = "") -> str
 
 def show_tokens(tokens: Sequence[Mapping[str, Any]]) -> None:
     """One row per token: what it says, its id, its bytes."""
-    table = Table("n", "token", "id", "piece", "bytes", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("n", "token", "id", "piece", "bytes"):
+        table.add_column(name, overflow="fold")
     for n, token in enumerate(tokens):
         row = (visible_token(token["text"]), str(token["id"]), visible(token["piece"]), bytes(token["bytes"]).hex(" "))
         table.add_row(str(n), *(Text(cell) for cell in row))
-    Console(highlight=False).print(table)
+    _Console().print(table)
 
 
 def show_models(entries: Sequence[ModelEntry], available: AvailableMemory) -> None:
-    """One row per model on this machine, and whether it fits where it would be opened."""
-    columns = ("name", "where", "family", "parameters", "size", "stored as", "context", "memory", "")
-    table = Table(*columns, box=None, pad_edge=False)
-    for column in (3, 4, 6, 7):
-        table.columns[column].justify = "right"
-    for e in entries:
-        cells = [e.name, e.source, e.family or "", _short(e.parameters), _size(e.bytes), e.quantization or ""]
-        cells += [f"{e.context:,}" if e.context else "", _size(e.needs), _note(e)]
-        table.add_row(*(Text(visible(cell)) for cell in cells), style="dim" if e.problem or e.fits == 0 else None)
-    console = Console(highlight=False)
-    console.print(table)
+    """One row per model on this machine, and whether it fits where it would be opened.
+
+    A name is there to be typed, so it is never cut: where the rows are wider than the terminal, each model has a name
+    and what there is to know of it below.
+    """
+    console = _Console()
+    table = _models(entries, with_notes=False)
+    if console.fits(table, beside=_NOTE_WIDTH if any(map(_note, entries)) else 0):
+        console.print(_models(entries, with_notes=True))
+    else:
+        for entry in entries:
+            console.print(Text(visible(entry.name), style=_shade(entry)), soft_wrap=True)
+            facts = (fact for fact in _facts(entry)[1:] if fact)
+            console.print(Padding(Text(visible(" · ".join(facts)), style="dim"), (0, 0, 0, 2)))
     free = f", {_size(available.free)} free" if available.free is not None else ""
     where = f"{available.device} in {available.dtype}{free}"
     console.print(Text(f"Memory is for {where}. Open one with --model NAME.", style="dim"))
+
+
+def _models(entries: Sequence[ModelEntry], *, with_notes: bool) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("name", "where", "family", "parameters", "size", "stored as", "context", "memory"):
+        numeric = name in ("parameters", "size", "context", "memory")
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=True)
+    if with_notes:
+        table.add_column("", overflow="fold")
+    for entry in entries:
+        cells = _facts(entry) if with_notes else _facts(entry)[:-1]
+        table.add_row(*(Text(visible(cell)) for cell in cells), style=_shade(entry))
+    return table
+
+
+def _shade(entry: ModelEntry) -> str:
+    return "dim" if entry.problem or entry.fits == 0 else ""
+
+
+def _facts(e: ModelEntry) -> list[str]:
+    """What there is to know of a model, its name first and what stands in its way last."""
+    cells = [e.name, e.source, e.family or "", _short(e.parameters), _size(e.bytes), e.quantization or ""]
+    return [*cells, f"{e.context:,}" if e.context else "", _size(e.needs), _note(e)]
 
 
 def _note(entry: ModelEntry) -> str:
@@ -111,7 +168,7 @@ def _size(n_bytes: int | None) -> str:
 
 def show_bench(record: Mapping[str, Any]) -> None:
     """Two speeds, what they were measured with, and how near decoding comes to the speed of memory."""
-    console = Console(highlight=False)
+    console = _Console()
     where = f"{record['parameters'] / 1e6:,.2f} M parameters, {record['device']}, {record['precision']}"
     console.print(Text(f"{visible(record['model'])}: {where}"))
     for what, tokens in (("prefill", "prompt_tokens"), ("decode", "new_tokens")):

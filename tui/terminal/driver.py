@@ -1,4 +1,4 @@
-"""Textual's driver for terminals, where every way out of the program gives the terminal back. Must not know the screen."""
+"""Textual's driver for terminals, where every way out gives the terminal back. Must not know the screen."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class TerminalDriver(LinuxDriver):
         for number in _ENDS:
             if signal.getsignal(number) != signal.SIG_IGN:  # nohup, or a shell's background
                 self._handlers[number] = signal.signal(number, self._on_signal)
-        super().start_application_mode()
+        super().start_application_mode()  # type: ignore[no-untyped-call]
 
     def stop_application_mode(self) -> None:
         if self._mouse_pixels:

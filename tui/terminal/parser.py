@@ -1,15 +1,15 @@
 """What a terminal sends, as keys, mouse events and pastes. Must not know where it is read from.
 
-Textual's parser looks for keys inside a bracketed paste as well: an escape character in the pasted text made keys of what
-followed it, which sent messages and left the program. Here nothing inside a paste is looked at but its end mark (xterm,
-"Bracketed Paste Mode").
+Textual's parser looks for keys inside a bracketed paste as well: an escape character in the text makes keys of what
+follows it, which may send a message or leave the program. Here nothing inside a paste is looked at but its end mark
+(xterm, "Bracketed Paste Mode").
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 from textual import events
 from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
@@ -62,7 +62,7 @@ class TerminalParser(XTermParser):
 
     # --- outside a paste ----------------------------------------------------------------------------------------------
 
-    def _outside(self, data: str) -> Iterator[Message]:
+    def _outside(self, data: str) -> Generator[Message, None, str]:
         """Keys and the like up to the next paste. Returns what is left."""
         text = START[: self._begun] + data
         at = text.find(START)
@@ -102,7 +102,7 @@ class TerminalParser(XTermParser):
 
     # --- inside one ---------------------------------------------------------------------------------------------------
 
-    def _inside(self, data: str) -> Iterator[Message]:
+    def _inside(self, data: str) -> Generator[Message, None, str]:
         """The paste up to its end mark. Returns what is left."""
         assert self._pasted is not None
         text = self._tail + data
@@ -130,7 +130,7 @@ class TerminalParser(XTermParser):
             yield events.Paste(visible(paste))
 
     def _leave_a_stalled_paste(self, data: str) -> Iterator[Message]:
-        """Where the end mark was lost, a control key alone after a long silence is a key, or nothing would ever help."""
+        """Where the end mark was lost, a control key alone after a long silence is a key: else nothing would help."""
         stalled = self._pasted is not None and time.monotonic() - self._heard > STALL
         if stalled and _CONTROL_KEY.fullmatch(data):
             yield from self._unfinished()

@@ -39,7 +39,8 @@ class SavedTerminal:
             import termios
 
             with contextlib.suppress(termios.error):
-                return cls(stream.fileno(), termios.tcgetattr(stream.fileno()))
+                attributes = termios.tcgetattr(stream.fileno())
+                return cls(os.dup(stream.fileno()), attributes)  # a child has other uses for the number of its input
         return None
 
     @classmethod

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import termios
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import pexpect
@@ -49,7 +49,7 @@ class Terminal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.child.close(force=True)
 
     @property
@@ -102,8 +102,6 @@ class Terminal:
 
 
 def _orders(output: bytes) -> list[tuple[str, str]]:
-    import re
-
     return re.findall(r"\x1b\[\?([\d;]+)([hl])", output.decode("utf-8", "replace"))
 
 
