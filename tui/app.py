@@ -193,6 +193,15 @@ class LogitscopeApp(App[None]):
         yield from super().get_system_commands(screen)
         yield from actions.commands(self)
 
+    @property
+    def failure(self) -> Exception | None:
+        """A fault of the program's own, which has ended the screen."""
+        return self._exception
+
+    def _print_error_renderables(self) -> None:
+        """Textual's tracebacks are not for the person: whoever has started the screen says what it ended with."""
+        self._exit_renderables.clear()
+
     async def action_quit(self) -> None:
         self._engine.close()
         self.exit()

@@ -13,6 +13,8 @@ from core.errors import BadSetting
 from core.settings import Settings
 from tui.engines.local import ProcessEngine
 from tui.engines.protocol import Load
+from tui.sanitize import visible
+from tui.session.prompt_history import make_private_folder
 from tui.terminal.restore import SavedTerminal
 from weights.library.names import find, title
 from weights.library.paths import data_folder
@@ -56,7 +58,25 @@ def start(load: Load, given: Mapping[str, Any]) -> int:
         app.run()
     finally:
         engine.close()
+    if app.failure is not None:
+        _report(app.failure)
     return app.return_code or 0
+
+
+def _report(failure: Exception) -> None:
+    """One sentence for the person, and the rest for whoever is to mend it."""
+    import traceback
+
+    print(
+        f"logitscope: The screen failed: {type(failure).__name__}: {visible(str(failure))}.", end=" ", file=sys.stderr
+    )
+    log = _file("screen.log")
+    if log is not None:
+        with log.open("a", encoding="utf-8", errors="replace") as file:
+            traceback.print_exception(failure, file=file)
+        print(f"The details are in {log}.", file=sys.stderr)
+    else:
+        print("Starting it again may help.", file=sys.stderr)
 
 
 def _driver(engine: ProcessEngine) -> type[Driver] | None:
@@ -78,11 +98,15 @@ def _collect_garbage() -> None:
 
 def log_file() -> Path | None:
     """Where the engine's process writes what went wrong; None where nothing can be written."""
+    return _file("engine.log")
+
+
+def _file(name: str) -> Path | None:
     folder = data_folder()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "engine.log"
-        path.touch()
+        make_private_folder(folder)
+        path = folder / name
+        path.touch(mode=0o600)
     except OSError:
         return None
     return path

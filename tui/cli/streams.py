@@ -26,8 +26,8 @@ def open_closed_streams() -> bool:
             os.set_inheritable(number, True)
     for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
         if getattr(sys, name) is None:
-            stream = open(number, "r" if number == 0 else "w", encoding="utf-8", errors="replace", closefd=False)
-            setattr(sys, name, stream)
+            mode = "r" if number == 0 else "w"
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", errors="replace", closefd=False))
     return has_output
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.bar import Bar
+from rich.cells import cell_len
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
@@ -44,17 +45,19 @@ class _Console(Console):
 def show_prediction(model: str, prediction: Prediction, *, chosen: int, drawn: float) -> None:
     """A next-token distribution as rows with bars, the rest of the vocabulary last."""
     console = _Console()
-    for line in _summary(visible(model), prediction, drawn):
-        console.print(Text(line), soft_wrap=True)
+    for pieces, between in _summary(visible(model), prediction, drawn):
+        for line in _folded(pieces, between, console.width):
+            console.print(Text(line), soft_wrap=True)
     table = _distribution(prediction, chosen, with_bars=True)
     console.print(table if console.fits(table) else _distribution(prediction, chosen, with_bars=False))
 
 
 def _distribution(prediction: Prediction, chosen: int, *, with_bars: bool) -> Table:
     table = Table(box=None, pad_edge=False)
-    for name in ("", "rank", "token", "id", "after the chain", *([""] if with_bars else []), "raw", "cut by"):
-        numeric = name in ("rank", "id", "after the chain", "raw")
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    after = ["after the chain", ""] if with_bars else ["after"]
+    for name in ("", "rank", "token", "id", *after, "raw", "cut by"):
+        numeric = name in ("rank", "id", after[0], "raw")
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for c in prediction.candidates:
         token = Text(visible_token(c.text), style="bold" if c.id == chosen else "")
         first = ("▶" if c.id == chosen else " ", f"{c.rank:,}", token, str(c.id))
@@ -75,15 +78,29 @@ def _chances(after: float | None, raw: float | None, with_bars: bool) -> list[st
     return [percent(after), *bar, percent(raw)]
 
 
-def _summary(model: str, prediction: Prediction, drawn: float) -> tuple[str, ...]:
-    funnel = " → ".join(f"{stage.name} {stage.alive:,}" for stage in prediction.stages)
+def _summary(model: str, prediction: Prediction, drawn: float) -> tuple[tuple[list[str], str], ...]:
+    """Lines, each in the pieces that it may be broken between, and what stands between them."""
+    funnel = [f"{stage.name} {stage.alive:,}" for stage in prediction.stages]
     before = _undecided(prediction.entropy_bits, prediction.choices, " real choices")
     after = _undecided(prediction.chain_entropy_bits, prediction.chain_choices)
     return (
-        f"{model} · temperature {prediction.settings.temperature:g} · drawn {drawn:.3f}",
-        f"model: {before} · after the chain: {after}",
-        funnel,
+        ([model, f"temperature {prediction.settings.temperature:g}", f"drawn {drawn:.3f}"], "·"),
+        ([f"model: {before}", f"after the chain: {after}"], "·"),
+        (funnel, "→"),
     )
+
+
+def _folded(pieces: Sequence[str], between: str, width: int) -> list[str]:
+    """Lines of whole pieces, as many on each as there is room for; one that is wider has a line of its own."""
+    lines: list[str] = []
+    for piece in pieces:
+        if lines and cell_len(f"{lines[-1]} {between} {piece} {between}") <= width:
+            lines[-1] += f" {between} {piece}"
+        else:
+            if lines and cell_len(f"{lines[-1]} {between}") <= width:
+                lines[-1] += f" {between}"
+            lines.append(piece)
+    return lines
 
 
 def _undecided(bits: float | None, choices: float | None, unit: str = "") -> str:
@@ -114,8 +131,8 @@ def show_models(entries: Sequence[ModelEntry], available: AvailableMemory) -> No
     else:
         for entry in entries:
             console.print(Text(visible(entry.name), style=_shade(entry)), soft_wrap=True)
-            facts = (fact for fact in _facts(entry)[1:] if fact)
-            console.print(Padding(Text(visible(" · ".join(facts)), style="dim"), (0, 0, 0, 2)))
+            for line in _folded(_described(entry), "·", console.width - 2):
+                console.print(Padding(Text(visible(line), style="dim"), (0, 0, 0, 2)))
     free = f", {_size(available.free)} free" if available.free is not None else ""
     where = f"{available.device} in {available.dtype}{free}"
     console.print(Text(f"Memory is for {where}. Open one with --model NAME.", style="dim"))
@@ -142,6 +159,14 @@ def _facts(e: ModelEntry) -> list[str]:
     """What there is to know of a model, its name first and what stands in its way last."""
     cells = [e.name, e.source, e.family or "", _short(e.parameters), _size(e.bytes), e.quantization or ""]
     return [*cells, f"{e.context:,}" if e.context else "", _size(e.needs), _note(e)]
+
+
+def _described(e: ModelEntry) -> list[str]:
+    """The same without a name, where no column says what is what."""
+    context, memory = f"context {e.context:,}" if e.context else "", f"takes {_size(e.needs)}" if e.needs else ""
+    parameters = f"{_short(e.parameters)} parameters" if e.parameters else ""
+    size, stored = _size(e.bytes), e.quantization or ""
+    return [fact for fact in (e.source, e.family, parameters, size, stored, context, memory, _note(e)) if fact]
 
 
 def _note(entry: ModelEntry) -> str:
