@@ -113,11 +113,13 @@ def test_where_the_shell_is_killed_all_of_it_ends(arguments: tuple[str, ...], en
 def test_where_the_terminal_is_gone_it_ends_though_it_hears_no_signal(
     arguments: tuple[str, ...], environment: dict[str, str]
 ) -> None:
-    deaf = "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); os.execv(sys.executable, sys.argv)"
+    deaf = (
+        "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); "
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
     with Terminal("-c", deaf, *arguments, environment=environment) as terminal:
         terminal.wait_for("ready")
         screen = int(terminal.child.pid)
-        os.close(os.dup(terminal.child.child_fd))
         os.close(terminal.child.child_fd)
         end = time.monotonic() + 30
         while os.waitpid(screen, os.WNOHANG) == (0, 0):
