@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full or read by nobody, and Ctrl+C while the program starts: as a shell does them."""
+"""Standard streams that are closed, full or read by nobody, and Ctrl+C while it starts: as a shell does them."""
 
 from __future__ import annotations
 
