@@ -13,6 +13,13 @@ def main() -> None:
     """The command `logitscope`."""
     gc.disable()  # looking through modules for garbage would be a fifth of the time to the first frame
     try:
+        _main()
+    except KeyboardInterrupt:  # before or after anybody else has an eye on it
+        sys.exit(130)
+
+
+def _main() -> None:
+    try:
         from tui.cli.streams import leave_when_interrupted
 
         leave_when_interrupted()
