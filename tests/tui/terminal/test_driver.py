@@ -121,7 +121,7 @@ def test_where_the_terminal_is_gone_it_ends_though_it_hears_no_signal(
         terminal.wait_for("ready")
         screen = int(terminal.child.pid)
         terminal.child.ptyproc.fileobj.close()
-        terminal.child.ptyproc.closed = True
+        terminal.child.ptyproc.closed = terminal.child.ptyproc.terminated = True  # this test waits for it itself
         end = time.monotonic() + 30
         while os.waitpid(screen, os.WNOHANG) == (0, 0):
             assert time.monotonic() < end, "it is still there"
