@@ -21,8 +21,16 @@ _STEP, _LEAP = SPECS["temperature"].step, SPECS["temperature"].leap
 
 TABLE: tuple[Action | WidgetKeys, ...] = (
     WidgetKeys(group="Talking", keys="Enter", help="send the message"),
-    WidgetKeys(group="Talking", keys="Ctrl+J, Shift+Enter", help="new line"),
-    WidgetKeys(group="Talking", keys="Up, Down", help="earlier and later messages"),
+    WidgetKeys(
+        group="Talking",
+        keys="Ctrl+J, Alt+Enter",
+        help="new line; Shift+Enter too, but in a terminal that cannot tell it from Enter it sends the message",
+    ),
+    WidgetKeys(
+        group="Talking",
+        keys="Up, Down",
+        help="earlier and later messages, from earlier sessions too; LOGITSCOPE_HISTORY=off keeps none on disk",
+    ),
     Action(
         id="stop",
         call="stop",

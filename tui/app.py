@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from textual import events, on
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import BindingType
+from textual.driver import Driver
 from textual.screen import Screen
 
 from core.settings import Order, Settings
@@ -54,8 +55,9 @@ class LogitscopeApp(App[None]):
         load: Load | None = None,
         given: Mapping[str, Any] | None = None,
         when_shown: Callable[[], None] = lambda: None,
+        driver_class: type[Driver] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(driver_class)
         self._when_shown = when_shown
         self._engine = engine
         self._toggled_at = 0  # the height at which the samplers were shown or folded by hand
@@ -190,6 +192,15 @@ class LogitscopeApp(App[None]):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)
         yield from actions.commands(self)
+
+    @property
+    def failure(self) -> Exception | None:
+        """A fault of the program's own, which has ended the screen."""
+        return self._exception
+
+    def _print_error_renderables(self) -> None:
+        """Textual's tracebacks are not for the person: whoever has started the screen says what it ended with."""
+        self._exit_renderables.clear()
 
     async def action_quit(self) -> None:
         self._engine.close()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 
 import torch
 
+from core.backends.processors import granted_processors
 from core.errors import BadDevice
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -92,4 +94,15 @@ _THREADS = torch.get_num_threads()  # what the machine offers, before a small mo
 
 def threads_for(n_parameters: int) -> int:
     """How many CPU threads decode a model of this size fastest, one token at a time."""
-    return _THREADS if n_parameters >= _WORTH_SHARING else 1
+    return _granted(_THREADS) if n_parameters >= _WORTH_SHARING else 1
+
+
+def _granted(n_threads: int) -> int:
+    """No more than a container may use, in whole processors: a thread that is halted holds up all the others.
+
+    Whoever has set OMP_NUM_THREADS has said how many they want.
+    """
+    granted = granted_processors()
+    if granted is None or os.environ.get("OMP_NUM_THREADS"):
+        return n_threads
+    return max(1, min(n_threads, int(granted)))

@@ -151,17 +151,21 @@ def _settings(options: Options, engine: Engine) -> Settings:
 
 
 class _Printer:
-    """Prints a reply as it comes. A terminal shows thoughts dimmed; a pipe or file gets the text as it is."""
+    """Prints a reply as it comes. A terminal shows thoughts dimmed; a pipe or file gets the text as it is.
+
+    So does a terminal that knows no orders (TERM=dumb, as in an editor's shell), but for what it would obey.
+    """
 
     def __init__(self, *, thoughts: bool) -> None:
+        self._is_dumb = sys.stdout.isatty() and os.environ.get("TERM") == "dumb"
         self._on_terminal = sys.stdout.isatty()
         self._thoughts = thoughts
         self._answered = False
 
     def __call__(self, event: object) -> None:
         if isinstance(event, Token):
-            if self._thoughts and not self._on_terminal:
-                print(event.text, end="", flush=True)
+            if self._thoughts and (self._is_dumb or not self._on_terminal):
+                print(visible(event.text) if self._is_dumb else event.text, end="", flush=True)
             else:
                 self._print(event.shown)
         elif isinstance(event, Finished):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -29,6 +30,10 @@ class Options:
 class _Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)  # "--top" must not be taken for --top-k or --top-p
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Argparse's own leaves out what cannot be written, and the command seems to have worked."""
+        (file or sys.stderr).write(message)
 
     def error(self, message: str) -> NoReturn:
         raise BadSetting(f"{message[:1].upper()}{message[1:]}.", f"See {self.prog} --help.")

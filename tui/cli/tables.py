@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.bar import Bar
+from rich.cells import cell_len
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -21,42 +25,84 @@ if TYPE_CHECKING:
 
 _BAR_WIDTH = 24
 NO_TEMPLATE = "has no chat template that can be used here: it continues the text it is given, and does not answer."
+_NOTE_WIDTH = 24  # columns at least for what stands in a model's way
+_UNLIMITED = 100_000  # columns
+
+
+class _Console(Console):
+    """Standard output. Only a terminal has a width; a pipe whose reader is gone is not Rich's to judge."""
+
+    def __init__(self) -> None:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNLIMITED
+        super().__init__(highlight=False, width=max(1, width))
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+    def fits(self, table: Table, beside: int = 0) -> bool:
+        """Whether nothing of a table would have to be broken or cut, with so many columns left beside it."""
+        return self.measure(table, options=self.options.update(max_width=_UNLIMITED)).maximum + beside <= self.width
 
 
 def show_prediction(model: str, prediction: Prediction, *, chosen: int, drawn: float) -> None:
     """A next-token distribution as rows with bars, the rest of the vocabulary last."""
-    table = Table("", "rank", "token", "id", "after the chain", "", "raw", "cut by", box=None, pad_edge=False)
-    for column in (1, 3, 4, 6):
-        table.columns[column].justify = "right"
+    console = _Console()
+    for pieces, between in _summary(visible(model), prediction, drawn):
+        for line in _folded(pieces, between, console.width):
+            console.print(Text(line), soft_wrap=True)
+    table = _distribution(prediction, chosen, with_bars=True)
+    console.print(table if console.fits(table) else _distribution(prediction, chosen, with_bars=False))
+
+
+def _distribution(prediction: Prediction, chosen: int, *, with_bars: bool) -> Table:
+    table = Table(box=None, pad_edge=False)
+    after = ["after the chain", ""] if with_bars else ["after"]
+    for name in ("", "rank", "token", "id", *after, "raw", "cut by"):
+        numeric = name in ("rank", "id", after[0], "raw")
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for c in prediction.candidates:
+        token = Text(visible_token(c.text), style="bold" if c.id == chosen else "")
+        first = ("▶" if c.id == chosen else " ", f"{c.rank:,}", token, str(c.id))
         table.add_row(
-            "▶" if c.id == chosen else " ",
-            f"{c.rank:,}",
-            Text(visible_token(c.text), style="bold" if c.id == chosen else ""),
-            str(c.id),
-            percent(c.probability),
-            Bar(size=1, begin=0, end=c.probability, width=_BAR_WIDTH),
-            percent(c.raw_probability),
+            *first,
+            *_chances(c.probability, c.raw_probability, with_bars),
             c.cut_by or "",
             style=None if c.kept else "dim",
         )
     others = "all others" if prediction.rest_count is None else f"the other {prediction.rest_count:,}"
-    bar = Bar(size=1, begin=0, end=prediction.rest_probability or 0.0, width=_BAR_WIDTH)
-    chances = (percent(prediction.rest_probability), bar, percent(prediction.rest_raw_probability))
+    chances = _chances(prediction.rest_probability, prediction.rest_raw_probability, with_bars)
     table.add_row("", "", others, "", *chances, "")
-    console = Console(highlight=False)
-    console.print(Text(_summary(visible(model), prediction, drawn)))
-    console.print(table)
+    return table
 
 
-def _summary(model: str, prediction: Prediction, drawn: float) -> str:
-    funnel = " → ".join(f"{stage.name} {stage.alive:,}" for stage in prediction.stages)
+def _chances(after: float | None, raw: float | None, with_bars: bool) -> list[str | Bar]:
+    bar = [Bar(size=1, begin=0, end=after or 0.0, width=_BAR_WIDTH)] if with_bars else []
+    return [percent(after), *bar, percent(raw)]
+
+
+def _summary(model: str, prediction: Prediction, drawn: float) -> tuple[tuple[list[str], str], ...]:
+    """Lines, each in the pieces that it may be broken between, and what stands between them."""
+    funnel = [f"{stage.name} {stage.alive:,}" for stage in prediction.stages]
     before = _undecided(prediction.entropy_bits, prediction.choices, " real choices")
     after = _undecided(prediction.chain_entropy_bits, prediction.chain_choices)
     return (
-        f"{model} · temperature {prediction.settings.temperature:g} · drawn {drawn:.3f}\n"
-        f"model: {before} · after the chain: {after}\n{funnel}"
+        ([model, f"temperature {prediction.settings.temperature:g}", f"drawn {drawn:.3f}"], "·"),
+        ([f"model: {before}", f"after the chain: {after}"], "·"),
+        (funnel, "→"),
     )
+
+
+def _folded(pieces: Sequence[str], between: str, width: int) -> list[str]:
+    """Lines of whole pieces, as many on each as there is room for; one that is wider has a line of its own."""
+    lines: list[str] = []
+    for piece in pieces:
+        if lines and cell_len(f"{lines[-1]} {between} {piece} {between}") <= width:
+            lines[-1] += f" {between} {piece}"
+        else:
+            if lines and cell_len(f"{lines[-1]} {between}") <= width:
+                lines[-1] += f" {between}"
+            lines.append(piece)
+    return lines
 
 
 def _undecided(bits: float | None, choices: float | None, unit: str = "") -> str:
@@ -65,33 +111,30 @@ def _undecided(bits: float | None, choices: float | None, unit: str = "") -> str
 
 def show_tokens(tokens: Sequence[Mapping[str, Any]]) -> None:
     """One row per token: what it says, its id, its bytes."""
-    table = Table("n", "token", "id", "piece", "bytes", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("n", "token", "id", "piece", "bytes"):
+        table.add_column(name, overflow="fold")
     for n, token in enumerate(tokens):
         row = (visible_token(token["text"]), str(token["id"]), visible(token["piece"]), bytes(token["bytes"]).hex(" "))
         table.add_row(str(n), *(Text(cell) for cell in row))
-    Console(highlight=False).print(table)
+    _Console().print(table)
 
 
 def show_models(entries: Sequence[ModelEntry], available: AvailableMemory) -> None:
-    """One row per model on this machine, and whether it fits where it would be opened."""
-    columns = ("name", "where", "licence", "family", "parameters", "size", "stored as", "context", "memory", "")
-    table = Table(*columns, box=None, pad_edge=False)
-    for column in (4, 5, 7, 8):
-        table.columns[column].justify = "right"
-    for e in entries:
-        cells = [
-            e.name,
-            e.origin or e.source,
-            e.licence or "",
-            e.family or "",
-            _short(e.parameters),
-            _size(e.bytes),
-            e.quantization or "",
-        ]
-        cells += [f"{e.context:,}" if e.context else "", _size(e.needs), _note(e)]
-        table.add_row(*(Text(visible(cell)) for cell in cells), style="dim" if e.problem or e.fits == 0 else None)
-    console = Console(highlight=False)
-    console.print(table)
+    """One row per model on this machine, and whether it fits where it would be opened.
+
+    A name is there to be typed, so it is never cut: where the rows are wider than the terminal, each model has a name
+    and what there is to know of it below.
+    """
+    console = _Console()
+    table = _models(entries, with_notes=False)
+    if console.fits(table, beside=_NOTE_WIDTH if any(map(_note, entries)) else 0):
+        console.print(_models(entries, with_notes=True))
+    else:
+        for entry in entries:
+            console.print(Text(visible(entry.name), style=_shade(entry)), soft_wrap=True)
+            for line in _folded(_described(entry), "·", console.width - 2):
+                console.print(Padding(Text(visible(line), style="dim"), (0, 0, 0, 2)))
     free = f", {_size(available.free)} free" if available.free is not None else ""
     where = f"{available.device} in {available.dtype}{free}"
     console.print(Text(f"Memory is for {where}. Open one with --model NAME.", style="dim"))
@@ -99,10 +142,46 @@ def show_models(entries: Sequence[ModelEntry], available: AvailableMemory) -> No
         if e.good_for is not None:
             console.print(Text(visible(f"{e.name} is good for {e.good_for}."), style="dim"))
     names = {e.name for e in entries}
-    for package in (one.package for one in SUGGESTIONS):
+    for package in (suggestion.package for suggestion in SUGGESTIONS):
         if package is not None and package.name not in names:
             offer = f"{package.name} ({_size(package.download)}) can be added, good for {package.good_for}"
-            console.print(Text(f"{offer}: {package.command}", style="dim"))
+            console.print(Text(f"{offer}: {package.command}", style="dim"), soft_wrap=True)
+
+
+def _models(entries: Sequence[ModelEntry], *, with_notes: bool) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("name", "where", "licence", "family", "parameters", "size", "stored as", "context", "memory"):
+        numeric = name in ("parameters", "size", "context", "memory")
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=True)
+    if with_notes:
+        table.add_column("", overflow="fold")
+    for entry in entries:
+        cells = _facts(entry) if with_notes else _facts(entry)[:-1]
+        table.add_row(*(Text(visible(cell)) for cell in cells), style=_shade(entry))
+    return table
+
+
+def _shade(entry: ModelEntry) -> str:
+    return "dim" if entry.problem or entry.fits == 0 else ""
+
+
+def _facts(e: ModelEntry) -> list[str]:
+    """What there is to know of a model, its name first and what stands in its way last."""
+    where = e.origin or e.source
+    cells = [e.name, where, e.licence or "", e.family or "", _short(e.parameters), _size(e.bytes), e.quantization or ""]
+    return [*cells, f"{e.context:,}" if e.context else "", _size(e.needs), _note(e)]
+
+
+def _described(e: ModelEntry) -> list[str]:
+    """The same without a name, where no column says what is what."""
+    context, memory = f"context {e.context:,}" if e.context else "", f"takes {_size(e.needs)}" if e.needs else ""
+    parameters = f"{_short(e.parameters)} parameters" if e.parameters else ""
+    size, stored = _size(e.bytes), e.quantization or ""
+    return [
+        fact
+        for fact in (e.origin or e.source, e.licence, e.family, parameters, size, stored, context, memory, _note(e))
+        if fact
+    ]
 
 
 def _note(entry: ModelEntry) -> str:
@@ -129,7 +208,7 @@ def _size(n_bytes: int | None) -> str:
 
 def show_bench(record: Mapping[str, Any]) -> None:
     """Two speeds, what they were measured with, and how near decoding comes to the speed of memory."""
-    console = Console(highlight=False)
+    console = _Console()
     where = f"{record['parameters'] / 1e6:,.2f} M parameters, {record['device']}, {record['precision']}"
     console.print(Text(f"{visible(record['model'])}: {where}"))
     for what, tokens in (("prefill", "prompt_tokens"), ("decode", "new_tokens")):

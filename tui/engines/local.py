@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tui.child_process import start_child
 from tui.engines.protocol import Answer, Failed, Load, Ready, Request
+from tui.terminal.restore import SavedTerminal
 
 
 class ProcessEngine:
@@ -23,11 +24,13 @@ class ProcessEngine:
 
     Args:
         log: a file for what the child prints on standard error; None: nowhere.
+        terminal: what the child gives back if this process is killed; None: there is none.
     """
 
-    def __init__(self, load: Load, log: Path | None = None) -> None:
+    def __init__(self, load: Load, log: Path | None = None, terminal: SavedTerminal | None = None) -> None:
         self._load = load
         self._log = log
+        self._terminal = terminal
         self._answers: deque[Answer] = deque()
         self._start()
 
@@ -54,7 +57,9 @@ class ProcessEngine:
     def _start(self, *, with_model: bool = True) -> None:
         with contextlib.ExitStack() as stack:
             errors = stack.enter_context(open(self._log, "ab")) if self._log else subprocess.DEVNULL
-            self._child = start_child("tui.engines.worker", errors=errors)
+            given = () if self._terminal is None else (str(self._terminal),)
+            files = () if self._terminal is None else (self._terminal.fileno,)
+            self._child = start_child("tui.engines.worker", *given, errors=errors, files=files)
         self._dead = threading.Event()
         self._outbox: queue.SimpleQueue[Request] = queue.SimpleQueue()
         if with_model:

@@ -13,7 +13,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NoReturn
 
 from core.errors import LogitscopeError, ModelNotFound
 from tui.engines.inbox import Inbox
@@ -32,6 +32,7 @@ from tui.engines.protocol import (
     Ready,
     Reply,
 )
+from tui.terminal.restore import SavedTerminal
 
 if TYPE_CHECKING:
     from core.engine import Engine
@@ -168,15 +169,29 @@ class Worker:
         self._send(Inspected(position=job.position, chosen=chosen, drawn=drawn, prediction=prediction))
 
 
-def _listen(source: IO[bytes], inbox: Inbox) -> None:
+def _listen(source: IO[bytes], inbox: Inbox, terminal: SavedTerminal | None) -> None:
     try:
         while True:
             inbox.take(pickle.load(source))
-    except (EOFError, OSError, pickle.UnpicklingError):
-        os._exit(0)  # the screen is gone: nobody is left to answer
+    finally:  # the screen is gone, whatever was the last that came of it: nobody is left to answer
+        _end(terminal)
 
 
-def main() -> None:
+def _end(terminal: SavedTerminal | None) -> NoReturn:
+    """With the screen's process, which ends this one before it goes unless it is killed: then the terminal is not as it
+    was.
+    """
+    if terminal is not None:
+        terminal.restore()
+    os._exit(0)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """
+    Args:
+        arguments: the terminal that the screen draws on, if it does.
+    """
+    terminal = SavedTerminal.parse(arguments[0]) if arguments else None
     # Anything that prints would break the stream of answers, so standard output is kept for them alone.
     sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -189,12 +204,12 @@ def main() -> None:
                 pickle.dump(answers, sink, pickle.HIGHEST_PROTOCOL)
                 sink.flush()
         except OSError:
-            os._exit(0)
+            _end(terminal)
 
     inbox = Inbox()
-    threading.Thread(target=_listen, args=(sys.stdin.buffer, inbox), daemon=True).start()
+    threading.Thread(target=_listen, args=(sys.stdin.buffer, inbox, terminal), daemon=True).start()
     Worker(inbox, send).run()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -1,6 +1,8 @@
 """What was sent comes back in the next session, whatever happened to the file in between."""
 
 import json
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,48 @@ def test_where_nothing_can_be_written_it_lasts_the_session(tmp_path: Path) -> No
     history.add("two")
     assert history.texts == ["one", "two"]
     assert "not kept" in history.note
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions")
+def test_nobody_else_can_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "history.jsonl"
+    before = os.umask(0o022)
+    try:
+        History(path).add("a secret")
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        path.chmod(0o644)  # as one that an earlier version has made
+        History(path).add("another")
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        path.write_text("".join(json.dumps({"text": str(n)}) + "\n" for n in range(2 * MOST + 1)))
+        History(path)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, "shortened"
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions")
+def test_a_folder_of_ours_is_closed_and_one_of_theirs_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for folder in (ours, theirs):
+        folder.mkdir(mode=0o755)
+        folder.chmod(0o755)
+    monkeypatch.setattr("tui.session.prompt_history.data_folder", lambda: ours)
+    monkeypatch.delenv("LOGITSCOPE_DATA")
+    History().add("hello")
+    assert stat.S_IMODE(ours.stat().st_mode) == 0o700
+    History(theirs / "history.jsonl").add("hello")
+    assert stat.S_IMODE(theirs.stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("word", ["off", "0", "No"])
+def test_it_can_be_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    monkeypatch.setenv("LOGITSCOPE_DATA", str(tmp_path))
+    History().add("before")
+    monkeypatch.setenv("LOGITSCOPE_HISTORY", word)
+    history = History()
+    history.add("a secret")
+    assert history.texts == ["a secret"], "for the session, and nothing of earlier ones"
+    assert history.note == ""
+    monkeypatch.delenv("LOGITSCOPE_HISTORY")
+    assert History().texts == ["before"]
