@@ -18,8 +18,13 @@ def prompt_ids(conversation: Conversation, template: ChatTemplate | None, tokeni
 
     A turn that was produced as tokens goes in as those very tokens, and a text that spells a special token goes in
     as plain characters; all the rest is the tokenization of the rendered text. Without a template the texts follow
-    each other as they are, for a model that only continues text.
+    each other as they are, for a model that only continues text. Where every prompt begins with a mark of the
+    vocabulary's, as llama.cpp has it, it does so once, whether or not the template writes it.
     """
+    return tokenizer.begun(_ids_of(conversation, template, tokenizer))
+
+
+def _ids_of(conversation: Conversation, template: ChatTemplate | None, tokenizer: Tokenizer) -> list[int]:
     if template is None:
         return tokenizer.encode("\n".join(message.text for message in conversation), add_special=True)
     whole = template.render(conversation)

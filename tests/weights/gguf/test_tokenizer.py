@@ -227,11 +227,13 @@ def test_a_token_of_millions_of_characters_is_not_taken_apart(tmp_path: Path) ->
     refused(tmp_path, lambda w: add_pieces(w, {"a": -1.0, "a" * 5_000_000: -2.0}), UnsupportedModel, "too long")
 
 
-def test_a_missing_byte_is_refused(tmp_path: Path) -> None:
+def test_missing_bytes_are_not_refused(tmp_path: Path) -> None:
     def add(writer: GGUFWriter) -> None:
         tiny_gguf.add_tokenizer(writer, ["<unk>", "a"], [2, 1], model="llama", scores=[0.0, 0.0])
+        writer.add_bool("tokenizer.ggml.add_bos_token", False)
 
-    refused(tmp_path, add, UnsupportedModel, "<0x00>")
+    path = tiny_gguf.write_vocabulary(tmp_path / "v.gguf", add)
+    assert GgufFile(path).read_tokenizer().encode("aé") == [0, 1, 0]  # the first is the space before it
 
 
 def test_lists_of_different_lengths(tmp_path: Path) -> None:
