@@ -179,6 +179,39 @@ def test_a_key_that_would_change_texts_is_named_with_its_value(
     refused(tmp_path, bytes_with({name: value}), kind, show(value[0]))
 
 
+def test_ollamas_names_for_gemmas_two_ropes(tmp_path: Path) -> None:
+    """Against the same file with llama.cpp's own names."""
+    tiny_gguf.write("gemma3_text", tmp_path / "theirs.gguf")
+
+    def rename(writer: GGUFWriter) -> None:
+        keys = writer.kv_data[0]
+        keys["gemma3.rope.local.freq_base"] = keys.pop("gemma3.rope.freq_base_swa")
+        keys["gemma3.rope.global.freq_base"] = keys.pop("gemma3.rope.freq_base")
+        writer.add_float32("gemma3.attention.layer_norm_epsilon", 1e-5)  # it has another kind of norm
+
+    tiny_gguf.write("gemma3_text", tmp_path / "ollamas.gguf", change=rename)
+    want, got = (GgufFile(tmp_path / f"{name}.gguf").read_config()[1] for name in ("theirs", "ollamas"))
+    assert want.rope_local is not None
+    assert want.rope.theta != want.rope_local.theta
+    assert got == want
+
+
+def test_two_names_of_a_key_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    tiny_gguf.write("gemma3_text", path, change=lambda w: w.add_float32("gemma3.rope.local.freq_base", 777.0))
+    with pytest.raises(UnsupportedModel, match=r"rope.local.freq_base 777\.0"):
+        GgufFile(path).read_config()
+
+
+@pytest.mark.parametrize(("key", "value"), [("llama.logit_scale", 1.0), ("llama.expert_group_count", 0.0)])
+def test_a_factor_of_one_and_a_count_of_none_change_nothing(key: str, value: float, tmp_path: Path) -> None:
+    tiny_gguf.write("llama", tmp_path / "model.gguf", change=lambda w: w.add_float32(key, value))
+    GgufFile(tmp_path / "model.gguf").read_config()
+    tiny_gguf.write("llama", tmp_path / "other.gguf", change=lambda w: w.add_float32(key, 2.0))
+    with pytest.raises(UnsupportedModel, match=rf"{key.removeprefix('llama.')} 2\.0"):
+        GgufFile(tmp_path / "other.gguf").read_config()
+
+
 # --- ids that are no tokens -------------------------------------------------------------------------------------------
 
 
