@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from gguf import GGUFValueType, GGUFWriter, TokenType
 
 from core.conversation import Message
@@ -19,10 +20,11 @@ from core.text.prompt import prompt_ids
 from core.text.tokenizer import Tokenizer
 from tests.support.tiny import tiny_backend
 from tests.weights.gguf.test_tokenizer import Add, add_pieces, some_pieces
-from tests.weights.support import tiny_gguf
+from tests.weights.support import tiny, tiny_gguf
 from weights.gguf.file import GgufFile
 from weights.library.probe import look
 from weights.library.scan import FoundModel
+from weights.load import load
 from weights.text_side import end_ids, read_template
 from weights.untrusted.checked_json import show
 
@@ -194,6 +196,19 @@ def test_ollamas_names_for_gemmas_two_ropes(tmp_path: Path) -> None:
     assert want.rope_local is not None
     assert want.rope.theta != want.rope_local.theta
     assert got == want
+
+
+def test_a_gemma_3_with_capped_logits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """llama.cpp reads the key in this architecture too, and transformers computes with it."""
+    kind, options = tiny.CASES["gemma3_text"]
+    monkeypatch.setitem(
+        tiny.CASES, "capped", (kind, options | {"query_pre_attn_scalar": 16, "final_logit_softcapping": 0.5})
+    )
+    path = tmp_path / "model.gguf"
+    _, model = tiny_gguf.write("capped", path, change=lambda w: w.add_final_logit_softcapping(0.5))
+    ids = torch.arange(20)[None]
+    ours = load(path, device="cpu", dtype="float32", quantize="none").transformer
+    torch.testing.assert_close(ours.unembed(ours(ids)), model(ids).logits, rtol=0, atol=1e-4)
 
 
 def test_two_names_of_a_key_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
