@@ -14,7 +14,7 @@ from tokenizers import AddedToken, decoders, models, normalizers, processors
 
 from core.errors import BadCheckpoint, UnsupportedModel
 from core.text.tokenizer import BYTE_ALPHABET, Tokenizer
-from weights.gguf.merges import Merges, listed_merges, merges_by_score
+from weights.gguf.merges import Merges, check_scores, listed_merges, merges_by_score
 from weights.gguf.pretokenizers import PRE_TOKENIZERS, PreTokenizer
 from weights.turn_ends import ends_turn
 from weights.untrusted.checked_json import CheckedJson, show
@@ -98,7 +98,7 @@ class Vocabulary:
             _ = self._pre_tokenizer
             _ = self._listed_merges
         else:
-            _ = self._scored_merges
+            check_scores(self._joinable)
 
     def tokenizer(self) -> Tokenizer:
         """
@@ -168,12 +168,15 @@ class Vocabulary:
 
     @cached_property
     def _scored_merges(self) -> Merges:
-        scores = self._scores or [0.0] * len(self.tokens)
-        joinable = {text: scores[token_id] for text, token_id in self._token_ids.items() if self._is_joinable(token_id)}
-        merges = merges_by_score(joinable)
-        if merges and not self._scores:
+        return merges_by_score(self._joinable)
+
+    @cached_property
+    def _joinable(self) -> dict[str, float]:
+        """The tokens that neighbours can be joined to, and how good each is."""
+        if not self._scores and any(len(text) > 1 and self._is_joinable(n) for text, n in self._token_ids.items()):
             raise BadCheckpoint(f"The metadata has no {_PREFIX}scores, which order what is joined.", _AGAIN)
-        return merges
+        scores = self._scores or [0.0] * len(self.tokens)
+        return {text: scores[token_id] for text, token_id in self._token_ids.items() if self._is_joinable(token_id)}
 
     def _is_joinable(self, token_id: int) -> bool:
         """Whether neighbours can be joined to this token; those that are found in a text before it is cut cannot."""
