@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from core.errors import BadCheckpoint, LogitscopeError, UnsupportedModel
 from core.text.prompt import prompt_ids
 from core.text.tokenizer import Tokenizer
 from tests.support.tiny import tiny_backend
-from tests.weights.gguf.test_tokenizer import Add, add_pieces, some_pieces
 from tests.weights.support import tiny, tiny_gguf
+from tests.weights.support.tiny_pieces import add_pieces, some_pieces
 from weights.gguf.file import GgufFile
 from weights.library.probe import look
 from weights.library.scan import FoundModel
@@ -35,6 +36,7 @@ _U32, _I32, _BOOL, _STRING = (
     GGUFValueType.STRING,
 )
 _KEY = "tokenizer.ggml."
+Add = Callable[[GGUFWriter], object]
 
 
 def bytes_with(
