@@ -93,7 +93,7 @@ class ModelFiles(Protocol):
         ...
 
     def check_tokenizer(self) -> None:
-        """Complain now if it is plain to see that there is no tokenizer."""
+        """Complain now if it is plain to see that there is no tokenizer, or none that is known here."""
         ...
 
     def read_tokenizer(self) -> Tokenizer: ...
@@ -116,6 +116,11 @@ class ModelFiles(Protocol):
     @property
     def end_tokens(self) -> frozenset[str]:
         """The texts of the tokens that the files say end a text, a turn or a message."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the files say and cannot mean, and what is done about it, each in a sentence."""
         ...
 
     @property

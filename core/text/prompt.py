@@ -30,16 +30,17 @@ def make_prompt(conversation: Conversation, template: ChatTemplate | None, token
 
     A turn that was produced as tokens goes in as those very tokens, and a text that spells a special token goes in
     as plain characters; all the rest is the tokenization of the rendered text. Without a template the texts follow
-    each other as they are, for a model that only continues text.
+    each other as they are, for a model that only continues text. Where every prompt begins with a mark of the
+    vocabulary's, as llama.cpp has it, it does so once, whether or not the template writes it.
 
     Raises:
         BadTemplate: see `place`.
     """
     if template is None:
         texts = [message.text for message in conversation if message.role != "system" or message.text]
-        return Prompt(tokenizer.encode("\n".join(texts), add_special=True))
+        return Prompt(tokenizer.begun(tokenizer.encode("\n".join(texts), add_special=True)))
     placed = place(conversation, template)
-    return Prompt(_ids_of(placed, template, tokenizer), placed.remarks)
+    return Prompt(tokenizer.begun(_ids_of(placed, template, tokenizer)), placed.remarks)
 
 
 def _ids_of(placed: Placement, template: ChatTemplate, tokenizer: Tokenizer) -> list[int]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 import tokenizers
-from tokenizers import pre_tokenizers
+from tokenizers import models, pre_tokenizers
 
 from core.errors import BadCheckpoint
 from core.text.thinking import CLOSE, OPEN
@@ -32,8 +32,13 @@ assert set(BYTE_ALPHABET) == set(pre_tokenizers.ByteLevel.alphabet())
 class Tokenizer:
     """A `tokenizers.Tokenizer` that also knows the bytes of each of its tokens."""
 
-    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+    def __init__(self, backend: tokenizers.Tokenizer, *, begin_id: int | None = None) -> None:
+        """
+        Args:
+            begin_id: the token that every prompt begins with, whether or not its chat template writes it.
+        """
         self._backend = backend
+        self._begin_id = begin_id
         added = backend.get_added_tokens_decoder()
         self._added = {token_id: token.content for token_id, token in added.items()}
         self.special_ids = frozenset(token_id for token_id, token in added.items() if token.special)
@@ -52,12 +57,15 @@ class Tokenizer:
         """From the contents of a tokenizer.json.
 
         Raises:
-            ValueError: it is not one that the `tokenizers` library reads.
+            ValueError: it is not one that the `tokenizers` library reads, or cuts texts into letters alone.
         """
         try:
             backend = tokenizers.Tokenizer.from_str(text)
         except BaseException as error:
-            raise ValueError(_reason(error)) from error
+            _reason(error)  # raises what is not the library's own
+            raise ValueError("the tokenizers library cannot read it") from error
+        if _lacks_merges(text, backend):
+            raise ValueError("it has tokens of several letters and no merges, so no text would become them")
         backend.no_truncation()  # a file may still ask for the lengths it was trained with
         backend.no_padding()
         return cls(backend)
@@ -80,7 +88,8 @@ class Tokenizer:
         """Token ids of a text.
 
         Args:
-            add_special: add what the tokenizer puts around a text of its own accord, such as a beginning mark.
+            add_special: add what the tokenizer puts around a text of its own accord, such as a beginning mark; where
+                the text has it already, once is enough.
             literal: read "<|im_end|>" and its like as the characters they are, not as the special token.
 
         Raises:
@@ -89,12 +98,16 @@ class Tokenizer:
         clean = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates have no bytes
         self._backend.encode_special_tokens = literal
         try:
-            return self._backend.encode(clean, add_special_tokens=add_special).ids
+            return _once(self._backend.encode(clean, add_special_tokens=add_special))
         except BaseException as error:
             raise BadCheckpoint(
                 f"The model's tokenizer cannot cut this text into tokens: {_reason(error)}.",
                 "Copy or download its tokenizer.json again, or choose another model.",
             ) from error
+
+    def begun(self, ids: list[int]) -> list[int]:
+        """A prompt with the token that every one begins with, if this tokenizer has one."""
+        return ids if self._begin_id is None or ids[:1] == [self._begin_id] else [self._begin_id, *ids]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of these tokens, special ones left out."""
@@ -143,6 +156,26 @@ class Tokenizer:
         if "WordPiece" in self._kinds:
             return (piece[2:] if piece.startswith("##") else " " + piece).encode()
         return piece.replace(_SPACE_MARK, " ").encode()
+
+
+_NO_MERGES = re.compile(r'"merges"\s*:\s*\[\s*\]')
+
+
+def _lacks_merges(text: str, backend: tokenizers.Tokenizer) -> bool:
+    """Whether it is a byte-pair tokenizer whose joined tokens nothing joins. Its library opens such a file."""
+    if not isinstance(backend.model, models.BPE) or _NO_MERGES.search(text) is None or backend.model.ignore_merges:
+        return False
+    added = {token.content for token in backend.get_added_tokens_decoder().values()}
+    joined = (token for token in backend.get_vocab(with_added_tokens=False) if token not in added and len(token) > 1)
+    return any(_BYTE_TOKEN.fullmatch(token) is None for token in joined)
+
+
+def _once(encoding: tokenizers.Encoding) -> list[int]:
+    """Its ids, without a mark that was added before or behind the same mark in the text."""
+    ids, added = encoding.ids, encoding.special_tokens_mask
+    begin = 1 if len(ids) > 1 and ids[0] == ids[1] and added[:2] == [1, 0] else 0
+    end = 1 if len(ids) > 1 + begin and ids[-1] == ids[-2] and added[-2:] == [0, 1] else 0
+    return ids[begin : len(ids) - end]
 
 
 def _reason(error: BaseException) -> str:

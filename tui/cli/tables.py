@@ -185,13 +185,13 @@ def _described(e: ModelEntry) -> list[str]:
 
 
 def _note(entry: ModelEntry) -> str:
-    """What stands in the way of a model, if anything does."""
+    """What stands in the way of a model, or is odd about it, if anything is."""
     if entry.problem:
         return entry.problem
     if entry.fits == 0:
         return "too large"
     shorter = entry.fits is not None and entry.context is not None and entry.fits < entry.context
-    return f"context up to {entry.fits:,}" if shorter else ""
+    return "; ".join(filter(None, (f"context up to {entry.fits:,}" if shorter else "", entry.note)))
 
 
 def _short(count: int | None) -> str:

@@ -67,4 +67,7 @@ def read_config(config: Mapping[str, object]) -> tuple[Family, ModelConfig]:
 
 
 def _is_neutral(value: object) -> bool:
+    """Whether it says that nothing is unusual: a factor of 1, none of something, no layer of another kind."""
+    if isinstance(value, list) and value and value.count("full_attention") == len(value):
+        return True
     return value is not True and value in (None, False, 0, 1, [], {})

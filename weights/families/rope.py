@@ -133,7 +133,7 @@ def rope_of(
     fields = rope.choice(kind, scalings, "default")(rope, keys)
     rope.value("type")
     fields |= {"theta": rope.number("rope_theta", theta), "width": width}
-    for unknown in sorted(rope.unasked() - {"original_max_position_embeddings"}):
+    for unknown in sorted(rope.unasked() - {"original_max_position_embeddings", "finetuned"}):
         if unknown != "partial_rotary_factor" or rope.value(unknown) != 1:
             raise rope.unsupported(unknown)
     return RopeConfig(**fields)

@@ -140,7 +140,9 @@ def _gemma3(keys: CheckedJson, plain: ModelConfig) -> dict[str, Any]:
     local = RopeConfig(theta=keys.number("rope.freq_base_swa", 10_000.0), width=plain.rope.width)
     keys.count("attention.sliding_window")  # without one, llama.cpp computes yet another model
     windows = _windows(keys, plain.n_layers, every=6)
-    return _sandwich(keys, plain, layers_of_27b=62) | windows | {"qk_norm": True, "rope_local": local}
+    has_cap = keys.value("final_logit_softcapping") not in (None, 0)  # Ollama's converter writes one
+    cap = {"logit_softcap": keys.number("final_logit_softcapping")} if has_cap else {}
+    return _sandwich(keys, plain, layers_of_27b=62) | windows | cap | {"qk_norm": True, "rope_local": local}
 
 
 ARCHITECTURES = {

@@ -43,8 +43,20 @@ NAMES = {  # ours and llama.cpp's
 _FUSED_ATTENTION = {f"attention.{part}": "attn_qkv" for part in ("query", "key", "value")}
 _FUSED_GATE = {"feed_forward.gate": "ffn_up", "feed_forward.up": "ffn_up"}
 
-# Keys that llama.cpp does not compute with, in these architectures.
-_HARMLESS = ("vocab_size", "tensor_data_layout", "rope.scaling.finetuned", "expert_used_count")
+# Keys that nobody computes with in these architectures: llama.cpp passes over them, and they repeat or describe what is
+# known otherwise. A file may tell the epsilon of both kinds of norm; the architecture has one kind.
+_HARMLESS = frozenset(
+    (
+        *("vocab_size", "tensor_data_layout", "rope.scaling.finetuned", "expert_used_count", "pooling_type"),
+        *("attention.layer_norm_epsilon", "attention.layer_norm_rms_epsilon", "attention.group_norm_epsilon"),
+    )
+)
+# What a converter of another project calls a key of llama.cpp.
+_ALIASES = {  # Ollama's names
+    "rope.local.freq_base": "rope.freq_base_swa",
+    "rope.global.freq_base": "rope.freq_base",
+}
+_NEUTRAL_FACTORS = ("embedding_scale", "residual_scale", "logit_scale", "rope.freq_scale", "rope.scale")  # where 1
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -76,8 +88,7 @@ def describe(
         known = ", ".join(ARCHITECTURES)
         raise UnsupportedModel(f"GGUF files of architecture {show(name)} cannot be run here.", f"Known: {known}.")
     architecture = ARCHITECTURES[name]
-    own = {key.removeprefix(f"{name}."): value for key, value in metadata.items() if key.startswith(f"{name}.")}
-    keys = CheckedJson({key: _one_for_all(value) for key, value in own.items()}, where=f"The metadata of {name}")
+    keys = CheckedJson(_own_keys(metadata, name), where=f"The metadata of {name}")
     factors = tuple(tensor for tensor in architecture.rope_factors if tensor in shapes)
     try:
         fields = _common(keys, shapes, architecture)
@@ -87,14 +98,27 @@ def describe(
         config = ModelConfig(**fields)
     except ValueError as error:
         raise BadCheckpoint(f"The metadata contradicts itself: {error}.", "Download the file again.") from error
-    for key in _HARMLESS:
-        keys.value(key)
-    for key in sorted(keys.unasked()):
-        if keys.value(key) not in (0, False, [], ""):
+    for key in sorted(keys.unasked() - _HARMLESS):
+        is_neutral_factor = key in _NEUTRAL_FACTORS and keys.value(key) == 1
+        if keys.value(key) not in (0, False, [], "") and not is_neutral_factor:
             raise keys.unsupported(key)
     return Description(
         layout=_layout(architecture, shapes, factors), config=config, interleaved=architecture.interleaved
     )
+
+
+def _own_keys(metadata: Mapping[str, object], name: str) -> dict[str, object]:
+    """What the metadata says of the architecture, under llama.cpp's names. Where two names of a key contradict each
+    other, the other name stays, and is refused."""
+    own = {
+        key.removeprefix(f"{name}."): _one_for_all(value)
+        for key, value in metadata.items()
+        if key.startswith(f"{name}.")
+    }
+    for alias, key in _ALIASES.items():
+        if alias in own and own.setdefault(key, own[alias]) == own[alias]:
+            del own[alias]
+    return own
 
 
 def _one_for_all(value: object) -> object:

@@ -123,6 +123,10 @@ class GgufFile:
         return frozenset()  # the ids are there
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        return self._vocabulary.notes
+
+    @property
     def generation_config(self) -> CheckedJson:
         """Numbers are of single precision here: 0.6 is 0.60000002, and 0.6 is what was meant."""
         stored = {name: self.metadata.value(f"general.sampling.{key}") for name, key in _SAMPLING.items()}

@@ -54,15 +54,23 @@ class Header:
     tensors: tuple[TensorInfo, ...]
 
 
-def read_header(path: Path) -> Header:
+class HeaderStillComing(Exception):
+    """The file is on its way, and its header is not here as a whole."""
+
+
+def read_header(path: Path, *, size: int | None = None) -> Header:
     """
+    Args:
+        size: of the whole file in bytes, if only its beginning may be here.
+
     Raises:
         BadCheckpoint: it is no GGUF file, or cut, or claims what cannot be.
         UnsupportedModel: it is of a version, or has tensors of a type, not known here.
+        HeaderStillComing: more of it is needed, and belongs to the size that was given.
     """
     try:
         with path.open("rb") as file:
-            return _Walk(file, path).header()
+            return _Walk(file, path, size).header()
     except OSError as error:
         raise BadCheckpoint(f"{path} cannot be read: {error.strerror}.", COPY_AGAIN) from error
 
@@ -70,9 +78,10 @@ def read_header(path: Path) -> Header:
 class _Walk:
     """One walk through a file, from its first byte to the end of the header."""
 
-    def __init__(self, file: BinaryIO, path: Path) -> None:
+    def __init__(self, file: BinaryIO, path: Path, size: int | None) -> None:
         self._file, self._path = file, path
-        self._size = path.stat().st_size
+        self._is_coming = size is not None
+        self._size = path.stat().st_size if size is None else size
         self._at = 0
         self._values_left, self._text_left = _MAX_VALUES, _MAX_TEXT
 
@@ -192,6 +201,8 @@ class _Walk:
     def _take(self, n_bytes: int) -> bytes:
         content = self._file.read(n_bytes) if n_bytes <= self._size - self._at else b""
         if len(content) < n_bytes:
+            if self._is_coming and n_bytes <= self._size - self._at:
+                raise HeaderStillComing
             raise BadCheckpoint(
                 f"{self._path} is not complete: it ends in the middle of its header ({self._size:,} bytes).", COPY_AGAIN
             )

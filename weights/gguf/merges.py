@@ -5,7 +5,8 @@ Knows no metadata and no file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 from core.errors import BadCheckpoint, UnsupportedModel
 from weights.untrusted.checked_json import show
@@ -30,21 +31,36 @@ def listed_merges(lines: Sequence[str], ids: Mapping[str, int]) -> Merges:
     return list(merges)
 
 
-def merges_by_score(scores: Mapping[str, float]) -> Merges:
+def check_scores(scores: Mapping[str, float]) -> None:
+    """Complain of scores that order no merges, as far as those tell that several tokens share. Quick, for a listing.
+
+    Raises:
+        UnsupportedModel: as `merges_by_score`, which looks at all of them.
+    """
+    times = Counter(scores.values())
+    merges_by_score(scores, of=[text for text, score in scores.items() if times[score] > 1])
+
+
+def merges_by_score(scores: Mapping[str, float], *, of: Iterable[str] | None = None) -> Merges:
     """llama.cpp joins the two neighbours whose text together has the best score, of equals the leftmost.
 
     A list of merges says the same if no two results have the same score, and if every single character in a result is
     a token. Llama's runs of spaces do share one score: there leftmost means that the first of them grows until there is
     no longer token, which is what "longer first" says in a list.
 
+    Args:
+        of: the results whose merges are wanted, if not all.
+
     Raises:
         UnsupportedModel: it cannot be said.
     """
-    if sum(len(text) ** 2 for text in scores) > _MAX_WORK:
+    results = list(scores if of is None else of)
+    if sum(len(text) ** 2 for text in results) > _MAX_WORK:
         raise UnsupportedModel("The tokens of the vocabulary are too many, or too long.", "Choose another file.")
     ranked: list[tuple[float, int, int, str, str]] = []
     first: dict[float, str] = {}  # of each score
-    for text, score in scores.items():
+    for text in results:
+        score = scores[text]
         for left, right in _halves(text, scores.keys()):
             if left not in scores or right not in scores:
                 orphan = left if left not in scores else right

@@ -57,9 +57,17 @@ class PreTokenizer:
     whole_words: bool = False  # a word that is in the vocabulary is taken as it is, whatever the merges say
     add_bos: bool = False  # unless the file says otherwise
 
-    def build(self) -> pre_tokenizers.PreTokenizer:
+    def build(self, *, without: str = "") -> pre_tokenizers.PreTokenizer:
+        """
+        Args:
+            without: stand-ins of bytes that are left out of every word, and part what is on either side.
+        """
         cuts = [pre_tokenizers.Split(Regex(expression), "isolated") for expression in self.expressions]
-        return pre_tokenizers.Sequence([*cuts, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+        codes = "".join(rf"\x{{{ord(character):X}}}" for character in without)
+        gaps = [pre_tokenizers.Split(Regex(f"[{codes}]"), "removed")] if without else []
+        return pre_tokenizers.Sequence(
+            [*cuts, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False), *gaps]
+        )
 
 
 _PLAIN = PreTokenizer(expressions=(_GPT2,))

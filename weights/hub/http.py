@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
@@ -25,7 +25,11 @@ from weights.untrusted.checked_json import show
 
 WAITS = (1.0, 2.0, 4.0, 8.0, 8.0)  # seconds before trying again, as often as that without a new byte
 _CHUNK = 1 << 18
+_FIRST_LOOK = 1 << 20  # bytes of a file that are looked at first
 _BUSY = (408, 429, 500, 502, 503, 504)  # answers that may be another one in a moment
+
+
+Check = Callable[[Path], bool]  # whether the beginning in this file was enough to tell
 
 
 class Tell(Protocol):
@@ -60,8 +64,11 @@ class Remote:
         return hashlib.sha1(b"blob %d\0" % self.size, usedforsecurity=False)  # git's name of a content
 
 
-def fetch(remote: Remote, folder: Path, headers: Mapping[str, str], tell: Tell) -> None:
+def fetch(remote: Remote, folder: Path, headers: Mapping[str, str], tell: Tell, check: Check | None = None) -> None:
     """Bring a file into a folder. What is there of it already is kept, unless its check sum is wrong in the end.
+
+    Args:
+        check: looks at the beginning as it comes, until it says that it has seen enough; what it raises ends the fetch.
 
     Raises:
         DownloadFailed: what came is not what the hub says it should be.
@@ -70,7 +77,7 @@ def fetch(remote: Remote, folder: Path, headers: Mapping[str, str], tell: Tell) 
     part = remote.part(folder)
     part.parent.mkdir(parents=True, exist_ok=True)
     resumed = part.is_file() and part.stat().st_size > 0
-    if not _try(remote, part, headers, tell) and not (resumed and _try(remote, part, headers, tell)):
+    if not _try(remote, part, headers, tell, check) and not (resumed and _try(remote, part, headers, tell, check)):
         raise DownloadFailed(
             f"{remote.name} came with a wrong check sum: it was damaged on its way, or is not what it claims to be.",
             "Nothing of it was kept. Try again, on another network or without a mirror (HF_ENDPOINT).",
@@ -81,10 +88,10 @@ def fetch(remote: Remote, folder: Path, headers: Mapping[str, str], tell: Tell) 
             other.unlink(missing_ok=True)
 
 
-def _try(remote: Remote, part: Path, headers: Mapping[str, str], tell: Tell) -> bool:
+def _try(remote: Remote, part: Path, headers: Mapping[str, str], tell: Tell, check: Check | None) -> bool:
     """Whether it is here now, whole and right. If it is wrong, nothing of it is kept."""
     with part.open("a+b") as file:
-        arrival = _Arrival(remote, file, tell)
+        arrival = _Arrival(remote, file, tell, check)
         arrival.take_stock()
         arrival.complete(headers)
         right = arrival.is_right()
@@ -98,8 +105,9 @@ def _try(remote: Remote, part: Path, headers: Mapping[str, str], tell: Tell) -> 
 class _Arrival:
     """The bytes of a file that are here, and their hash so far."""
 
-    def __init__(self, remote: Remote, file: IO[bytes], tell: Tell) -> None:
-        self._remote, self._file, self._tell = remote, file, tell
+    def __init__(self, remote: Remote, file: IO[bytes], tell: Tell, check: Check | None) -> None:
+        self._remote, self._file, self._tell, self._check = remote, file, tell, check
+        self._checked_at = _FIRST_LOOK
         self._hash = remote.new_hash()
         self._have = 0
 
@@ -122,6 +130,7 @@ class _Arrival:
                     self._count(data, came=True)
                     if self._have > self._remote.size:
                         return
+                    self._look()
             except (httpx2.TransportError, HfHubHTTPError) as error:
                 if isinstance(error, HfHubHTTPError) and error.response.status_code not in _BUSY:
                     raise
@@ -135,6 +144,15 @@ class _Arrival:
             if self._have < self._remote.size:
                 time.sleep(WAITS[min(tries, len(WAITS) - 1)])
                 tries += 1
+
+    def _look(self) -> None:
+        """Let the beginning be checked, each time that twice as much is here."""
+        if self._check is None or self._have < min(self._checked_at, self._remote.size):
+            return
+        self._file.flush()
+        if self._check(Path(self._file.name)):
+            self._check = None
+        self._checked_at = 2 * self._have
 
     def is_right(self) -> bool:
         return self._have == self._remote.size and self._hash.hexdigest() == self._remote.checksum.rpartition(":")[2]

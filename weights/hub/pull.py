@@ -15,11 +15,12 @@ from filelock import Timeout
 from huggingface_hub import constants
 from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore[attr-defined]
 
-from core.errors import DownloadFailed, LogitscopeError, UnsupportedModel
+from core.errors import BadCheckpoint, DownloadFailed, LogitscopeError, UnsupportedModel
 from weights.families import read_config
 from weights.fit.requirement import gigabytes
+from weights.gguf.beginning import check_beginning
 from weights.hub.errors import explained
-from weights.hub.http import Remote, fetch
+from weights.hub.http import Check, Remote, fetch
 from weights.hub.repository import Repository, ask, endpoint, parse
 from weights.huggingface.checkpoint import INDEX_FILE, SINGLE_FILE, Checkpoint, weight_map
 from weights.library.download_record import LOCK, Record, tidy
@@ -95,7 +96,14 @@ class _Download:
         self._came = 0
 
     def gguf(self, first: str) -> None:
-        self._fetch([self._repository.remote(name) for name in self._repository.parts(first)])
+        """The header comes first: it tells whether the model can be opened, and if not, no weights follow."""
+        files = [self._repository.remote(name) for name in self._repository.parts(first)]
+        try:
+            self._fetch(files, check=lambda path: check_beginning(path, files[0].name, files[0].size))
+        except (UnsupportedModel, BadCheckpoint):
+            files[0].part(self._folder).unlink(missing_ok=True)
+            self._record.drop([file.name for file in files])
+            raise
 
     def checkpoint(self) -> None:
         """The small files first: they tell whether the model can be opened, and what its weights are called."""
@@ -137,8 +145,12 @@ class _Download:
             )
         return sorted(set(weight_map(self._folder / INDEX_FILE).values()))
 
-    def _fetch(self, files: Iterable[Remote], later: int = 0) -> None:
-        """`later`: bytes that belong to the whole but come in another call, so that the total is right at once."""
+    def _fetch(self, files: Iterable[Remote], later: int = 0, check: Check | None = None) -> None:
+        """
+        Args:
+            later: bytes that belong to the whole but come in another call, so that the total is right at once.
+            check: see `fetch`; of the first file.
+        """
         files = list(files)
         self._record.plan({file.name: file.checksum for file in files}, self._repository.revision)
         missing = [file for file in files if not self._record.has(file.name, file.checksum)]
@@ -153,7 +165,7 @@ class _Download:
                 self._came += more if came else 0
                 self._tell(Progress(name=name, done=done, total=size + later, came=self._came))
 
-            fetch(file, self._folder, self._headers, tell)
+            fetch(file, self._folder, self._headers, tell, check if file is files[0] else None)
             self._record.mark(file.name)
 
     def _check_disk(self, missing: list[Remote]) -> None:

@@ -143,7 +143,7 @@ class Checkpoint:
         try:
             return Tokenizer.from_json(read_text(file, most=_LARGEST_TOKENIZER))
         except ValueError as error:
-            raise BadCheckpoint(f"{file} is damaged: the tokenizers library cannot read it.", COPY_AGAIN) from error
+            raise BadCheckpoint(f"{file} is damaged: {error}.", COPY_AGAIN) from error
 
     @cached_property
     def tokenizer_config(self) -> CheckedJson:
@@ -184,7 +184,15 @@ class Checkpoint:
         """The ids that its two configs say end a text; a model for pictures too has a config of its own for text."""
         keys = CheckedJson(self.config)
         tables = (keys, keys.table("text_config"), self.generation_config)
-        return frozenset(token_id for table in tables if table is not None for token_id in table.ids("eos_token_id"))
+        ids = {token_id for table in tables if table is not None for token_id in table.ids("eos_token_id")}
+        return frozenset(token_id for token_id in ids if token_id >= 0)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        keys = CheckedJson(self.config)
+        size = keys.stated_count("vocab_size")
+        wrong = (n for n in keys.ids("eos_token_id") if n < 0 or (size is not None and n >= size))
+        return tuple(f"eos_token_id {n} is no token of the model: passed over." for n in wrong)
 
     def _optional(self, name: str) -> CheckedJson:
         path = self.folder / name

@@ -28,3 +28,4 @@ class ModelEntry:
     needs: int | None = None  # bytes of memory to open it, with the context that `fits` tells
     fits: int | None = None  # tokens of context there is memory for; 0 if it does not fit, None if that is not known
     problem: str | None = None  # why it cannot be opened
+    note: str | None = None  # what its files say and cannot mean; it opens all the same

@@ -34,6 +34,7 @@ def look(model: FoundModel, available: AvailableMemory | None = None, context: i
             if not layout.is_ignored(name):
                 check_format(stored)
         files.check_tokenizer()
+        entry = replace(entry, note=" ".join(files.notes) or None)
     except LogitscopeError as error:
         return replace(entry, problem=error.message)
     bits = None

@@ -124,10 +124,11 @@ class CheckedJson:
         return tuple(value)
 
     def ids(self, name: str) -> list[int]:
-        """Token ids: a number, a list of them, or none."""
+        """Token ids: a number, a list of them, or none. Some files say -1 or 4294967295 for none: whoever uses an id
+        knows how many tokens there are."""
         value = self.value(name)
         listed = value if isinstance(value, list) else [] if value is None else [value]
-        ids = [token_id for token_id in listed if type(token_id) is int and token_id >= 0]
+        ids = [token_id for token_id in listed if type(token_id) is int]
         if len(ids) < len(listed):
             raise self.bad(name, "a token id or a list of them")
         return ids
@@ -165,9 +166,13 @@ class CheckedJson:
         if self.value(name) not in allowed:
             raise self.unsupported(name)
 
+    def names(self) -> set[str]:
+        """Keys that hold something."""
+        return {name for name, value in self._values.items() if value is not None}
+
     def unasked(self) -> set[str]:
         """Keys that hold something and that nobody has asked for."""
-        return {name for name, value in self._values.items() if value is not None} - self._asked
+        return self.names() - self._asked
 
     def bad(self, name: str, expected: str) -> BadCheckpoint:
         if self._values.get(name) is None:

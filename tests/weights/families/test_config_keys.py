@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from core.errors import UnsupportedModel
 from tests.weights.support import tiny
 from weights.load import load
 
@@ -55,6 +56,7 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("qwen3_moe", {"use_sliding_window": True, "sliding_window": 3}),
     ("qwen3_moe, some plain layers", {"use_sliding_window": False}),
     ("yarn", rope("yarn", factor=5.0)),
+    ("yarn", rope("yarn", factor=5.0, finetuned=True)),  # as published; transformers passes over it
     ("yarn", rope("yarn", beta_slow=3.5)),
     ("yarn", rope("yarn", beta_fast=1.5)),
     ("yarn", rope("yarn", truncate=False)),
@@ -129,3 +131,14 @@ def test_other_words_for_the_same_change_nothing(
 ) -> None:
     folder, before = written(case)
     torch.testing.assert_close(changed(folder, tmp_path, changes), before, rtol=0, atol=1e-6)
+
+
+def test_layers_that_are_all_of_the_usual_kind_change_nothing(tmp_path: Path) -> None:
+    """A llama's config may list them, as newer ones of other families do."""
+    folder = tiny.write("llama", tmp_path / "model")
+    kinds = ["full_attention"] * json.loads((folder / "config.json").read_text())["num_hidden_layers"]
+    tiny.change_json(folder / "config.json", layer_types=kinds)
+    load(folder, device="cpu")
+    tiny.change_json(folder / "config.json", layer_types=[*kinds[1:], "sliding_attention"])
+    with pytest.raises(UnsupportedModel, match="layer_types"):
+        load(folder, device="cpu")

@@ -15,6 +15,7 @@ from core.text.tokenizer import Tokenizer
 from tests.support.tiny import tiny_backend
 from tests.weights.support import tiny_gguf
 from tests.weights.support.nasty import sentencepiece, texts
+from tests.weights.support.tiny_pieces import add_pieces, some_pieces
 from weights.gguf.file import GgufFile
 from weights.gguf.pretokenizers import PRE_TOKENIZERS
 from weights.text_side import end_ids, read_template
@@ -120,34 +121,6 @@ def test_tokens_that_end_a_turn_by_their_name(tmp_path: Path) -> None:
 
 # --- pieces with scores -----------------------------------------------------------------------------------------------
 
-_BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
-
-
-def add_pieces(writer: GGUFWriter, pieces: dict[str, float], types: dict[str, int] | None = None) -> None:
-    """<unk>, <s>, </s>, the bytes, and these."""
-    tokens = ["<unk>", "<s>", "</s>", *_BYTES, *pieces]
-    kinds = [TokenType.UNKNOWN, TokenType.CONTROL, TokenType.CONTROL, *[TokenType.BYTE] * 256]
-    kinds += [TokenType((types or {}).get(piece, TokenType.NORMAL)) for piece in pieces]
-    scores = [0.0] * (len(tokens) - len(pieces)) + list(pieces.values())
-    tiny_gguf.add_tokenizer(writer, tokens, kinds, model="llama", scores=scores)
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    writer.add_unk_token_id(0)
-
-
-def some_pieces(seed: int = 0) -> dict[str, float]:
-    """Letters, and joins of them at random, the best first; runs of spaces share one score, as Llama's do."""
-    rng = random.Random(seed)
-    letters = list("abcdehlnost.,!'0123é▁")
-    known = list(letters)
-    while len(known) < 200:
-        joined = rng.choice(known) + rng.choice(known)
-        if joined not in known and len(joined) <= 8 and set(joined) != {"▁"}:
-            known.append(joined)
-    joins = {text: -float(rank) for rank, text in enumerate(known[len(letters) :], 1)}
-    runs = {"▁" * n: -1e9 for n in (*range(2, 9), 16)}
-    return joins | runs | dict.fromkeys(letters, -1000000000.0)
-
 
 @pytest.mark.parametrize("space_first", [True, False])
 @pytest.mark.parametrize("seed", range(3))
@@ -227,11 +200,13 @@ def test_a_token_of_millions_of_characters_is_not_taken_apart(tmp_path: Path) ->
     refused(tmp_path, lambda w: add_pieces(w, {"a": -1.0, "a" * 5_000_000: -2.0}), UnsupportedModel, "too long")
 
 
-def test_a_missing_byte_is_refused(tmp_path: Path) -> None:
+def test_missing_bytes_are_not_refused(tmp_path: Path) -> None:
     def add(writer: GGUFWriter) -> None:
         tiny_gguf.add_tokenizer(writer, ["<unk>", "a"], [2, 1], model="llama", scores=[0.0, 0.0])
+        writer.add_bool("tokenizer.ggml.add_bos_token", False)
 
-    refused(tmp_path, add, UnsupportedModel, "<0x00>")
+    path = tiny_gguf.write_vocabulary(tmp_path / "v.gguf", add)
+    assert GgufFile(path).read_tokenizer().encode("aé") == [0, 1, 0]  # the first is the space before it
 
 
 def test_lists_of_different_lengths(tmp_path: Path) -> None:

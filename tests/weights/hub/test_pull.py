@@ -15,8 +15,11 @@ import pytest
 from huggingface_hub import constants
 
 from core.errors import BadSetting, DownloadFailed, LogitscopeError, ModelNotFound, UnsupportedModel
+from tests.weights.support import tiny_gguf
+from tests.weights.support.gguf_bytes import whole
 from tests.weights.support.loopback_hub import Hub, Repo, cut, damaged, git_sum, hold, status, without_ranges
 from tests.weights.support.repositories import TEXTS, noise
+from weights.gguf.header import read_header
 from weights.hub import http
 from weights.hub.errors import explained
 from weights.hub.pull import Progress, _alone, pull
@@ -193,6 +196,40 @@ def test_one_gguf_file_of_many(chosen: str, files: list[str], server: Hub, folde
     assert find(name) == find("some/model") == find(f"some/model:{chosen}") == folder / files[0]
     assert title(folder / files[0]) == name
     assert all((folder / file).read_bytes() == GGUFS[file] for file in files)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"tokenizer.ggml.pre": "bloom"}, "'bloom'"),
+        ({"tokenizer.ggml.merges": None}, "no tokenizer.ggml.merges"),
+        ({"tokenizer.ggml.escape_whitespaces": True}, "escape_whitespaces True"),
+        ({"llama.attention.clamp_kqv": 8.0}, "clamp_kqv 8.0"),
+        ({"general.architecture": "bloom"}, "'bloom'"),
+    ],
+)
+def test_a_gguf_file_that_cannot_be_opened_is_refused_by_its_header(
+    change: dict[str, object], said: str, server: Hub, folder: Path, tmp_path: Path
+) -> None:
+    """The connection breaks behind the header: whoever wants more than that asks again."""
+    good = tiny_gguf.write("llama", tmp_path / "good.gguf")[0]
+    header = read_header(good)
+    metadata = {key: value for key, value in (dict(header.metadata) | change).items() if value is not None}
+    tensors = [(tensor.name, tensor.shape, int(tensor.kind), bytes(tensor.n_bytes)) for tensor in header.tensors]
+    content = whole(metadata, tensors) + bytes(4_000_000)
+    server.repos["some/model"] = Repo({"m.gguf": content})
+    server.faults["m.gguf"] = [cut(2_000_000)]
+    with pytest.raises(LogitscopeError) as caught:
+        pull("some/model")
+    assert said in caught.value.message
+    assert server.ranges("m.gguf") == [None, None]  # of the file, and of the place it leads to
+    assert not folder.exists() or files_in(folder) == set()
+
+
+def test_a_gguf_file_that_can_be_opened_comes_as_a_whole(server: Hub, tmp_path: Path) -> None:
+    good = tiny_gguf.write("llama", tmp_path / "good.gguf")[0]
+    server.repos["some/model"] = Repo({"m.gguf": good.read_bytes()})
+    assert find(pull("some/model")).read_bytes() == good.read_bytes()
 
 
 def test_several_gguf_files_and_none_chosen_are_listed_with_their_sizes(server: Hub) -> None:

@@ -272,10 +272,28 @@ def test_an_index_without_a_map(table: object, shards: Path) -> None:
     refused(shards, BadCheckpoint, "has no weight_map")
 
 
-@pytest.mark.parametrize("ids", ["2", [1, "2"], -1, 2.0, {"a": 1}, [True]])
+@pytest.mark.parametrize("ids", ["2", [1, "2"], 2.0, {"a": 1}, [True]])
 def test_end_ids_that_are_none(ids: object, folder: Path) -> None:
     tiny.change_json(folder / "generation_config.json", eos_token_id=ids)
     refused(folder, BadCheckpoint, "generation_config.json", "eos_token_id")
+
+
+def test_an_end_id_that_is_no_token_is_passed_over(folder: Path) -> None:
+    """Some files say -1 for none, which transformers opens as well; `models` tells of it."""
+    tiny.change_json(folder / "generation_config.json", eos_token_id=[-1, 2])
+    tiny.change_json(folder / "config.json", eos_token_id=4294967295, vocab_size=300)
+    files = Checkpoint(folder)
+    assert files.end_ids >= {2}
+    assert -1 not in files.end_ids
+    assert files.notes == ("eos_token_id 4294967295 is no token of the model: passed over.",)
+
+
+def test_tokens_that_nothing_joins_are_refused(folder: Path) -> None:
+    """The library opens such a file, and cuts every text into letters."""
+    table = json.loads((folder / "tokenizer.json").read_text())
+    table["model"]["merges"] = []
+    (folder / "tokenizer.json").write_text(json.dumps(table))
+    refused(folder, BadCheckpoint, "tokenizer.json", "no merges")
 
 
 def test_a_name_from_a_file_cannot_act_on_the_terminal(folder: Path) -> None:

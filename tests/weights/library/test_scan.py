@@ -57,7 +57,7 @@ def write_gguf(path: Path, *, architecture: str = "llama", split: int = 0, file_
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_file_type(file_type)
     writer.add_tokenizer_model("llama")
-    writer.add_token_list([f"token {n}" for n in range(500)])
+    writer.add_token_list([chr(0x4E00 + n) for n in range(500)])
     writer.add_token_scores([0.5] * 500)
     writer.add_tensor("token_embd.weight", np.zeros((100, 64), dtype=np.float32))
     writer.add_tensor("output_norm.weight", np.zeros((10,), dtype=np.float32))
