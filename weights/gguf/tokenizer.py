@@ -13,7 +13,7 @@ import tokenizers
 from tokenizers import AddedToken, decoders, models, normalizers, processors
 
 from core.errors import BadCheckpoint, UnsupportedModel
-from core.text.tokenizer import BYTE_ALPHABET, Tokenizer
+from core.text.tokenizer import Tokenizer
 from weights.gguf.merges import listed_merges, merges_by_score
 from weights.gguf.pretokenizers import PRE_TOKENIZERS, PreTokenizer
 from weights.turn_ends import IN_LLAMA_CPP
@@ -91,9 +91,6 @@ class Vocabulary:
     def _of_bytes(self) -> tokenizers.Tokenizer:
         ids = {text: token_id for token_id, text in enumerate(self.tokens)}
         rules = self._pre_tokenizer
-        missing = [byte for character, byte in BYTE_ALPHABET.items() if character not in ids]
-        if missing:
-            raise _incomplete(f"for the byte {missing[0]}")
         model = models.BPE(ids, listed_merges(self._texts("merges"), ids), ignore_merges=rules.whole_words)
         backend = tokenizers.Tokenizer(model)
         backend.pre_tokenizer = rules.build()
