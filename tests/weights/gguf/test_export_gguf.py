@@ -431,7 +431,7 @@ def theirs(ours: Model, in_float32: Path) -> Any:
 def test_the_logprobs_are_close_over_the_whole_context(ours: Model, theirs: Any) -> None:
     """With llama.cpp's usual cache in half precision they are 1e-2 apart, so this is tight enough to tell."""
     ids = torch.randint(ours.tokenizer.vocab_size, (ours.context_length - 1,), generator=torch.manual_seed(1))
-    some = range(0, len(ids), 8)
+    some = range(0, len(ids), 16)
     with torch.no_grad():
         expected = ours.transformer.unembed(ours.transformer(ids[None]))[0, list(some)].log_softmax(-1)
     torch.testing.assert_close(theirs.logprobs(ids.tolist(), some), expected, atol=1e-3, rtol=0)

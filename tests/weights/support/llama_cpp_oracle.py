@@ -5,9 +5,9 @@ Knows nothing of ours.
 
 from __future__ import annotations
 
+import http.client
 import json
 import signal
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ class Oracle:
         finally:  # the server takes them, and Ctrl+C would no longer end the tests
             for number, handler in kept.items():
                 signal.signal(number, handler)
+        address = self._server.listening_address.removeprefix("http://")
+        self._connection = http.client.HTTPConnection(address, timeout=60)
         self._letter = self.encode("a", literal=True)[-1]
 
     def logprobs(self, ids: list[int], positions: range | None = None) -> Tensor:
@@ -99,11 +101,15 @@ class Oracle:
         found: dict[str, Any] = token
         return found
 
-    def _post(self, path: str, asked: dict[str, Any]) -> dict[str, Any]:
-        body = json.dumps(asked).encode()
-        request = urllib.request.Request(
-            self._server.listening_address + path, body, {"Content-Type": "application/json"}
-        )
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as reply:
+    def _post(self, path: str, asked: dict[str, Any], *, again: bool = True) -> dict[str, Any]:
+        try:
+            self._connection.request("POST", path, json.dumps(asked), {"Content-Type": "application/json"})
+            reply = self._connection.getresponse()
             found: dict[str, Any] = json.load(reply)
+        except (http.client.HTTPException, ConnectionError):  # the server hangs up on whoever was silent for a while
+            self._connection.close()
+            if not again:
+                raise
+            return self._post(path, asked, again=False)
+        assert reply.status == 200, found
         return found
