@@ -14,5 +14,6 @@ IN_LLAMA_CPP = frozenset(
         *("<|return|>", "<|call|>", "<|endoftext|>", "</s>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>"),
         *("<end_of_utterance>", "<eos>"),
         *("<|fim_pad|>", "<|fim_repo|>", "<|repo_name|>", "<|file_sep|>"),  # the end of a piece of code
+        "<reponame>",  # of Granite and SmolLM2
     )
 )
