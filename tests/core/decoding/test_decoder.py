@@ -23,6 +23,8 @@ from core.errors import BadCheckpoint, ContextFull, OutOfMemory
 from core.model import Model
 from core.text.tokenizer import Tokenizer
 from core.transformer import Transformer
+from tests.core.support.native_models import LONG
+from tests.support.decoders import decoder_of
 from tests.support.tiny import tiny_model
 
 SOME = CHUNK + 170
@@ -207,3 +209,18 @@ def test_a_big_model_reads_shorter_passes(layers: int, tokens: int) -> None:
     with torch.device("meta"):
         model = Transformer(ModelConfig(context_length=4096, n_layers=layers, **sizes))
     assert prefill_chunk(model) == tokens
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_a_text_grows_past_its_original_context_as_the_program_reads_it(eager: bool) -> None:
+    """Longrope, outside inference mode: nothing here gives the program a context that it does not give itself."""
+    torch.manual_seed(0)
+    transformer = Transformer(LONG).eval()
+    decoder, ids = decoder_of(transformer, eager=eager), [number * 7 % 101 for number in range(34)]
+    read(decoder, ids[:12])
+    for token_id in ids[12:24]:  # past the 20th, everything is read anew
+        decoder.decode_one(token_id)
+    read(decoder, ids[24:])
+    with torch.inference_mode():
+        expected = transformer.unembed(transformer(torch.tensor([ids])))[0, -1].numpy()
+    assert_close(decoder.logits(len(ids) - 1), expected)
