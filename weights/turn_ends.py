@@ -13,7 +13,6 @@ _IN_LLAMA_CPP = frozenset(
         *_OF_BOTH,
         *("<|return|>", "<|call|>", "<|endoftext|>", "<|end_of_text|>", "<end_of_utterance>"),
         *("<|fim_pad|>", "<|fim_repo|>", "<|repo_name|>", "<|file_sep|>"),  # the end of a piece of code
-        "<reponame>",  # of Granite and SmolLM2
     )
 )
 # The same, but a text may hold them too: Gemma has the HTML tag </s> as a token.

@@ -30,7 +30,7 @@ OWN = Path(__file__).parents[2] / "weights" / "recipe" / "corpus" / "own"
 TEXTS = ("stories.txt", "facts_nature.txt", "facts_world.txt")
 KINDS = ("f32", "bf16", "q8_0", "q4_0")
 Logits = NDArray[np.floating[Any]]
-ModelRunner = Callable[[list[int]], Logits]  # ids of a window -> (time, vocab), up to a constant per token
+ModelRunner = Callable[[list[int]], Logits]  # ids of a window -> (time, vocab)
 
 
 def windows(model: Model, count: int) -> list[list[int]]:
@@ -74,7 +74,7 @@ def llama_cpp(path: Path) -> ModelRunner:
     from tests.weights.support.llama_cpp_oracle import Oracle
 
     oracle = Oracle(path)
-    return lambda ids: oracle.logprobs(ids).numpy()
+    return lambda ids: oracle.logits(ids).numpy()
 
 
 def transformers(folder: Path, dtype: torch.dtype) -> ModelRunner:

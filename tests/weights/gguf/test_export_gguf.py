@@ -1,4 +1,4 @@
-"""The GGUF file of the chat model: read back by the `gguf` package, and run by llama.cpp."""
+"""The GGUF file of the chat model: read back by the `gguf` package, and run by llama.cpp where that is installed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,10 @@ from core.model import Model
 from core.records import Finished
 from core.settings import Settings
 from tests.support import export_gguf
-from tests.weights.support.greedy import greedy
 from weights.library.names import BUNDLED
 from weights.load import load
 
 ROOT = Path(__file__).parents[3]
-_LLAMA_CPP = "llama.cpp is the oracle, and there is no wheel of xllamacpp for this machine"
 SPARE = 5  # rows of the tiny model's embedding that no token has
 # Nothing as in the shipped model, no two numbers alike, and heads that together are wider than the model.
 TINY: dict[str, Any] = {
@@ -400,19 +398,20 @@ def test_a_file_that_cannot_be_written(tiny: Path, tmp_path: Path, monkeypatch: 
     assert "cannot be written" in refusal(monkeypatch, tiny, tiny)
 
 
-# --- llama.cpp --------------------------------------------------------------------------------------------------------
+# --- llama.cpp, where it is installed ---------------------------------------------------------------------------------
 
 
-def test_eight_bits_are_those_of_ggmls_own_quantizer(folder: Path, in_float32: Path, tmp_path: Path) -> None:
-    pytest.importorskip("xllamacpp", reason=_LLAMA_CPP)
-    from tests.weights.support.ggml_oracle import quantized
-
-    exact = {tensor.name: tensor.data for tensor in gguf.GGUFReader(in_float32).tensors}
-    found = {tensor.name: tensor.data for tensor in gguf.GGUFReader(exported(folder, "q8_0", tmp_path)).tensors}
-    assert found.keys() == exact.keys()
-    for name, values in exact.items():
-        expected = values if values.ndim == 1 else quantized(values, gguf.GGMLQuantizationType.Q8_0)
-        np.testing.assert_array_equal(found[name], expected, err_msg=name)
+def test_eight_bits_are_those_of_llama_cpps_own_quantizer(folder: Path, in_float32: Path, tmp_path: Path) -> None:
+    llama_cpp = pytest.importorskip("llama_cpp")
+    wanted = llama_cpp.llama_model_quantize_default_params()
+    wanted.ftype, wanted.nthread = llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0, 1
+    assert llama_cpp.llama_model_quantize(str(in_float32).encode(), str(tmp_path / "theirs").encode(), wanted) == 0
+    expected = {tensor.name: tensor for tensor in gguf.GGUFReader(tmp_path / "theirs").tensors}
+    found = {tensor.name: tensor for tensor in gguf.GGUFReader(exported(folder, "q8_0", tmp_path)).tensors}
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert found[name].tensor_type == tensor.tensor_type
+        np.testing.assert_array_equal(found[name].data, tensor.data, err_msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -422,52 +421,89 @@ def ours(folder: Path) -> Model:
 
 @pytest.fixture(scope="module")
 def theirs(ours: Model, in_float32: Path) -> Any:
-    pytest.importorskip("xllamacpp", reason=_LLAMA_CPP)
-    from tests.weights.support.llama_cpp_oracle import Oracle
+    llama_cpp = pytest.importorskip("llama_cpp")
+    return llama_cpp.Llama(
+        str(in_float32),
+        n_ctx=ours.context_length,
+        n_batch=ours.context_length,
+        n_ubatch=ours.context_length,
+        n_threads=1,
+        n_threads_batch=1,
+        type_k=llama_cpp.GGML_TYPE_F32,  # the cache is in half precision otherwise
+        type_v=llama_cpp.GGML_TYPE_F32,
+        logits_all=True,
+        verbose=False,
+    )
 
-    return Oracle(in_float32, context=ours.context_length)
+
+def logits(theirs: Any, ids: list[int]) -> torch.Tensor:
+    """llama.cpp's: (time, vocab)."""
+    theirs.reset()
+    theirs.eval(ids)
+    return torch.from_numpy(theirs.scores[: len(ids)].copy())
 
 
-def test_the_logprobs_are_close_over_the_whole_context(ours: Model, theirs: Any) -> None:
-    """With llama.cpp's usual cache in half precision they are 1e-2 apart, so this is tight enough to tell."""
-    ids = torch.randint(ours.tokenizer.vocab_size, (ours.context_length - 1,), generator=torch.manual_seed(1))
-    some = range(0, len(ids), 16)
+def test_the_logits_are_close_over_the_whole_context(ours: Model, theirs: Any) -> None:
+    """Measured with llama-cpp-python 0.3.36 over three random contexts each, at most: 6.4e-5 for the shipped model of
+    3.1 million parameters, 5.2e-6 for the tiny one, 3.6e-4 for a random one of 14 million with a context of 1024. With
+    llama.cpp's usual cache in half precision it is 1.1e-2, so this is tight enough to tell."""
+    ids = torch.randint(ours.tokenizer.vocab_size, (1, ours.context_length), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        expected = ours.transformer.unembed(ours.transformer(ids[None]))[0, list(some)].log_softmax(-1)
-    torch.testing.assert_close(theirs.logprobs(ids.tolist(), some), expected, atol=1e-3, rtol=0)
+        expected = ours.transformer.unembed(ours.transformer(ids))[0]
+    torch.testing.assert_close(logits(theirs, ids[0].tolist()), expected, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("text", PROMPTS)
 def test_the_likeliest_64_tokens_are_the_same(text: str, ours: Model, theirs: Any) -> None:
     assert ours.template is not None
     prompt = ours.tokenizer.encode(ours.template.render((Message(role="user", text=text),)))
-    assert theirs.greedy(prompt, 64) == greedy(ours, prompt, 64)
+    mine, other = list(prompt), list(prompt)
+    theirs.reset()
+    theirs.eval(other)
+    for _ in range(64):
+        with torch.no_grad():
+            mine.append(int(ours.transformer.unembed(ours.transformer(torch.tensor([mine]))[0, -1]).argmax()))
+        other.append(int(theirs.scores[len(other) - 1].argmax()))
+        theirs.eval(other[-1:])
+    assert other == mine
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_every_text_is_cut_up_alike(text: str, ours: Model, theirs: Any) -> None:
     ids = ours.tokenizer.encode(text)
-    assert theirs.encode(text, add_special=True) == ids
-    assert theirs.encode(text, add_special=True, literal=True) == ours.tokenizer.encode(text, literal=True)
-    assert theirs.decode(ids) == text
+    assert theirs.tokenize(text.encode(), add_bos=True, special=True) == ids
+    assert theirs.tokenize(text.encode(), add_bos=True, special=False) == ours.tokenizer.encode(text, literal=True)
+    assert theirs.detokenize(ids, special=True).decode() == text
 
 
 def test_the_same_tokens_end_a_reply(ours: Model, theirs: Any) -> None:
-    assert theirs.end_ids == ours.end_ids
+    import llama_cpp
+
+    vocabulary: Any = llama_cpp.llama_model_get_vocab(theirs.model)
+    ends = {row for row in range(theirs.n_vocab()) if llama_cpp.llama_vocab_is_eog(vocabulary, row)}
+    assert ends == ours.end_ids
+    assert theirs.token_eos() in ends
 
 
 @pytest.mark.parametrize("first", [0, 1, 3])
 def test_the_template_renders_alike(first: int, ours: Model, theirs: Any) -> None:
-    """By llama.cpp's own Jinja with the template in the file, and by its code that knows ChatML when it sees it."""
-    from tests.weights.support.ggml_oracle import rendered
+    """By Jinja with the template in the file, and by llama.cpp's own code, which knows ChatML when it sees it."""
+    import llama_cpp
+    from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
     conversation = CONVERSATION[first:]
     assert ours.template is not None
     expected = ours.template.render(conversation)
-    messages = [{"role": message.role, "content": message.text} for message in conversation]
-    assert theirs.rendered(messages) == expected
-    source = (BUNDLED / "chat_template.jinja").read_text(encoding="utf-8")
-    assert rendered(source, [(message.role, message.text) for message in conversation]) == expected
+    source = theirs.metadata["tokenizer.chat_template"]
+    by_jinja = Jinja2ChatFormatter(template=source, eos_token="<|im_end|>", bos_token="")
+    messages: Any = [{"role": message.role, "content": message.text} for message in conversation]
+    assert by_jinja(messages=messages).prompt == expected
+
+    turns = [(message.role.encode(), message.text.encode()) for message in conversation]
+    chat = (llama_cpp.llama_chat_message * len(turns))(*(llama_cpp.llama_chat_message(*turn) for turn in turns))
+    room = bytes(2 * len(expected))
+    size = llama_cpp.llama_chat_apply_template(source.encode(), chat, len(turns), True, room, len(room))
+    assert room[:size].decode() == expected
 
 
 def test_the_shipped_model_gives_the_same_answers(folder: Path, ours: Model, theirs: Any) -> None:
@@ -478,5 +514,7 @@ def test_the_shipped_model_gives_the_same_answers(folder: Path, ours: Model, the
     for text in PROMPTS:
         parts = Engine(ours).reply((Message(role="user", text=text),), lambda: settings)
         expected = next(part for part in parts if isinstance(part, Finished))
-        reason = {"end": "stop"}.get(expected.reason, "length")
-        assert theirs.answer([{"role": "user", "content": text}], 64) == (expected.text, reason)
+        said: Any = [{"role": "user", "content": text}]
+        [choice] = theirs.create_chat_completion(said, temperature=0.0, max_tokens=64)["choices"]
+        assert choice["message"]["content"] == expected.text
+        assert choice["finish_reason"] == {"end": "stop"}.get(expected.reason, "length")
