@@ -277,8 +277,8 @@ def test_bfloat16_stays_near_float32(name: str) -> None:
         ({"n_experts": 0}, "n_experts must be at least 1, not 0"),
         ({"rope": RopeConfig(scaling="longrope")}, "longrope needs 4 factors, one per pair, not 0"),
         ({"rope_local": RopeConfig(width=10)}, "rope width 10 is more than the 8 channels"),
-        ({"rope": RopeConfig(factors=(1.0,) * 3)}, "need 4 factors, one per pair, not 3"),
-        ({"rope": RopeConfig(factors=(1.0,) * 4, width=6)}, "need 3 factors, one per pair, not 4"),
+        ({"rope": RopeConfig(factors=(1.0,) * 3)}, "needs 4 factors, one per pair, not 3"),
+        ({"rope": RopeConfig(factors=(1.0,) * 4, width=6)}, "needs 3 factors, one per pair, not 4"),
     ],
 )
 def test_a_config_that_contradicts_itself(change: dict[str, object], message: str) -> None:

@@ -15,6 +15,7 @@ from tui.cli.options import build_parser
 
 ROOT = Path(__file__).parents[3]
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
+_PIP = re.compile(r"pip install(?: -{1,2}[a-z-]+)*")  # another program's flags
 _COMMAND = re.compile(r"\blogitscope ((?:[a-z]+ ?)*)(--[a-z-]+)?")
 # Where a sentence can come from one command alone; every other may come from any that opens a model.
 SAID_BY = {
@@ -87,7 +88,9 @@ NAMING_COMMANDS = [s for s in SENTENCES if _COMMAND.search(s.text)]
 def unknown(sentence: Sentence) -> list[str]:
     """The flags in it that one of the commands that may say it has not."""
     commands = SAID_BY.get((sentence.place, sentence.function), OPENING)
-    return [flag for flag in _FLAG.findall(sentence.text) for name in commands if flag not in flags_of(name)]
+    return [
+        flag for flag in _FLAG.findall(_PIP.sub("", sentence.text)) for name in commands if flag not in flags_of(name)
+    ]
 
 
 @pytest.mark.parametrize("sentence", NAMING_FLAGS, ids=lambda s: f"{s.place}:{s.function}:{s.text[:30]}")
