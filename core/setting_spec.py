@@ -90,7 +90,7 @@ class SettingSpec:
                 if value is not None or self.off is not None:
                     self._check_range(value)
 
-    def _check_range(self, value: float) -> None:
+    def _check_range(self, value: Any) -> None:
         low, high = self.low, self.high
         if not low <= value <= high or value == math.inf:  # also catches nan, which compares with nothing
             most = high if isinstance(high, int) else f"{high:g}"  # a large whole number is named exactly

@@ -38,7 +38,7 @@ def found_models(folders: Iterable[Path] = ()) -> Iterator[FoundModel]:
     Args:
         folders: to look into as well, with a single model or several.
     """
-    taken = set(SHIPPED_NAMES)
+    taken: set[str] = set(SHIPPED_NAMES)
     for model in _everywhere(folders):
         name = model.name if model.name.lower() not in taken else str(model.path)
         if name.lower() not in taken:
