@@ -83,6 +83,8 @@ class LogitscopeApp(App[None]):
         """The line has a widget per key, which is a third of the work of the first frame: it comes after it."""
         from tui.widgets.key_line import KeyLine
 
+        if not self._panes.keys.is_attached:  # the program is ending already
+            return
         await self._panes.keys.mount(KeyLine())
         self._when_shown()
         self.set_timer(_PAUSE, parser)  # the first word of an answer is not to wait for it

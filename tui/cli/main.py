@@ -54,8 +54,7 @@ def _run(argv: Sequence[str], has_output: bool) -> int:
     if options.command is None:
         from tui.start import start
 
-        streams.raise_when_interrupted()
-        return start(options.load, options.given)
+        return start(options.load, options.given)  # its driver takes Ctrl+C over; the engine ends with this process
     if not has_output:
         return _complain(_CLOSED, NOT_WRITTEN)
     _command(options)
