@@ -95,7 +95,7 @@ class SettingSpec:
         if not low <= value <= high or value == math.inf:  # also catches nan, which compares with nothing
             most = high if isinstance(high, int) else f"{high:g}"  # a large whole number is named exactly
             allowed = f"at least {low:g}" if math.isinf(high) else f"between {low:g} and {most}"
-            if not math.isfinite(value):
+            if isinstance(value, float) and not math.isfinite(value):  # a whole number may be too large for a float
                 allowed = f"a finite number, {allowed}"
             raise BadSetting(f"{self.name} must be {allowed}, not {value}.", self.hint)
 

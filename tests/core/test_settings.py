@@ -114,3 +114,8 @@ def test_the_defaults_are_llama_cpps() -> None:
     assert (settings.temperature, settings.top_k, settings.top_p, settings.min_p) == (0.8, 40, 0.95, 0.05)
     assert (settings.typical_p, settings.repetition_penalty, settings.penalty_window) == (1.0, 1.0, 64)
     assert (settings.presence_penalty, settings.frequency_penalty) == (0.0, 0.0)
+
+
+def test_a_whole_number_too_large_for_a_float_is_refused_like_any_other() -> None:
+    with pytest.raises(BadSetting, match="top_p must be between 0 and 1, not 1"):
+        Settings(top_p=10**400)
