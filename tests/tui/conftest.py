@@ -26,7 +26,8 @@ from weights.library.names import BUNDLED
 @pytest.fixture(scope="session")
 def checkpoint(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny random model in our own format. It never ends a turn by itself."""
-    folder = tmp_path_factory.mktemp("tiny")
+    folder = tmp_path_factory.mktemp("checkpoint") / "tiny0"  # a name that does not depend on which tests ran before
+    folder.mkdir()
     config = {"model_type": "logitscope", "transformer": fields_of(model.transformer.config)}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "tokenizer.json").write_text(tiny_backend().to_str())
